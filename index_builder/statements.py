@@ -1,0 +1,341 @@
+"""Syntax tree -> definitions: classes, functions, objects, with their methods and comments.
+
+Only top-level code defines anything, so this looks at statements one by one and never walks the whole tree.
+JavaScript has no one way to write a class; `_shape` knows the ways to write one in an expression, `_assign`
+the ways to write one in several statements, and `merge` puts the pieces together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from tree_sitter import Node
+
+from deepcodeseek.server.types import Method
+
+from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, Kind, merge
+from .members import class_members, functions_in, member_key, methods_named, object_members, params
+from .syntax import (
+    CLASSES,
+    FUNCTION_DECLARATIONS,
+    FUNCTIONS,
+    MAX_NESTING,
+    TOP,
+    VARIABLES,
+    Around,
+    Commented,
+    arguments,
+    called_on_the_spot,
+    commented,
+    dotted,
+    first,
+    text,
+    unwrap,
+)
+
+_GLOBAL_OBJECTS = ("this", "window", "global", "globalThis", "self", "root")
+_INHERITING = ("extendsObject", "extend", "extends", "create", "subclass")
+_COPYING = ("assign", "extend", "freeze", "seal", "create", "extendsObject")
+_LIBRARIES = ("Object", "_", "$", "jQuery", "angular", "lodash")
+
+
+def find_definitions(root: Node) -> Definitions:
+    """All that the top-level statements define and export."""
+    statements = _in_one_scope(_statements(root), TOP)
+    found = [item for statement in statements for item in _define(statement)]
+    exports = dict.fromkeys(item for item in found if isinstance(item, Export))
+    return Definitions(merge(item for item in found if isinstance(item, Definition)), tuple(exports))
+
+
+# Statements
+
+
+_Item = Definition | Export
+
+
+def _in_one_scope(statements: Iterable[Commented], around: Around) -> list[Commented]:
+    every = list(statements)
+    functions = {function.name: function for function in functions_in(every)}
+    around = replace(around, functions={**around.functions, **functions})
+    return [replace(statement, around=around) for statement in every]
+
+
+def _statements(block: Node, nesting: int = 0) -> Iterator[Commented]:
+    """Statements, and those inside a top-level `if` or a function that is called on the spot."""
+    for statement in commented(block):
+        body = _inner_block(statement.node) if nesting < MAX_NESTING else None
+        if body is None:
+            yield statement
+        else:
+            yield from _statements(body, nesting + 1)
+
+
+def _inner_block(statement: Node) -> Node | None:
+    if statement.type == "if_statement":
+        return statement.child_by_field_name("consequence")
+    if statement.type == "try_statement":
+        return statement.child_by_field_name("body")
+    inside = unwrap(first(statement)) if statement.type == "expression_statement" else None
+    if inside is not None and inside.type == "unary_expression":  # !function () { ... }()
+        inside = inside.child_by_field_name("argument")
+    return called_on_the_spot(inside) if inside is not None and inside.type == "call_expression" else None
+
+
+def _define(statement: Commented) -> Iterator[_Item]:
+    node = statement.node
+    if node.type == "export_statement":
+        yield from _export(statement)
+    elif node.type in FUNCTION_DECLARATIONS or node.type in CLASSES:
+        yield _whole(text(node.child_by_field_name("name")) or DEFAULT, statement, node)
+    elif node.type in VARIABLES:
+        for declarator in node.named_children:
+            yield from _declare(statement, declarator)
+    elif node.type == "expression_statement" and node.named_child_count:
+        yield from _expression(statement, node.named_children[0])
+
+
+def _declare(statement: Commented, declarator: Node) -> Iterator[_Item]:
+    name = declarator.child_by_field_name("name")
+    value = declarator.child_by_field_name("value")
+    if name is None or name.type != "identifier":
+        return
+    if value is not None and value.type == "assignment_expression":  # var X = exports.X = ...
+        yield from _expression(statement, value)
+    while value is not None and value.type == "assignment_expression":
+        value = value.child_by_field_name("right")
+    yield _whole(text(name), statement, value)
+
+
+def _expression(statement: Commented, node: Node) -> Iterator[_Item]:
+    if node.type == "sequence_expression":  # a stray brace makes one of what follows it
+        node = first(node) or node
+    if node.type == "call_expression":  # Object.assign(X.prototype, {...})
+        function, given = dotted(node.child_by_field_name("function")), arguments(node)
+        if len(function) > 1 and function[-1] in _COPYING and given:
+            for mixed in given[1:]:
+                yield from _assign(dotted(given[0]), statement, mixed, is_mixin=True)
+    targets = []
+    value: Node | None = node
+    while value is not None and value.type == "assignment_expression":  # a = b = value
+        targets.append(dotted(value.child_by_field_name("left")))
+        value = unwrap(value.child_by_field_name("right"))
+    for target in targets:
+        yield from _assign(target, statement, value)
+
+
+def _assign(
+    target: tuple[str, ...], statement: Commented, value: Node | None, is_mixin: bool = False
+) -> Iterator[_Item]:
+    if target[:2] == ("module", "exports"):
+        target = target[1:]
+    if target[:1] == ("exports",):
+        yield from _common_js(target[1:], statement, value)
+        return
+    if target[:1] and target[0] in _GLOBAL_OBJECTS:
+        target = target[1:]
+    if not target or value is None:
+        return
+    if "prototype" in target[1:]:
+        at = target.index("prototype", 1)
+        yield _prototype(".".join(target[:at]), target[at + 1 :], statement, value)
+    elif is_mixin:
+        yield _more(".".join(target), statement, _shape(value, statement.around).methods)
+    elif len(target) > 1 and value.type in (*FUNCTIONS, "object"):
+        yield _more(".".join(target[:-1]), statement, methods_named(target[-1], statement.of(value), True))
+    elif len(target) == 1 or _shape(value, statement.around).kind != "value":
+        yield _whole(".".join(target), statement, value)
+    elif dotted(value)[-1:] == target[-1:] and not target[-1].isupper():  # X.m = Base.m
+        copied = Method(target[-1], (), statement.doc, value.start_point.row + 1, is_static=True)
+        yield _more(".".join(target[:-1]), statement, (copied,))
+
+
+def _prototype(owner: str, member: tuple[str, ...], statement: Commented, value: Node) -> Definition:
+    if member:  # X.prototype.m = function
+        return replace(_more(owner, statement, methods_named(member[-1], statement.of(value))), kind="class")
+    shape = _shape(value, statement.around)
+    extends = shape.extends
+    if value.type == "new_expression":  # X.prototype = new Base()
+        extends = ".".join(dotted(value.child_by_field_name("constructor")))
+    return replace(_more(owner, statement, shape.methods), kind="class", extends=extends, doc=statement.doc)
+
+
+def _whole(name: str, statement: Commented, value: Node | None) -> Definition:
+    shape, node = _shape(value, statement.around), statement.node
+    return Definition(
+        name=name,
+        kind=shape.kind,
+        params=shape.params,
+        extends=shape.extends,
+        methods=shape.methods,
+        doc=statement.doc,
+        has_jsdoc=statement.has_jsdoc,
+        line=node.start_point.row + 1,
+        spans=((node.start_byte, node.end_byte),),
+    )
+
+
+def _more(name: str, statement: Commented, methods: Iterable[Method]) -> Definition:
+    """Methods for what is defined elsewhere; a comment above them is theirs."""
+    node = statement.node
+    span = (node.start_byte, node.end_byte)
+    line = node.start_point.row + 1
+    return Definition(name, methods=tuple(methods), is_declared=False, line=line, spans=(span,))
+
+
+# Exports
+
+
+def _export(statement: Commented) -> Iterator[_Item]:
+    node = statement.node
+    is_default = any(child.type == "default" for child in node.children)
+    declaration = node.child_by_field_name("declaration")
+    if declaration is not None:
+        for item in _define(statement.of(declaration)):
+            yield item
+            if isinstance(item, Definition):
+                yield Export(DEFAULT if is_default else item.name, item.name)
+    value = node.child_by_field_name("value")
+    if value is not None:
+        yield from _exported_value(DEFAULT, statement, value)
+    if node.child_by_field_name("source") is None:
+        clauses = (child for child in node.named_children if child.type == "export_clause")
+        for specifier in (specifier for clause in clauses for specifier in clause.named_children):
+            local = text(specifier.child_by_field_name("name"))
+            yield Export(text(specifier.child_by_field_name("alias")) or local, local)
+
+
+def _common_js(target: tuple[str, ...], statement: Commented, value: Node | None) -> Iterator[_Item]:
+    value = unwrap(value)
+    if value is None:
+        return
+    if len(target) > 1:  # exports.X.prototype.m = function
+        yield from _assign(target, statement, value)
+    elif target:
+        yield from _exported_value(target[0], statement, value)
+    elif value.type == "object":
+        for member in commented(value, statement.around.deeper()):
+            yield from _exported_member(member)
+    else:
+        yield from _exported_value(WHOLE, statement, value)
+
+
+def _exported_member(member: Commented) -> Iterator[_Item]:
+    node = member.node
+    if node.type == "shorthand_property_identifier":
+        yield Export(text(node), text(node))
+    elif key := member_key(node):
+        value = node if node.type == "method_definition" else node.child_by_field_name("value")
+        if value is not None:
+            yield from _exported_value(key, member, value)
+
+
+def _exported_value(name: str, statement: Commented, value: Node) -> Iterator[_Item]:
+    if value.type == "new_expression" and called_on_the_spot(value) is None:
+        value = value.child_by_field_name("constructor") or value
+    if value.type == "identifier":
+        yield Export(name, text(value))
+        return
+    is_named = name not in (DEFAULT, WHOLE)
+    own = "" if is_named else text(value.child_by_field_name("name"))
+    local = name if is_named else own or DEFAULT
+    yield _whole(local, statement, value)
+    yield Export(name, local)
+
+
+# Expressions
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What an expression makes."""
+
+    kind: Kind = "value"
+    params: tuple[str, ...] = ()
+    extends: str = ""
+    methods: tuple[Method, ...] = ()
+
+
+def _shape(value: Node | None, around: Around) -> _Shape:
+    value = unwrap(value)
+    if value is None or around.nesting > MAX_NESTING:
+        return _Shape()
+    if value.type in FUNCTIONS or value.type in FUNCTION_DECLARATIONS:
+        body = value.child_by_field_name("body")
+        made = _body_shape(body, around) if body is not None else _Shape()
+        return _Shape("class" if made.methods else "function", params(value), methods=made.methods)
+    if value.type in CLASSES:
+        return _Shape("class", extends=_heritage(value), methods=tuple(class_members(value)))
+    if value.type == "object":
+        return _Shape("object", methods=tuple(object_members(value, around)))
+    if value.type in ("call_expression", "new_expression"):
+        body = called_on_the_spot(value)
+        return _call_shape(value, around) if body is None else _body_shape(body, around)
+    return _Shape()
+
+
+def _body_shape(body: Node, around: Around) -> _Shape:
+    """What a function makes: members it gives to `this`, and what it returns."""
+    if body.type != "statement_block":  # an arrow function's expression
+        return _Shape()
+    statements = _in_one_scope(commented(body), around.deeper())
+    own = tuple(method for statement in statements for method in _this_member(statement))
+    returned = next((s for s in reversed(statements) if s.node.type == "return_statement"), None)
+    value = unwrap(first(returned.node)) if returned is not None else None
+    if returned is None or value is None:
+        return _Shape("object" if own else "value", methods=own)
+    made = _Shape()
+    if value.type == "identifier":
+        made = _named_shape(text(value), statements)
+    elif value.type in ("object", "call_expression", *CLASSES):
+        made = _shape(value, returned.around)
+    return replace(made, methods=own + made.methods)
+
+
+def _named_shape(name: str, statements: Iterable[Commented]) -> _Shape:
+    if all(statement.around.nesting > MAX_NESTING for statement in statements):
+        return _Shape()
+    items = (item for s in statements if s.node.type != "return_statement" for item in _define(s))
+    definitions = merge(item for item in items if isinstance(item, Definition))
+    named = next((d for d in definitions if d.name == name), Definition(name))
+    return _Shape(named.kind, named.params, named.extends, named.methods)
+
+
+def _this_member(statement: Commented) -> Iterator[Method]:
+    """`this.m = function` as a statement, `self.m = function` too."""
+    node = first(statement.node) if statement.node.type == "expression_statement" else None
+    if node is not None and node.type == "assignment_expression":
+        target = dotted(node.child_by_field_name("left"))
+        value = unwrap(node.child_by_field_name("right"))
+        if len(target) == 2 and target[0] in ("this", "self", "that", "_this") and value is not None:
+            yield from methods_named(target[1], statement.of(value))
+
+
+def _call_shape(call: Node, around: Around) -> _Shape:
+    """Class.create(...), Object.extendsObject(Base, {...}), Object.freeze({...}), Base.extend({...})"""
+    function, given = dotted(call.child_by_field_name("function")), arguments(call)
+    if len(function) < 2 or function[-1] not in (*_INHERITING, *_COPYING):
+        return _Shape()
+    shapes = [_shape(argument, around.deeper()) for argument in given]
+    bases = [_base(argument) for argument in given]
+    if function[0] not in (*_LIBRARIES, "Class"):
+        bases.insert(0, ".".join(function[:-1]))
+    extends = next(filter(None, (*bases, *(shape.extends for shape in shapes))), "")
+    inherits = function[-1] in _INHERITING and (extends != "" or function[0] == "Class")
+    methods = tuple(method for shape in shapes for method in shape.methods)
+    if not inherits and not methods:
+        return _Shape()
+    return _Shape("class" if inherits else "object", extends=extends, methods=methods)
+
+
+def _base(argument: Node) -> str:
+    if argument.type == "new_expression":
+        return ".".join(dotted(argument.child_by_field_name("constructor")))
+    return ".".join(dotted(argument)).removesuffix(".prototype")
+
+
+def _heritage(declared: Node) -> str:
+    heritage = next((child for child in declared.named_children if child.type == "class_heritage"), None)
+    clause = first(heritage)  # TypeScript has one more level
+    base = clause.child_by_field_name("value") if clause is not None else None
+    return ".".join(dotted(base or clause))

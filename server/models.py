@@ -1,0 +1,320 @@
+"""Models: where they lie, whether they are whole, and the objects that run them.
+
+A models directory holds one folder a kind: `encoder/` (model.onnx, tokenizer.json, model.json),
+`generator/` (one GGUF and model.json), later `reranker/`. A directory named by the user is looked up
+first, then the user's data directory, then what ships in `assets/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from .index import sha256_file
+
+Vectors = NDArray[np.float32]
+ModelKind = Literal["encoder", "generator", "reranker"]
+CARD = "model.json"
+ASSETS = Path(__file__).parent / "assets"
+SHIPPED = {"encoder": ASSETS / "all-minilm-l6-v2"}
+
+ENCODER_BATCH_TOKENS = 4096  # a batch is padded to its longest text: bounded memory, little padding
+GENERATOR_START_SECONDS = 60.0
+GENERATOR_RESTARTS = 3
+
+
+class ModelProblem(Exception):
+    """A model is missing, damaged or does not work; the message names the file and the way out."""
+
+
+class Encoder(Protocol):
+    """Texts to unit vectors."""
+
+    files: ModelFiles
+    dimension: int
+    state: str
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Vectors [len(texts), dimension] of length 1."""
+        ...
+
+
+class Generator(Protocol):
+    """Continues text."""
+
+    files: ModelFiles
+
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+        """Greedy continuation; shorter where the time is up. Raises ModelProblem."""
+        ...
+
+    @property
+    def state(self) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class Reranker(Protocol):
+    """Query and documents to one score each."""
+
+    def score(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
+        """Scores [len(documents)], higher is better."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model on disk: its folder and its card."""
+
+    kind: ModelKind
+    directory: Path
+    card: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.card.get("name", self.directory.name))
+
+    @property
+    def sha256(self) -> str:
+        """Of the file that holds the weights."""
+        return str(self.card["sha256"][self.card.get("file", "model.onnx")])
+
+    def path(self, file: str) -> Path:
+        return self.directory / file
+
+
+def data_directory() -> Path:
+    """The user's own models, outside of any project."""
+    home = os.environ.get("DEEPCODESEEK_DATA_HOME")
+    base = Path(home) if home else platformdirs.user_data_path("deepcodeseek", appauthor=False)
+    return base / "models"
+
+
+def find_model(kind: ModelKind, directory: Path | None = None) -> ModelFiles | None:
+    """The model of a kind that is in use: the user's choice, the user's data directory, what ships."""
+    places = [base / kind for base in (directory, data_directory()) if base]
+    places += [SHIPPED[kind]] if kind in SHIPPED else []
+    for place in places:
+        if (place / CARD).is_file():
+            return ModelFiles(kind, place, _read_card(place / CARD))
+    return None
+
+
+def verify(model: ModelFiles) -> None:
+    """Check size and SHA-256 of each file that the card names; raises ModelProblem."""
+    for name, expected in model.card.get("sha256", {}).items():
+        path = model.path(name)
+        if not path.is_file():
+            raise ModelProblem(f"{path} is missing: {_mend(model)}")
+        if sha256_file(path) != expected:
+            raise ModelProblem(f"{path} is damaged (its SHA-256 differs from its card): {_mend(model)}")
+
+
+def load_encoder(model: ModelFiles) -> OnnxEncoder:
+    """Verify and load an encoder; raises ModelProblem."""
+    verify(model)
+    return OnnxEncoder(model)
+
+
+class OnnxEncoder:
+    """A sentence encoder in ONNX: token ids in, one unit vector a text out."""
+
+    def __init__(self, model: ModelFiles) -> None:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model.path("model.onnx")), options, providers=["CPUExecutionProvider"]
+            )
+            self._tokenizer = Tokenizer.from_file(str(model.path("tokenizer.json")))
+        except Exception as error:
+            raise ModelProblem(f"{model.directory} cannot be loaded: {error}") from None
+        self._tokenizer.enable_truncation(int(model.card["max_tokens"]))
+        self._tokenizer.no_padding()
+        self.files = model
+        self.state = "loaded"
+        self.dimension = int(model.card["dimension"])
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        encodings = self._tokenizer.encode_batch(list(texts))
+        order = sorted(range(len(texts)), key=lambda i: len(encodings[i].ids))
+        for rows in _batches(order, [len(encodings[i].ids) for i in order]):
+            vectors[rows] = self._run([encodings[i].ids for i in rows])
+        return vectors
+
+    def _run(self, batch: list[list[int]]) -> Vectors:
+        width = max(map(len, batch))
+        ids = np.zeros((len(batch), width), np.int64)
+        mask = np.zeros_like(ids)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        vectors: Vectors = self._session.run(["embedding"], {"input_ids": ids, "attention_mask": mask})[0]
+        return vectors
+
+
+class GeneratorProcess:
+    """A GGUF model in a child process; restarted when it dies, given up after a few deaths."""
+
+    def __init__(self, model: ModelFiles) -> None:
+        verify(model)
+        self.files = model
+        self._path = model.path(str(model.card["file"]))
+        self._lock = threading.Lock()
+        self._flags: list[str] = []
+        self._deaths = 0
+        self._number = 0
+        self._child: subprocess.Popen[str] | None = None
+        self._lines: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+        with self._lock:
+            self._ensure_started()
+            self._number += 1
+            request = {
+                "id": self._number,
+                "prompt": prompt,
+                "max_tokens": max_tokens,
+                "timeout_ms": timeout_ms,
+            }
+            self._send(request)
+            # The child keeps the deadline itself; the margin is for one that hangs.
+            return str(self._receive(timeout_ms / 1000 + 5.0, self._number)["text"])
+
+    def cancel(self) -> None:
+        """End the request under way, from any thread: it answers with what it has."""
+        self._send({"cancel": self._number})
+
+    @property
+    def state(self) -> str:
+        """'not started', 'running' or 'given up'."""
+        if self._deaths > GENERATOR_RESTARTS:
+            return "given up"
+        return "running" if self._child and self._child.poll() is None else "not started"
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child and self._child.poll() is None else None
+
+    def start(self) -> None:
+        """Start and probe the child now instead of at the first request; raises ModelProblem."""
+        with self._lock:
+            self._ensure_started()
+
+    def close(self) -> None:
+        child, self._child = self._child, None
+        if child:
+            child.kill()
+            child.wait()
+
+    def _ensure_started(self) -> None:
+        while self._child is None or self._child.poll() is not None:
+            if self._deaths > GENERATOR_RESTARTS:
+                raise ModelProblem(f"the generator died {self._deaths} times and is given up: {self._path}")
+            self._spawn()
+            try:
+                self._receive(GENERATOR_START_SECONDS)
+            except ModelProblem:
+                # Repacked weights crash on some processors: the next try does without.
+                if self._flags:
+                    self._deaths = GENERATOR_RESTARTS + 1
+                    raise
+                self._flags = ["--no-repack"]
+
+    def _spawn(self) -> None:
+        command = [sys.executable, "-I", "-m", "deepcodeseek.server.generator", str(self._path), *self._flags]
+        self._lines = SimpleQueue()
+        self._child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+        )
+        threading.Thread(target=_forward, args=(self._child, self._lines), daemon=True).start()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        child = self._child
+        if child and child.stdin:
+            try:
+                child.stdin.write(json.dumps(message) + "\n")
+                child.stdin.flush()
+            except (OSError, ValueError):
+                pass  # a dead child is noticed where its answer is missed
+
+    def _receive(self, seconds: float, number: int | None = None) -> dict[str, Any]:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                message = self._lines.get(timeout=max(0.01, end - time.monotonic()))
+            except Empty:
+                raise self._died("did not answer in time") from None
+            if message is None:
+                raise self._died(_cause(self._child))
+            if "error" in message:
+                raise self._died(str(message["error"]))
+            if number is None or message.get("id") == number:
+                return message
+
+    def _died(self, cause: str) -> ModelProblem:
+        self.close()
+        self._deaths += 1
+        return ModelProblem(f"the generator {cause}: {self._path}")
+
+
+def _forward(child: subprocess.Popen[str], lines: SimpleQueue[dict[str, Any] | None]) -> None:
+    assert child.stdout
+    for line in child.stdout:
+        lines.put(json.loads(line))
+    lines.put(None)
+
+
+def _cause(child: subprocess.Popen[str] | None) -> str:
+    status = child.wait() if child else None
+    if status is not None and status < 0:
+        return f"died ({signal.Signals(-status).name})"
+    return f"ended (status {status})"
+
+
+def _batches(order: list[int], lengths: list[int]) -> list[list[int]]:
+    """Split indices sorted by length so that a batch, padded to its longest, stays within bounds."""
+    batches: list[list[int]] = []
+    for index, length in zip(order, lengths, strict=True):
+        if not batches or (len(batches[-1]) + 1) * length > ENCODER_BATCH_TOKENS:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelProblem(f"the model card {path} cannot be read: {error}") from None
+    if not isinstance(card, dict):
+        raise ModelProblem(f"the model card {path} is not an object")
+    return card
+
+
+def _mend(model: ModelFiles) -> str:
+    return "run `deepcodeseek models get`" if model.kind == "generator" else "reinstall deepcodeseek"

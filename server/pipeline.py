@@ -1,0 +1,179 @@
+"""The only place that knows the order: context, expand, retrieve, rerank."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from .context import facts_from_path, is_scope
+from .expand import expand
+from .index import Index, open_index
+from .models import Encoder, Generator, GeneratorProcess, ModelProblem, Reranker, find_model, load_encoder
+from .rerank import rerank
+from .retrieve import RAREST_TERMS, SIGNALS, retrieve
+from .text import encoder_query
+from .types import Answer, Context, ExpandedQuery, RankedApi, Stage, Trace
+
+EXPAND_MS = 10_000.0
+"""What an expansion may take where no deadline is set: a bound for a generator that crawls."""
+EXPAND_LEAST_MS = 50.0
+"""In less no model writes a token."""
+RETRIEVE_RESERVE_MS = 80.0
+"""What expansion leaves of a deadline to the stages after it."""
+RERANK_RESERVE_MS = 20.0
+"""Below this a cross-encoder would only end too late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything loaded that answers; replaced whole, never changed."""
+
+    index: Index
+    encoder: Encoder | None = None
+    generator: Generator | None = None
+    reranker: Reranker | None = None
+    notes: tuple[str, ...] = ()  # what could not be loaded, and the way out
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A named way through the pipeline."""
+
+    weights: Mapping[str, float]
+    graph: bool = True
+    expand: bool = False
+    rerank: bool = False
+    window_only: bool = False  # the query is the code alone, without what is known of its record
+    rarest: int = RAREST_TERMS
+
+
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    dict.fromkeys(SIGNALS, 1.0)
+    # Popularity is the same for every question, and what a file already names is no news: both help where
+    # an API is used again, and cost where a new one is needed. A half is the compromise (see LOG.md).
+    | {"popularity": 0.5, "in file": 0.5}
+)
+
+
+def _baseline(signal: str) -> Variant:
+    return Variant({signal: 1.0}, graph=False, window_only=True, rarest=1000)
+
+
+METHODS: Mapping[str, Variant] = MappingProxyType(
+    {
+        "bm25-docs": _baseline("documents, lexical"),
+        "bm25-raw": _baseline("code, lexical"),
+        "dense-docs": _baseline("documents, dense"),
+        "dense-raw": _baseline("code, dense"),
+        "fused": Variant(WEIGHTS),
+        "full": Variant(WEIGHTS, expand=True, rerank=True),
+    }
+)
+
+
+def load_engine(directory: Path, models_directory: Path | None = None) -> Engine:
+    """Index and models for answering; what is missing but the index and the encoder becomes a note.
+
+    Raises IndexProblem or ModelProblem where there is nothing to answer with.
+    """
+    encoder_files = find_model("encoder", models_directory)
+    if encoder_files is None:
+        raise ModelProblem("no encoder is installed: reinstall deepcodeseek")
+    encoder = load_encoder(encoder_files)
+    index = open_index(directory, encoder_files.sha256)
+    try:
+        files = find_model("generator", models_directory)
+        generator = GeneratorProcess(files) if files else None
+        notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
+    except ModelProblem as problem:
+        generator, notes = None, (str(problem),)
+    return Engine(index, encoder, generator, None, notes)
+
+
+def known_facts(index: Index, given: Mapping[str, str]) -> dict[str, str]:
+    """What is known of a file: what is given, then what its path says, then what the index knows of it."""
+    path = given.get("file", "")
+    facts = {**(index.file_facts(path) if path else {}), **facts_from_path(path)}
+    stated = {key: value for key, value in given.items() if value}
+    if not is_scope(stated.get("scope", "")) and facts.get("scope"):
+        stated.pop("scope", None)  # some records state their scope's sys_id
+    return {**facts, **stated}
+
+
+class _Clock:
+    """Collects the stages of one question."""
+
+    def __init__(self, deadline_ms: float | None) -> None:
+        self._start = self._last = time.perf_counter()
+        self._deadline = deadline_ms
+        self.stages: list[Stage] = []
+
+    def done(self, stage: str, note: str = "") -> None:
+        now = time.perf_counter()
+        self.stages.append(Stage(stage, (now - self._last) * 1000, note))
+        self._last = now
+
+    def left(self, otherwise: float) -> float:
+        """Milliseconds until the deadline, or `otherwise` where there is none."""
+        if self._deadline is None:
+            return otherwise
+        return self._deadline - (time.perf_counter() - self._start) * 1000
+
+
+def predict(
+    engine: Engine,
+    context: Context,
+    variant: Variant = METHODS["full"],
+    *,
+    expanded: ExpandedQuery | None = None,
+    first_only: bool = False,
+    deadline_ms: float | None = None,
+    expand_tokens: int = 24,
+    rerank_depth: int = 20,
+) -> Answer:
+    """Ranked APIs for a context, and the trace of how they came about.
+
+    `expanded` is an expansion made before; `first_only` stops after the first list (no expansion, no
+    cross-encoder). With `deadline_ms` a stage that would come too late is left out and the trace says so.
+    """
+    clock = _Clock(deadline_ms)
+    if variant.window_only:
+        context = replace(context, record_name="", table="")
+    query = expanded or ExpandedQuery(context)
+    if expanded:
+        clock.done("expand", expanded.source)
+    elif variant.expand and not first_only:
+        left = clock.left(EXPAND_MS + RETRIEVE_RESERVE_MS) - RETRIEVE_RESERVE_MS
+        query, note = expand_context(engine, context, expand_tokens, left)
+        clock.done("expand", note)
+    vector = None
+    if engine.encoder and any(name.endswith("dense") for name in variant.weights):
+        vector = engine.encoder.encode([encoder_query(query)])[0]
+        clock.done("encode")
+    candidates, note = retrieve(engine.index, query, vector, variant.weights, variant.graph, variant.rarest)
+    ranked = tuple(RankedApi(engine.index.api(c.api_id), c.score, c.evidence, c.usage) for c in candidates)
+    clock.done("retrieve", note)
+    if variant.rerank and not first_only:
+        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(RERANK_RESERVE_MS))
+        clock.done("rerank", note)
+    return Answer(ranked, Trace(engine.index.id, tuple(clock.stages)))
+
+
+def expand_context(
+    engine: Engine, context: Context, tokens: int, left_ms: float = EXPAND_MS
+) -> tuple[ExpandedQuery, str]:
+    """The expanded query and a note; what is not written within `left_ms` is left out."""
+    if left_ms < EXPAND_LEAST_MS:
+        return ExpandedQuery(context), "skipped: no time left"
+    return expand(context, engine.generator, tokens, left_ms)
+
+
+def _rerank(
+    engine: Engine, query: ExpandedQuery, ranked: tuple[RankedApi, ...], depth: int, left_ms: float
+) -> tuple[tuple[RankedApi, ...], str]:
+    if left_ms < RERANK_RESERVE_MS:
+        return ranked, "skipped: no time left"
+    return rerank(query, ranked, engine.reranker, depth)

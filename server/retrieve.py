@@ -1,0 +1,280 @@
+"""Retrieve candidates: graph filter, lexical and vector search, known usages, fusion.
+
+Each signal ranks APIs on its own; reciprocal ranks are added with one weight a signal. Nothing mined from
+the caller's own file counts: neither its record, nor its calls, nor what they say of popularity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .index import Hits, Ids, Index, Scores, Table, best
+from .text import name_terms, query_terms
+from .types import Candidate, Context, Evidence, ExpandedQuery, Usage
+
+POOL = 200  # the best of each signal that take part in the fusion
+USAGE_POOL = 300
+USAGES_COUNTED = 3  # an API's best usages that speak for it
+MAX_CANDIDATES = 100
+
+RAREST_TERMS = 16
+"""Of a query, looked up in the full text. The common ones match nearly everything: over code, leaving them
+out took a quarter of the time and gained 2 points at top-40 (see LOG.md)."""
+
+RANK_OFFSET = 5
+"""Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
+mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
+
+CLIENT_TABLES = frozenset(
+    {"sys_script_client", "catalog_script_client", "sys_ui_policy", "catalog_ui_policy", "sys_ui_script"}
+)
+"""Record types whose scripts run in the browser: they reach a Script Include through GlideAjax alone."""
+
+Mask = NDArray[np.bool_]
+Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The index as one caller may see it."""
+
+    index: Index
+    query: ExpandedQuery
+    rarest: int  # how many of the query's terms are looked up
+    vector: Scores | None  # of the query, where the encoder was at hand
+    apis: Mask  # [apis] that may be predicted
+    usages: Mask  # [usages] of these, mined from other files
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What one signal says: APIs, best first, and for some the known usage that speaks for them."""
+
+    ids: Ids
+    scores: Scores
+    usages: Mapping[int, int] = field(default_factory=dict)
+
+
+def retrieve(
+    index: Index,
+    query: ExpandedQuery,
+    vector: Scores | None,
+    weights: Weights,
+    graph: bool = True,
+    rarest: int = RAREST_TERMS,
+) -> tuple[tuple[Candidate, ...], str]:
+    """At most MAX_CANDIDATES candidates, best first, and a note on what the graph filter kept."""
+    view = _view(index, query, vector, graph, rarest)
+    rankings = {name: SIGNALS[name](view) for name in weights}
+    note = f"{int(view.apis.sum())} of {index.count} APIs kept by the graph"
+    return _fuse(index, rankings, weights), note
+
+
+def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool, rarest: int) -> View:
+    context = query.context
+    apis = index.apis.source != context.file if context.file else np.ones(index.count, np.bool_)
+    own = index.file_row(context.file)
+    usages = index.usages.file != own
+    if graph:
+        apis = apis & _reachable(index, context, usages)
+    if context.prefix:
+        apis = apis & _starting_with(index, context.prefix)
+    return View(index, query, rarest, vector, apis, usages & apis[index.usages.api])
+
+
+def _reachable(index: Index, context: Context, usages: Mask) -> Mask:
+    """What can be called from here; where metadata is missing the filter widens.
+
+    Own package and scope; packages that others call (the platform, shared libraries); whatever states
+    public access. A record that states package_private is left to its own scope. From the browser only
+    what GlideAjax reaches.
+    """
+    columns = index.apis
+    keep = np.ones(index.count, np.bool_)
+    own = np.zeros(index.count, np.bool_)
+    if context.scope and context.scope != "global":
+        own |= columns.scope == context.scope
+        keep &= own | (columns.access != "package_private")
+    if context.package:
+        own |= columns.package == context.package
+        keep &= own | _shared(index, usages) | (columns.access == "public") | (columns.package == "")
+    if context.record_type in CLIENT_TABLES or context.trigger == "ajax":
+        keep &= columns.ajax
+    return keep
+
+
+def _shared(index: Index, usages: Mask) -> Mask:
+    """APIs of packages that some other package calls."""
+    api_package = index.apis.package[index.usages.api]
+    foreign = usages & (api_package != index.usages.file_package[index.usages.file])
+    return np.isin(index.apis.package, np.unique(api_package[foreign]))
+
+
+def _starting_with(index: Index, prefix: str) -> Mask:
+    names = np.char.lower(index.apis.name)
+    return np.asarray(np.char.startswith(names, prefix.lower()), np.bool_)
+
+
+def _documents_lexical(view: View) -> Ranking:
+    return _lexical(view, "doc")
+
+
+def _code_lexical(view: View) -> Ranking:
+    return _lexical(view, "code")
+
+
+def _lexical(view: View, table: Table) -> Ranking:
+    # The filter comes after the search: ask for more, so that enough is left.
+    ids, scores = view.index.lexical(table, query_terms(view.query), 2 * POOL, view.rarest)
+    kept = view.apis[ids]
+    return Ranking(ids[kept][:POOL], scores[kept][:POOL])
+
+
+def _documents_dense(view: View) -> Ranking:
+    return _dense(view, "doc")
+
+
+def _code_dense(view: View) -> Ranking:
+    return _dense(view, "code")
+
+
+def _dense(view: View, table: Table) -> Ranking:
+    if view.vector is None:
+        return _NOTHING
+    return Ranking(*view.index.vectors(table).nearest(view.vector, POOL, view.apis))
+
+
+def _usages_lexical(view: View) -> Ranking:
+    """APIs by their known usages whose context shares words with the query."""
+    ids, scores = view.index.lexical("usage", query_terms(view.query), USAGE_POOL, view.rarest)
+    kept = view.usages[ids]
+    return _by_api(view, (ids[kept], scores[kept]))
+
+
+def _usages_dense(view: View) -> Ranking:
+    """APIs by their known usages whose context is near to the query."""
+    if view.vector is None:
+        return _NOTHING
+    return _by_api(view, view.index.vectors("usage").nearest(view.vector, USAGE_POOL, view.usages))
+
+
+def _by_api(view: View, hits: Hits) -> Ranking:
+    """Usages speak for their API: the best USAGES_COUNTED, each worth half of the one before."""
+    scores: dict[int, float] = {}
+    seen: dict[int, int] = {}
+    nearest: dict[int, int] = {}
+    for usage, score in zip(*(column.tolist() for column in hits), strict=True):
+        api = int(view.index.usages.api[usage])
+        nearest.setdefault(api, usage)
+        count = seen[api] = seen.get(api, 0) + 1
+        if count <= USAGES_COUNTED:
+            scores[api] = scores.get(api, 0.0) + score * 0.5 ** (count - 1)
+    return _ranked(scores, nearest)
+
+
+def _names(view: View) -> Ranking:
+    """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
+    context = view.query.context
+    scores: dict[int, float] = {}
+    for word in sorted(name_terms((context.record_name, context.table))):
+        ids = view.index.named_with(word)
+        for api in ids[view.apis[ids]].tolist():
+            scores[api] = scores.get(api, 0.0) + math.log1p(view.index.count / len(ids))
+    return _ranked(scores)
+
+
+def _in_file(view: View) -> Ranking:
+    """APIs that this file already names."""
+    return _ranked({api: 1.0 for api in _used(view) if view.apis[api]})
+
+
+def _co_use(view: View) -> Ranking:
+    """APIs that other files use together with those this file names."""
+    usages = view.index.usages
+    used = _used(view)
+    scores: dict[int, float] = {}
+    for api in used:
+        files = np.unique(usages.file[view.usages & (usages.api == api)])
+        if len(files) == 0:
+            continue
+        together = view.usages & np.isin(usages.file, files)
+        for other, count in zip(*_files_by_api(view, together), strict=True):
+            if other not in used:
+                scores[other] = scores.get(other, 0.0) + count / (len(files) + 1)
+    return _ranked(scores)
+
+
+def _popularity(view: View) -> Ranking:
+    """APIs by the number of other files that use them."""
+    return _ranked(dict(zip(*_files_by_api(view, view.usages), strict=True)))
+
+
+def _files_by_api(view: View, usages: Mask) -> tuple[list[int], list[float]]:
+    """The APIs that some usages call, and in how many files each."""
+    columns = view.index.usages
+    pairs = np.unique(columns.file[usages] * view.index.count + columns.api[usages])
+    ids, counts = np.unique(pairs % max(1, view.index.count), return_counts=True)
+    return ids.tolist(), counts.astype(float).tolist()
+
+
+def _used(view: View) -> list[int]:
+    names = view.query.context.used
+    return sorted({api for name in names for api in view.index.find(name)})
+
+
+SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
+    {
+        "documents, lexical": _documents_lexical,
+        "documents, dense": _documents_dense,
+        "code, lexical": _code_lexical,
+        "code, dense": _code_dense,
+        "usages, lexical": _usages_lexical,
+        "usages, dense": _usages_dense,
+        "names": _names,
+        "in file": _in_file,
+        "co-use": _co_use,
+        "popularity": _popularity,
+    }
+)
+
+_NOTHING = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+def _ranked(scores: Mapping[int, float], usages: Mapping[int, int] | None = None) -> Ranking:
+    ids = np.fromiter(scores.keys(), np.int64, len(scores))
+    hits = best(ids, np.fromiter(scores.values(), np.float32, len(scores)), POOL)
+    return Ranking(*hits, usages or {})
+
+
+def _fuse(index: Index, rankings: Mapping[str, Ranking], weights: Weights) -> tuple[Candidate, ...]:
+    totals = np.zeros(index.count, np.float64)
+    for name, ranking in rankings.items():
+        totals[ranking.ids] += weights[name] * RANK_OFFSET / (RANK_OFFSET + np.arange(len(ranking.ids)))
+    ids = np.flatnonzero(totals)
+    ids, scores = best(ids, totals[ids].astype(np.float32), MAX_CANDIDATES)
+    places = {name: {api: place for place, api in enumerate(r.ids.tolist())} for name, r in rankings.items()}
+    return tuple(
+        Candidate(api, score, _evidence(api, rankings, places), _nearest_usage(index, api, rankings))
+        for api, score in zip(ids.tolist(), scores.tolist(), strict=True)
+    )
+
+
+def _evidence(
+    api: int, rankings: Mapping[str, Ranking], places: Mapping[str, Mapping[int, int]]
+) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(name, places[name][api] + 1, float(rankings[name].scores[places[name][api]]))
+        for name in rankings
+        if api in places[name]
+    )
+
+
+def _nearest_usage(index: Index, api: int, rankings: Mapping[str, Ranking]) -> Usage | None:
+    found = [ranking.usages[api] for ranking in rankings.values() if api in ranking.usages]
+    return index.usage(found[-1]) if found else None

@@ -1,0 +1,58 @@
+"""Client options, checked: a frozen Settings and a line for each option that was not usable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def _option(default: Any, description: str, low: int = 0, high: int = 0) -> Any:
+    return field(default=default, metadata={"description": description, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every option has a default that works. Names are camelCase on the wire (maxItems, ...)."""
+
+    max_items: int = _option(20, "How many APIs a completion offers.", 1, 100)
+    deadline_ms: int = _option(400, "How long a completion may take, in milliseconds.", 20, 60_000)
+    expand: bool = _option(True, "Write hypothetical code with the local GGUF model.")
+    expand_tokens: int = _option(24, "The most tokens of hypothetical code.", 1, 256)
+    rerank_depth: int = _option(20, "How many candidates the cross-encoder reads.", 0, 100)
+    auto_index: bool = _option(True, "Build the index when a workspace without one is opened.")
+    index_directory: str = _option("", "Where the index lies; empty: the user's cache directory.")
+    models_directory: str = _option("", "Models to use before the installed ones, such as adapted ones.")
+
+
+def parse_settings(options: object) -> tuple[Settings, tuple[str, ...]]:
+    """Settings from a client's options, and one line for each option that is unknown or out of bounds."""
+    if options is None:
+        return Settings(), ()
+    if not isinstance(options, Mapping):
+        return Settings(), (f"the options are not an object but {type(options).__name__}: defaults are used",)
+    known = {_camel_case(f.name): f for f in fields(Settings)}
+    values: dict[str, Any] = {}
+    problems = [f"unknown option {name!r}" for name in options if name not in known]
+    for name, option in known.items():
+        if name not in options:
+            continue
+        problem = _problem(options[name], option.default, option.metadata)
+        if problem:
+            problems.append(f"option {name!r} {problem}: {option.default!r} is used")
+        else:
+            values[option.name] = options[name]
+    return Settings(**values), tuple(problems)
+
+
+def _problem(value: object, default: object, bounds: Mapping[str, Any]) -> str:
+    if type(value) is not type(default):
+        return f"must be of type {type(default).__name__}, not {value!r}"
+    if isinstance(value, int) and bounds["high"] and not bounds["low"] <= value <= bounds["high"]:
+        return f"must lie between {bounds['low']} and {bounds['high']}, not {value}"
+    return ""
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

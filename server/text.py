@@ -1,0 +1,125 @@
+"""The only place where text becomes model input.
+
+Build, evaluation and serving call the same functions, so that no model ever sees a query or a document
+shaped otherwise than the ones it was indexed or trained with. Whoever changes what a function here
+returns raises TEXT_VERSION: an index made with another version is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from .types import Api, Context, ExpandedQuery, Method
+
+TEXT_VERSION = "1"
+
+WINDOW_LINES = 10  # the paper trims the retrieval context to 8-10 lines
+WINDOW_AFTER_LINES = 4
+WINDOW_CHARS = 1200  # one minified or data line must not push everything else out of a model's input
+ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines next to the cursor
+DOCUMENT_CHARS = 1500
+EXPANSION_CHARS = 300
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[^\W\d_]+", re.UNICODE)
+
+
+def lexical_tokens(text: str) -> list[str]:
+    """Lower-cased words, identifiers split at camelCase, underscores and digits."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def window_before(before: str, lines: int = WINDOW_LINES) -> str:
+    """The last `lines` lines that hold anything, the one at the cursor included."""
+    kept = [line.rstrip() for line in _lines(before[-WINDOW_CHARS * 4 :]) if line.strip()]
+    return "\n".join(kept[-lines:])[-WINDOW_CHARS:]
+
+
+def window_after(after: str, lines: int = WINDOW_AFTER_LINES) -> str:
+    """The first `lines` lines after the cursor that hold anything."""
+    kept = [line.rstrip() for line in _lines(after[: WINDOW_CHARS * 4]) if line.strip()]
+    return "\n".join(kept[:lines])[:WINDOW_CHARS]
+
+
+def document_terms(api: Api) -> list[str]:
+    """Lexical document of an API: its name twice, documentation, method names."""
+    parts = [api.name, api.name, _documentation(api)[:DOCUMENT_CHARS], *(m.name for m in api.methods)]
+    return lexical_tokens(" ".join(parts))
+
+
+def code_terms(api: Api) -> list[str]:
+    """Lexical document over an API's raw source: its name twice and the code."""
+    return lexical_tokens(f"{api.name} {api.name} {api.code}")
+
+
+def usage_terms(record_name: str, context: str, statement: str) -> list[str]:
+    """Lexical document of a known usage: its caller, the lines before the call, the call."""
+    return lexical_tokens(f"{record_name} {context} {statement}")
+
+
+def query_terms(query: ExpandedQuery) -> list[str]:
+    """Lexical query, each term once, in order of first appearance."""
+    context = query.context
+    text = f"{context.record_name} {context.table} {context.window} {query.code}"
+    return list(dict.fromkeys(lexical_tokens(text)))
+
+
+def name_terms(names: Iterable[str]) -> frozenset[str]:
+    """The words a set of names is made of."""
+    return frozenset(token for name in names for token in lexical_tokens(name))
+
+
+def encoder_document(api: Api) -> str:
+    """Dense document of an API: name, documentation, signatures."""
+    signatures = " ".join(m.signature for m in api.methods if not m.is_private)
+    return f"{api.name}. {_documentation(api)[:DOCUMENT_CHARS]}\n{signatures}"
+
+
+def encoder_code(api: Api) -> str:
+    """Dense document over an API's raw source."""
+    return f"{api.name}\n{api.code[:DOCUMENT_CHARS]}"
+
+
+def encoder_usage(record_name: str, context: str) -> str:
+    """Dense document of a known usage: what stood before the call, shaped like `encoder_query`."""
+    return _named_window(record_name, context)
+
+
+def encoder_query(query: ExpandedQuery) -> str:
+    """Dense query: the caller's name, the lines before the cursor, and the hypothetical code after them."""
+    context = query.context
+    window = f"{context.window}\n{query.code}" if query.code else context.window
+    return _named_window(context.record_name, window)
+
+
+def expander_prompt(context: Context) -> str:
+    """Plain continuation prompt: a generator of any kind goes on where the developer stands."""
+    header = f"// {context.record_name or 'script'}" + (f" on table {context.table}" if context.table else "")
+    return f"{header}\n{context.window}\n"
+
+
+def expansion_code(generated: str) -> str:
+    """The part of generated text that is worth a query: the first lines, no fence, no prose after them."""
+    lines = [line.strip() for line in _lines(generated) if line.strip() and not line.startswith("```")]
+    return "\n".join(lines)[:EXPANSION_CHARS]
+
+
+def method_heading(method: Method) -> str:
+    """The first sentence or line of a method's documentation."""
+    first = method.doc.split("\n", 1)[0]
+    return first if not first.startswith("@") else ""
+
+
+def _documentation(api: Api) -> str:
+    documented = (f"{m.name}: {m.doc}" for m in api.methods if m.doc)
+    return "\n".join(part for part in (api.doc, *documented) if part)
+
+
+def _named_window(record_name: str, window: str) -> str:
+    name = " ".join(lexical_tokens(record_name))
+    return f"{name}\n{window[-ENCODER_QUERY_CHARS:]}"
+
+
+def _lines(text: str) -> list[str]:
+    """LSP's line ends alone: U+2028 and form feeds are text."""
+    return re.split(r"\r\n|\n|\r", text)

@@ -1,0 +1,56 @@
+"""Shared by the tests: the example workspace and its index, built once a run with the real models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deepcodeseek.index_builder.build import Report, build_index
+from deepcodeseek.server.index import index_directory
+from deepcodeseek.server.models import Encoder, find_model, load_encoder
+from deepcodeseek.server.pipeline import Engine, load_engine
+
+DATA = Path(__file__).parent / "data"
+EXAMPLE = DATA / "example"
+DRAFT = "apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js"
+DRAFT_LINE, DRAFT_COLUMN = 15, 5  # 1-based: where the next statement belongs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Indexes of a test run stay out of the user's cache; processes started by tests inherit it."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("DEEPCODESEEK_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("PYTHONWARNINGS", "ignore")
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    files = find_model("encoder")
+    assert files
+    return load_encoder(files)
+
+
+@pytest.fixture(scope="session")
+def example_report(encoder: Encoder, _own_cache: None) -> Report:
+    """The example's index, where the server looks for it."""
+    return build_index(EXAMPLE, index_directory(EXAMPLE), encoder, lambda task, done, total: None)
+
+
+@pytest.fixture(scope="session")
+def engine(example_report: Report) -> Iterator[Engine]:
+    engine = load_engine(index_directory(EXAMPLE))
+    yield engine
+    if engine.generator:
+        engine.generator.close()
+    engine.index.close()
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """For a process of a test: this one's environment with some variables changed."""
+    return {**os.environ, **changes}

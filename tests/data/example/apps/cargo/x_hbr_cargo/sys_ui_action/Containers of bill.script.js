@@ -1,0 +1,4 @@
+var registry = new ContainerRegistry();
+var numbers = registry.numbersOfBill(current.getValue('number'));
+gs.addInfoMessage(numbers.join(', '));
+action.setRedirectURL(current);

@@ -1,0 +1,209 @@
+"""The language server as editors see it: the real process over stdio."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
+from lsprotocol import types as lsp
+from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
+
+CLIENTS = ("visual_studio_code", "neovim")
+READY_SECONDS = 90
+
+
+@asynccontextmanager
+async def connect(
+    workspace: Path, client: str = "visual_studio_code", options: object = None, **variables: str
+) -> AsyncIterator[LanguageClient]:
+    """A client of the given editor's capabilities, connected to a server on a workspace."""
+    config = ClientServerConfig(
+        [sys.executable, "-I", "-m", "deepcodeseek.server", "--stdio"], server_env=environment(**variables)
+    )
+    editor = await config.start()
+    assert isinstance(editor, LanguageClient)
+    folder = lsp.WorkspaceFolder(workspace.as_uri(), workspace.name)
+    await editor.initialize_session(
+        lsp.InitializeParams(
+            capabilities=client_capabilities(client),
+            workspace_folders=[folder],
+            root_uri=workspace.as_uri(),
+            initialization_options=options,
+        )
+    )
+    try:
+        yield editor
+    finally:
+        await editor.shutdown_session()
+        await editor.stop()
+
+
+async def status(editor: LanguageClient) -> dict[str, Any]:
+    answer = await editor.workspace_execute_command_async(lsp.ExecuteCommandParams("deepcodeseek.status"))
+    return dict(answer)
+
+
+async def ready(editor: LanguageClient) -> dict[str, Any]:
+    """Wait until the server has its index and models."""
+    for _ in range(READY_SECONDS * 10):
+        now = await status(editor)
+        if now["state"] == "ready":
+            return now
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"not ready: {now['state']}")
+
+
+def open_document(editor: LanguageClient, path: Path, text: str | None = None) -> str:
+    uri = path.as_uri()
+    content = path.read_text(encoding="utf-8") if text is None else text
+    item = lsp.TextDocumentItem(uri, lsp.LanguageKind.JavaScript, 1, content)
+    editor.text_document_did_open(lsp.DidOpenTextDocumentParams(item))
+    return uri
+
+
+async def complete(editor: LanguageClient, uri: str, line: int, character: int) -> lsp.CompletionList:
+    answer = await editor.text_document_completion_async(
+        lsp.CompletionParams(lsp.TextDocumentIdentifier(uri), lsp.Position(line, character))
+    )
+    assert isinstance(answer, lsp.CompletionList)
+    return answer
+
+
+async def hover(editor: LanguageClient, uri: str, line: int, character: int) -> str:
+    answer = await editor.text_document_hover_async(
+        lsp.HoverParams(lsp.TextDocumentIdentifier(uri), lsp.Position(line, character))
+    )
+    assert answer
+    assert isinstance(answer.contents, lsp.MarkupContent)
+    return answer.contents.value
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_predicts_the_needed_api_first(client: str) -> None:
+    async with connect(EXAMPLE, client) as editor:
+        await ready(editor)
+        uri = open_document(editor, EXAMPLE / DRAFT)
+        answer = await complete(editor, uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1)
+        assert answer.is_incomplete
+        assert answer.items[0].label == "BerthAllocator"
+        assert answer.items[0].preselect
+        assert [item.sort_text for item in answer.items] == sorted(
+            item.sort_text or "" for item in answer.items
+        )
+        resolved = await editor.completion_item_resolve_async(answer.items[0])
+        assert isinstance(resolved.documentation, lsp.MarkupContent)
+        assert "findFree" in resolved.documentation.value
+        assert "Why" in resolved.documentation.value
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_hover_documents_the_api_and_says_where_it_is_from(client: str) -> None:
+    async with connect(EXAMPLE, client) as editor:
+        await ready(editor)
+        uri = open_document(editor, EXAMPLE / "new.js", "var a = new x_hbr_berth.BerthAllocator();\n")
+        text = await hover(editor, uri, 0, 28)
+        assert "findFree(arrival, length, draught)" in text
+        assert "sys_script_include_04b414bd623dd2ba3202bf81b27ac0c6.xml:" in text
+
+
+TYPED = [
+    # text before the cursor, first label or None for no answer, text inserted
+    ("var a = new BerthAl", "BerthAllocator", "x_hbr_berth.BerthAllocator"),
+    ("var log = new Harb", "HarbourLog", "HarbourLog"),
+    ("var ga = new GlideAjax('Vessel", "VesselAjax", "x_hbr_berth.VesselAjax"),
+    ("zzzzqqq", None, ""),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+async def test_what_is_typed_narrows_the_list() -> None:
+    async with connect(EXAMPLE) as editor:
+        await ready(editor)
+        for number, (before, label, inserted) in enumerate(TYPED):
+            path = EXAMPLE / f"apps/harbour-core/update/typed{number}.js"
+            answer = await complete(editor, open_document(editor, path, before), 0, len(before))
+            labels = [item.label for item in answer.items]
+            assert labels[:1] == ([label] if label else []), before
+            if label:
+                edit = answer.items[0].text_edit
+                assert isinstance(edit, lsp.TextEdit)
+                assert edit.new_text == inserted
+                assert edit.range.end.character == len(before)
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+async def test_an_expansion_made_ahead_refines_the_next_answer() -> None:
+    async with connect(EXAMPLE, options={"expand": True}) as editor:
+        await ready(editor)
+        uri = open_document(editor, EXAMPLE / DRAFT)
+        await complete(editor, uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1)
+        for _ in range(200):
+            if (await status(editor))["counters"].get("expansion"):
+                break
+            await asyncio.sleep(0.1)
+        answer = await complete(editor, uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1)
+        resolved = await editor.completion_item_resolve_async(answer.items[0])
+        assert isinstance(resolved.documentation, lsp.MarkupContent)
+        assert "expand" in resolved.documentation.value
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+async def test_status_is_what_a_bug_report_needs() -> None:
+    async with connect(EXAMPLE, options={"maxItems": 3, "deadlineMs": "soon", "nonsense": 1}) as editor:
+        now = await ready(editor)
+        text = "var s = 'a\u2028b\u0085c';\r\nvar t;"
+        uri = open_document(editor, EXAMPLE / "odd.js", text)
+        now = await status(editor)
+        assert now["settings"]["max_items"] == 3
+        assert now["settings"]["deadline_ms"] == 400
+        assert now["index"]["counts"]["apis"] > 50
+        assert {model["kind"] for model in now["models"]} == {"encoder", "generator"}
+        (document,) = now["documents"]
+        assert document == {"uri": uri, "version": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        said = [message.message for message in editor.log_messages]
+        assert any("deadlineMs" in line for line in said)
+        assert any("nonsense" in line for line in said)
+
+
+@pytest.mark.asyncio
+async def test_a_workspace_without_an_index_is_indexed_with_progress(tmp_path: Path) -> None:
+    workspace = tmp_path / "work"
+    shutil.copytree(EXAMPLE / "apps", workspace / "apps")
+    async with connect(workspace, DEEPCODESEEK_CACHE_HOME=str(tmp_path / "cache")) as editor:
+        now = await ready(editor)
+        assert now["index"]["counts"]["apis"] == 56
+        shown = [value for values in editor.progress_reports.values() for value in values]
+        assert any("embedding" in (getattr(value, "message", "") or "") for value in shown)
+        uri = open_document(editor, workspace / DRAFT)
+        answer = await complete(editor, uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1)
+        assert answer.items[0].label == "BerthAllocator"
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+async def test_a_cancelled_completion_ends_with_the_right_error_and_hover_stays_instant() -> None:
+    async with connect(EXAMPLE) as editor:
+        await ready(editor)
+        uri = open_document(editor, EXAMPLE / DRAFT)
+        where = lsp.CompletionParams(lsp.TextDocumentIdentifier(uri), lsp.Position(14, 4))
+        future = editor.protocol.send_request("textDocument/completion", where, msg_id="doomed")
+        editor.cancel_request(lsp.CancelParams("doomed"))
+        with pytest.raises(Exception, match="cancel") as caught:
+            await asyncio.wrap_future(future)
+        assert getattr(caught.value, "code", None) == -32800
+        assert (await complete(editor, uri, 14, 4)).items
