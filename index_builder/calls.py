@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Literal
 
 from tree_sitter import Node, Query, QueryCursor
@@ -106,11 +107,13 @@ _QUERY = f"""
 (pair_pattern value: (identifier) @variable_name)
 (shorthand_property_identifier_pattern) @variable_name
 """
-_PARAMETERS = {
-    "javascript": "(formal_parameters (identifier) @function_name)",
-    "typescript": "(formal_parameters (_ pattern: (identifier) @function_name))",
-    "tsx": "(formal_parameters (_ pattern: (identifier) @function_name))",
-}
+_PARAMETERS: Mapping[Language, str] = MappingProxyType(
+    {
+        "javascript": "(formal_parameters (identifier) @function_name)",
+        "typescript": "(formal_parameters (_ pattern: (identifier) @function_name))",
+        "tsx": "(formal_parameters (_ pattern: (identifier) @function_name))",
+    }
+)
 _ORDER = ("statement", "function", "binding", "import", "call")  # of nodes with the same text
 
 

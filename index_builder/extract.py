@@ -15,7 +15,7 @@ from .sources import SCRIPT_INCLUDE, SUFFIXES, Problem, Script
 from .statements import find_definitions
 from .syntax import parse
 
-__all__ = ["CallSite", "Extracted", "extract"]
+__all__ = ("CallSite", "Extracted", "extract")
 
 
 @dataclass(frozen=True, slots=True)

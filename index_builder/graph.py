@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from deepcodeseek.server.types import Api
 
+from .definitions import WHOLE
 from .extract import CallSite, Extracted
 from .sources import is_scope
 
@@ -61,20 +62,26 @@ def find_exports(every: Iterable[Extracted]) -> Exports:
 def resolve_calls(extracted: Extracted, names: Names, exports: Exports) -> tuple[Edge, ...]:
     """The call sites of a file that mean a known API other than one the file itself defines."""
     own = {api.api_name for api in extracted.apis}
-    imported = {local: exports.get((module, name), "") for local, module, name in extracted.imports}
+    imported = {local: (module, name) for local, module, name in extracted.imports}
     edges = []
     for call in extracted.calls:
-        api_name = _meaning(call.name, extracted.script.scope, names, imported)
+        origin = imported.get(call.name)
+        api_name = _exported(*origin, call.method, exports) if origin else None
+        if origin is None:
+            api = names.resolve(call.name, extracted.script.scope)
+            api_name = api.api_name if api else None
         if api_name and api_name not in own:
             edges.append(Edge(api_name, call))
     return tuple(edges)
 
 
-def _meaning(name: str, scope: str, names: Names, imported: Mapping[str, str]) -> str:
-    if name in imported:
-        return imported[name]
-    api = names.resolve(name, scope)
-    return api.api_name if api else ""
+def _exported(module: str, name: str, method: str, exports: Exports) -> str | None:
+    """What an import means: of a whole module, the export that the call goes to."""
+    for place in (module, f"{module}/index"):
+        for wanted in (name, method) if name == WHOLE else (name,):
+            if (place, wanted) in exports:
+                return exports[place, wanted]
+    return None
 
 
 def unique_apis(apis: Iterable[Api]) -> tuple[Api, ...]:

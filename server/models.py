@@ -7,6 +7,7 @@ first, then the user's data directory, then what ships in `assets/`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,10 +15,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -30,7 +32,7 @@ Vectors = NDArray[np.float32]
 ModelKind = Literal["encoder", "generator", "reranker"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
-SHIPPED = {"encoder": ASSETS / "all-minilm-l6-v2"}
+SHIPPED: Mapping[ModelKind, Path] = MappingProxyType({"encoder": ASSETS / "all-minilm-l6-v2"})
 
 ENCODER_BATCH_TOKENS = 4096  # a batch is padded to its longest text: bounded memory, little padding
 GENERATOR_START_SECONDS = 60.0
@@ -179,7 +181,8 @@ class GeneratorProcess:
         verify(model)
         self.files = model
         self._path = model.path(str(model.card["file"]))
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # one request at a time
+        self._writing = threading.Lock()  # a cancel may come while a request is written
         self._flags: list[str] = []
         self._deaths = 0
         self._number = 0
@@ -256,11 +259,10 @@ class GeneratorProcess:
     def _send(self, message: dict[str, Any]) -> None:
         child = self._child
         if child and child.stdin:
-            try:
+            # A dead child is noticed where its answer is missed.
+            with self._writing, contextlib.suppress(OSError, ValueError):
                 child.stdin.write(json.dumps(message) + "\n")
                 child.stdin.flush()
-            except (OSError, ValueError):
-                pass  # a dead child is noticed where its answer is missed
 
     def _receive(self, seconds: float, number: int | None = None) -> dict[str, Any]:
         end = time.monotonic() + seconds

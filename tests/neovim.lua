@@ -1,0 +1,74 @@
+-- Drives a headless Neovim: attach the server, wait until it is ready, complete, accept, hover.
+-- Environment: DCS_PYTHON, DCS_WORKSPACE, DCS_FILE, DCS_LINE and DCS_COLUMN (1-based). Prints JSON lines.
+local function fail(message)
+  io.stderr:write('FAIL ' .. message .. '\n')
+  vim.cmd('cquit 1')
+end
+
+local function say(kind, value)
+  io.stdout:write(vim.json.encode({ kind = kind, value = value }) .. '\n')
+end
+
+local function main()
+  local line, column = tonumber(vim.env.DCS_LINE), tonumber(vim.env.DCS_COLUMN)
+  vim.cmd('edit ' .. vim.fn.fnameescape(vim.env.DCS_FILE))
+  local buffer = vim.api.nvim_get_current_buf()
+  local id = vim.lsp.start_client({
+    name = 'deepcodeseek',
+    cmd = { vim.env.DCS_PYTHON, '-I', '-m', 'deepcodeseek.server', '--stdio' },
+    root_dir = vim.env.DCS_WORKSPACE,
+    workspace_folders = { { uri = vim.uri_from_fname(vim.env.DCS_WORKSPACE), name = 'example' } },
+  })
+  if not id then return fail('the client did not start') end
+  vim.lsp.buf_attach_client(buffer, id)
+
+  local function request(method, params)
+    local result, problem = vim.lsp.buf_request_sync(buffer, method, params, 30000)
+    if not result then return fail(method .. ': ' .. tostring(problem)) end
+    local answer = result[id]
+    if not answer or answer.err or answer.error then return fail(method .. ': ' .. vim.inspect(answer)) end
+    return answer.result
+  end
+  local function at(l, c)
+    return {
+      textDocument = { uri = vim.uri_from_bufnr(buffer) },
+      position = { line = l - 1, character = c - 1 },
+    }
+  end
+  local function status()
+    return request('workspace/executeCommand', { command = 'deepcodeseek.status', arguments = {} })
+  end
+
+  local ready = vim.wait(60000, function()
+    local client = vim.lsp.get_client_by_id(id)
+    return client ~= nil and client.initialized == true and status().state == 'ready'
+  end, 200)
+  if not ready then return fail('not ready: ' .. vim.inspect(status())) end
+
+  local list = request('textDocument/completion', at(line, column))
+  say('label', list.items[1].label)
+
+  -- as a person: omni completion, first entry, accept
+  vim.bo[buffer].omnifunc = 'v:lua.vim.lsp.omnifunc'
+  vim.o.completeopt = 'menu,menuone'
+  vim.api.nvim_win_set_cursor(0, { line, column })
+  _G.wait_for_menu = function()
+    vim.wait(10000, function() return vim.fn.pumvisible() == 1 end, 20)
+    return ''
+  end
+  local keys = 'A<C-x><C-o><C-r>=v:lua.wait_for_menu()<CR><C-y><Esc>'
+  vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(keys, true, false, true), 'x', false)
+  say('line', vim.api.nvim_buf_get_lines(buffer, line - 1, line, false)[1])
+
+  local hover = request('textDocument/hover', at(line, column + 2))
+  say('hover', hover.contents.value)
+  say('documents', status().documents)
+  say('text', table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n') .. '\n')
+
+  vim.lsp.stop_client(id)
+  vim.wait(5000, function() return vim.lsp.get_client_by_id(id) == nil end, 20)
+  vim.cmd('qall!')
+end
+
+local ok, problem = xpcall(main, debug.traceback)
+if not ok then fail(problem) end

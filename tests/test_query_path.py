@@ -1,0 +1,196 @@
+"""The stages' boundaries as tables: text, context, settings, expansion, reranking, documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepcodeseek.index_builder.llama_flags import cmake_args
+from deepcodeseek.server import text
+from deepcodeseek.server.context import facts_from_path, make_context
+from deepcodeseek.server.documentation import api_markdown
+from deepcodeseek.server.expand import expand
+from deepcodeseek.server.models import ModelFiles, ModelProblem
+from deepcodeseek.server.rerank import rerank
+from deepcodeseek.server.settings import Settings, parse_settings
+from deepcodeseek.server.types import Api, Context, ExpandedQuery, Method, RankedApi
+
+
+@pytest.mark.parametrize(
+    ("source", "tokens"),
+    [
+        ("getURLFor", ["get", "url", "for"]),
+        ("JSONParser2", ["json", "parser"]),
+        ("sys_user_group", ["sys", "user", "group"]),
+        ("x1y22", ["x", "y"]),
+        ("größe ÜberGabe", ["größe", "über", "gabe"]),
+        ("$.a('b-c')", ["a", "b", "c"]),
+        ("", []),
+    ],
+)
+def test_lexical_tokens(source: str, tokens: list[str]) -> None:
+    assert text.lexical_tokens(source) == tokens
+
+
+@pytest.mark.parametrize(
+    ("before", "lines", "window"),
+    [
+        ("", 3, ""),
+        ("a\n\n  b  \n\t\nc", 2, "  b\nc"),
+        ("a\r\nb\rc", 2, "b\nc"),
+        ("a\u2028b\nc", 2, "a\u2028b\nc"),
+    ],
+)
+def test_window_before(before: str, lines: int, window: str) -> None:
+    assert text.window_before(before, lines) == window
+
+
+def test_a_window_is_bounded() -> None:
+    assert len(text.window_before("x" * 1_000_000)) <= text.WINDOW_CHARS
+
+
+CURSORS = [
+    # before, after -> prefix, trigger, window
+    ("var a = 1;\nvar b = new Tru", "", "Tru", "new", "var a = 1;\nvar b = new"),
+    ("var b = new global.Tru", "", "Tru", "new", "var b = new global."),
+    ("new GlideAjax('Ber", "", "Ber", "ajax", "new GlideAjax('"),
+    ("x = 12", "", "", "", "x = 12"),
+    ("foo()\n    ", "", "", "", "foo()"),
+    ("<record><script><![CDATA[var a;\n", "b();]]></script></record>", "", "", "var a;"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "prefix", "trigger", "window"), CURSORS)
+def test_make_context(before: str, after: str, prefix: str, trigger: str, window: str) -> None:
+    context = make_context(before, after, {"scope": "global", "nonsense": "x"})
+    assert (context.prefix, context.trigger, context.window) == (prefix, trigger, window)
+    assert context.scope == "global"
+    assert "]]>" not in context.after
+
+
+def test_names_of_the_file_come_nearest_first() -> None:
+    assert make_context("far(); near(); ", "ahead();").used == ("near", "far", "ahead")
+
+
+@pytest.mark.parametrize(
+    ("path", "facts"),
+    [
+        (
+            "apps/x/x_a_b/sys_script/On save.script.js",
+            {"scope": "x_a_b", "record_type": "sys_script", "record_name": "On save"},
+        ),
+        (
+            "global/sys_script_include/A.js",
+            {"scope": "global", "record_type": "sys_script_include", "record_name": "A"},
+        ),
+        ("src/lib/a.js", {}),
+        ("a.js", {}),
+    ],
+)
+def test_facts_from_path(path: str, facts: dict[str, str]) -> None:
+    assert facts_from_path(path) == facts
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "problems"),
+    [
+        (None, {}, 0),
+        ({"maxItems": 5, "expand": False}, {"max_items": 5, "expand": False}, 0),
+        ({"maxItems": 0}, {}, 1),
+        ({"maxItems": True}, {}, 1),
+        ({"maxItems": "5", "unknown": 1}, {}, 2),
+        ({"indexDirectory": "/x"}, {"index_directory": "/x"}, 0),
+        ([1], {}, 1),
+    ],
+)
+def test_parse_settings(options: object, changed: dict[str, object], problems: int) -> None:
+    settings, said = parse_settings(options)
+    assert settings == Settings(**changed)  # type: ignore[arg-type]
+    assert len(said) == problems
+
+
+class EchoGenerator:
+    """Continues a prompt with its last line; fails where it is told to."""
+
+    files = ModelFiles("generator", Path(), {})
+    state = "running"
+
+    def __init__(self, problem: str = "") -> None:
+        self.problem = problem
+
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+        if self.problem:
+            raise ModelProblem(self.problem)
+        return prompt.rstrip().rsplit("\n", 1)[-1]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("generator", "code", "source", "note"),
+    [
+        (EchoGenerator(), "run();", "llm", ""),
+        (EchoGenerator("it died"), "", "none", "it died"),
+        (None, "", "none", "no generator installed"),
+    ],
+)
+def test_expand(generator: EchoGenerator | None, code: str, source: str, note: str) -> None:
+    query, said = expand(make_context("run();\n", ""), generator, 8, 100)
+    assert (query.code, query.source) == (code, source)
+    assert said.startswith(note)
+
+
+class LengthReranker:
+    """The longer the document, the better."""
+
+    def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
+        return np.array([len(document) for document in documents], np.float32)
+
+
+def test_rerank_reorders_the_first_and_keeps_the_rest() -> None:
+    names = ("a", "ccc", "bb", "dddd")
+    ranked = tuple(RankedApi(Api(f"global.{n}", n, "script_include"), 1.0) for n in names)
+    reordered, _ = rerank(ExpandedQuery(Context("", "", "", "")), ranked, LengthReranker(), 3)
+    assert [item.api.name for item in reordered] == ["ccc", "bb", "a", "dddd"]
+    assert reordered[0].evidence[-1].signal == "reranker"
+
+
+def test_documentation_is_escaped_markdown() -> None:
+    method = Method("find", ("id",), "Finds <b>one</b>.\n@returns {Object} it")
+    hidden = Method("_hidden", (), is_private=True)
+    api = Api(
+        "global.A",
+        "A",
+        "script_include",
+        methods=(method, hidden),
+        doc="![x](http://e)",
+        source="a.js",
+        line=3,
+    )
+    markdown = api_markdown(api)
+    assert "new A()" in markdown
+    assert "`find(id)` — Finds \\<b>one\\</b>." in markdown
+    assert "_hidden" not in markdown
+    assert "\\!\\[x\\](" in markdown
+    assert "No documentation was written for it" in markdown
+    assert "`a.js:3`" in markdown
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "present", "absent"),
+    [
+        ("x86_64", "flags : fma avx2 f16c", "-DGGML_AVX2=ON", "NATIVE=ON"),
+        ("x86_64", "flags : avx2 amx_int8 avx512f", "-DGGML_AVX512=OFF", "AMX"),
+        ("x86_64", "flags : avx512f avx512bw avx512dq avx512vl avx512cd", "-DGGML_AVX512=ON", "AMX"),
+        ("arm64", "", "-DLLAMA_BUILD_TOOLS=OFF", "GGML_NATIVE"),
+        ("x86_64", "", "-DMTMD_BUILD=OFF", "GGML_NATIVE"),
+    ],
+)
+def test_llama_flags(machine: str, flags: str, present: str, absent: str) -> None:
+    args = cmake_args(machine, flags)
+    assert present in args
+    assert absent not in args
