@@ -111,11 +111,9 @@ def query(
             return
         from rich.console import Console
 
-        from .terminal import answer_tables
+        from .terminal import answer_view
 
-        console = Console()
-        for table in answer_tables(answer):
-            console.print(table)
+        Console().print(answer_view(answer, context))
 
 
 @main.command()
@@ -146,6 +144,38 @@ def predict(
     for problem in problems:
         click.echo(f"{problem.path}: {problem.message}", err=True)
     click.echo(f"{written} predictions in {out}", err=True)
+
+
+@main.group("eval")
+def evaluate() -> None:
+    """Measure predictions."""
+
+
+@evaluate.command("score")
+@click.option("--samples", type=_EXISTING_FILE, required=True, help="JSON lines with id and target.")
+@click.option("--predictions", type=_EXISTING_FILE, required=True, help="What `predict` wrote.")
+@click.option("--subset", default="all", help="Only samples with this flag set, such as clean.")
+@click.option("--name", default="full", help="What the result is called in the JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def eval_score(samples: Path, predictions: Path, subset: str, name: str, as_json: bool) -> None:
+    """Top-k accuracy with 95 % intervals, mean reciprocal rank and latency of a predictions file."""
+    from .metrics import score_files, score_json
+
+    with _clear_errors():
+        try:
+            result = score_files(samples, predictions, subset)
+        except KeyError as error:
+            raise click.ClickException(f"{predictions}: no prediction for {error}") from None
+        except ValueError as error:
+            raise click.ClickException(f"{samples}: {error}") from None
+    if as_json:
+        click.echo(json.dumps(score_json(name, result)))
+        return
+    click.echo(f"{subset}: n = {result.n}")
+    for k, top in result.top.items():
+        low, high = result.interval[k]
+        click.echo(f"top-{k:<3} {top:5.1f}   [{low:.1f}, {high:.1f}]")
+    click.echo(f"MRR    {result.mrr:.3f}   ms p50 {result.ms_p50:.0f}, p95 {result.ms_p95:.0f}")
 
 
 @main.group()

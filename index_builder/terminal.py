@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from deepcodeseek.server.types import Answer, RankedApi
+from deepcodeseek.server.types import Answer, Context, RankedApi
 
 from .build import Progress as Report
 
 BAR_ROWS = 50  # a redraw costs more than most steps
-SHOWN = 10
+SHOWN = 6
+STATEMENT_WIDTH = 110
+CURSOR = "\u2588"
 
 
 @contextmanager
@@ -63,25 +69,51 @@ def _json_lines() -> Report:
     return show
 
 
-def answer_tables(answer: Answer, shown: int = SHOWN) -> tuple[Table, Table]:
-    """The ranked APIs with what speaks for each, and the stages with their times."""
-    ranked = Table(title="Predicted APIs", title_justify="left")
-    for heading in ("#", "API", "why", "nearest known usage"):
-        ranked.add_column(heading, justify="right" if heading == "#" else "left", overflow="fold")
+def answer_view(answer: Answer, context: Context, shown: int = SHOWN) -> Group:
+    """The code at the cursor, the ranked APIs with what speaks for each, and the stages with their times."""
+    return Group(_code(context), _ranked(answer, shown), _stages(answer))
+
+
+def _code(context: Context) -> Panel:
+    code = textwrap.dedent(f"{context.window}\n{_indentation(context)}{context.prefix}{CURSOR}")
+    name = context.record_name or context.file or "cursor"
+    return Panel(Syntax(code, "javascript", theme="ansi_dark"), title=name, title_align="left")
+
+
+def _indentation(context: Context) -> str:
+    last = context.before.rsplit("\n", 1)[-1]
+    return last[: len(last) - len(last.lstrip())] if not last.strip() else ""
+
+
+def _ranked(answer: Answer, shown: int) -> Table:
+    table = Table(title="Predicted APIs", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("#", justify="right")
+    for heading in ("API", "strongest evidence", "nearest known usage"):
+        table.add_column(heading, overflow="fold")
     for place, item in enumerate(answer.ranked[:shown], 1):
-        ranked.add_row(str(place), Text(item.api.api_name, style="bold"), _why(item), _usage(item))
-    stages = Table(title=f"Stages (index {answer.trace.index_id})", title_justify="left")
+        table.add_row(str(place), Text(item.api.api_name, style="bold"), _why(item), _usage(item))
+    return table
+
+
+def _stages(answer: Answer) -> Table:
+    table = Table(title=f"Stages, index {answer.trace.index_id}", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("stage", "ms", "note"):
-        stages.add_column(heading, justify="right" if heading == "ms" else "left")
+        table.add_column(heading, justify="right" if heading == "ms" else "left")
     for stage in answer.trace.stages:
-        stages.add_row(stage.stage, f"{stage.ms:.1f}", stage.note)
-    return ranked, stages
+        table.add_row(stage.stage, f"{stage.ms:.0f}", Text(stage.note))
+    return table
 
 
 def _why(item: RankedApi) -> str:
-    strongest = sorted(item.evidence, key=lambda evidence: evidence.rank)[:4]
-    return "\n".join(f"{evidence.signal} #{evidence.rank}" for evidence in strongest)
+    strongest = sorted(item.evidence, key=lambda evidence: evidence.rank)[:3]
+    return "\n".join(f"{evidence.signal}: #{evidence.rank}" for evidence in strongest)
 
 
-def _usage(item: RankedApi) -> str:
-    return f"{item.usage.file}:{item.usage.line}\n{item.usage.statement.strip()}" if item.usage else ""
+def _usage(item: RankedApi) -> Text:
+    if item.usage is None:
+        return Text("none in other files", style="dim")
+    where = item.usage.caller or item.usage.file
+    call = " ".join(item.usage.statement.split())
+    return Text.assemble(
+        (textwrap.shorten(call, STATEMENT_WIDTH), "green"), f"\n{where}, line {item.usage.line}"
+    )

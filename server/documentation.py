@@ -30,7 +30,8 @@ def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
     ranks = ", ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
     lines = ["---", f"**Why:** {ranks}"]
     if item.usage:
-        lines.append(f"Nearest known usage, `{item.usage.file}:{item.usage.line}`:")
+        caller = f"in *{_escaped(item.usage.caller)}*, " if item.usage.caller else ""
+        lines.append(f"Nearest known usage, {caller}`{item.usage.file}:{item.usage.line}`:")
         lines.append(f"```javascript\n{item.usage.statement}\n```")
     lines.append(" · ".join(f"{stage.stage} {stage.ms:.0f} ms" for stage in stages))
     return "\n\n".join(lines)

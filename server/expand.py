@@ -18,4 +18,6 @@ def expand(
     except ModelProblem as problem:
         return ExpandedQuery(context), str(problem)
     code = expansion_code(generated)
-    return ExpandedQuery(context, code, "llm" if code else "none"), "" if code else "nothing was generated"
+    if not code:
+        return ExpandedQuery(context), "nothing was generated"
+    return ExpandedQuery(context, code, "llm"), " ".join(code.split())

@@ -210,7 +210,9 @@ class Index:
 
     def usage(self, usage_id: int) -> Usage:
         row = self._database.execute(
-            "SELECT api_id, file, line, method, context, statement FROM usage WHERE id = ?", (usage_id,)
+            "SELECT api_id, file, line, method, context, statement, record_name"
+            " FROM usage JOIN file ON file.id = file_id WHERE usage.id = ?",
+            (usage_id,),
         ).fetchone()
         return Usage(*row)
 

@@ -31,7 +31,7 @@ def parse_settings(options: object) -> tuple[Settings, tuple[str, ...]]:
         return Settings(), ()
     if not isinstance(options, Mapping):
         return Settings(), (f"the options are not an object but {type(options).__name__}: defaults are used",)
-    known = {_camel_case(f.name): f for f in fields(Settings)}
+    known = {option_name(f.name): f for f in fields(Settings)}
     values: dict[str, Any] = {}
     problems = [f"unknown option {name!r}" for name in options if name not in known]
     for name, option in known.items():
@@ -53,6 +53,7 @@ def _problem(value: object, default: object, bounds: Mapping[str, Any]) -> str:
     return ""
 
 
-def _camel_case(name: str) -> str:
+def option_name(name: str) -> str:
+    """A setting's name on the wire: max_items -> maxItems."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -90,6 +90,7 @@ class Usage:
     method: str
     context: str  # the lines before the call
     statement: str
+    caller: str = ""  # name of the record that holds the call, where it has one
 
 
 @dataclass(frozen=True, slots=True)

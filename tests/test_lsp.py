@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -207,3 +208,10 @@ async def test_a_cancelled_completion_ends_with_the_right_error_and_hover_stays_
             await asyncio.wrap_future(future)
         assert getattr(caught.value, "code", None) == -32800
         assert (await complete(editor, uri, 14, 4)).items
+
+
+def test_the_server_ends_with_its_stdin() -> None:
+    command = [sys.executable, "-I", "-m", "deepcodeseek.server", "--stdio"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    assert done.stdout == b""
+    assert done.returncode == 1  # nobody said shutdown

@@ -133,7 +133,7 @@ class EchoGenerator:
 @pytest.mark.parametrize(
     ("generator", "code", "source", "note"),
     [
-        (EchoGenerator(), "run();", "llm", ""),
+        (EchoGenerator(), "run();", "llm", "run();"),
         (EchoGenerator("it died"), "", "none", "it died"),
         (None, "", "none", "no generator installed"),
     ],

@@ -1,0 +1,82 @@
+"""Top-k accuracy, mean reciprocal rank and latency of a predictions file, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+DEPTHS = (1, 5, 10, 40)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of one method on one subset of samples."""
+
+    n: int
+    top: Mapping[int, float]  # percent of the samples whose target is among the first k
+    interval: Mapping[int, tuple[float, float]]  # 95 %, Wilson
+    mrr: float
+    ms_p50: float
+    ms_p95: float
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share, in percent (Wilson, 1927)."""
+    share, spread = hits / n, 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / spread
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / spread
+    return 100 * (middle - half), 100 * (middle + half)
+
+
+def rank_of(target: str, ranked: Sequence[str]) -> int | None:
+    """1-based place of the target, or None where it is not among the predictions."""
+    return ranked.index(target) + 1 if target in ranked else None
+
+
+def score(samples: Sequence[Mapping[str, Any]], predictions: Mapping[str, Mapping[str, Any]]) -> Score:
+    """Score predictions (by sample id) of samples that state their `target`.
+
+    Raises KeyError for a sample without a prediction, ValueError where there are no samples.
+    """
+    if not samples:
+        raise ValueError("no samples to score")
+    ranks = [rank_of(sample["target"], predictions[sample["id"]]["ranked"]) for sample in samples]
+    times = sorted(sum(predictions[sample["id"]].get("ms", {}).values()) for sample in samples)
+    n = len(ranks)
+    hits = {k: sum(rank is not None and rank <= k for rank in ranks) for k in DEPTHS}
+    return Score(
+        n,
+        {k: round(100 * hits[k] / n, 1) for k in DEPTHS},
+        {k: (round(low, 1), round(high, 1)) for k in DEPTHS for low, high in [wilson(hits[k], n)]},
+        round(sum(1 / rank for rank in ranks if rank) / n, 3),
+        round(times[n // 2], 1),
+        round(times[int(0.95 * n)], 1),
+    )
+
+
+def score_files(samples: Path, predictions: Path, subset: str) -> Score:
+    """Score a predictions file on the samples whose flag `subset` is set ("all": every sample)."""
+    every = [json.loads(line) for line in samples.read_bytes().split(b"\n") if line.strip()]
+    made = [json.loads(line) for line in predictions.read_bytes().split(b"\n") if line.strip()]
+    chosen = [sample for sample in every if subset == "all" or sample.get(subset)]
+    return score(chosen, {prediction["id"]: prediction for prediction in made})
+
+
+def score_json(name: str, result: Score) -> dict[str, Any]:
+    """A result as it is kept in a file."""
+    return {"method": name, **asdict(result)}
+
+
+def results_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown table of results as `score_json` writes them, read back from JSON."""
+    head = "| method | top-1 | top-5 | top-10 | top-40 | MRR |\n|---|---|---|---|---|---|\n"
+    return head + "".join(f"| `{r['method']}` | {_cells(r)} | {r['mrr']:.3f} |\n" for r in results)
+
+
+def _cells(result: Mapping[str, Any]) -> str:
+    tops = ((result["top"][str(k)], result["interval"][str(k)]) for k in DEPTHS)
+    return " | ".join(f"{top:.1f} [{low:.1f}, {high:.1f}]" for top, (low, high) in tops)

@@ -1,0 +1,58 @@
+"""Writes the README's generated parts: the options from the code, the figures from the result files.
+
+python -m deepcodeseek.index_builder.readme        writes; a test fails when they are stale
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from deepcodeseek.server.settings import Settings, option_name
+
+from .metrics import results_table
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
+
+
+def main() -> None:
+    """Rewrite the README in place."""
+    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def updated(readme: str) -> str:
+    """The README's text with its generated parts made anew."""
+    parts = {"settings": settings_table(), "results": results_text()}
+    for name, content in parts.items():
+        marked = rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
+        readme = re.sub(marked, lambda found: f"{found[1]}{content}{found[2]}", readme, flags=re.DOTALL)  # noqa: B023
+    return readme
+
+
+def settings_table() -> str:
+    """Markdown table of the client options."""
+    rows = (
+        f"| `{option_name(f.name)}` | `{json.dumps(f.default)}` | {f.metadata['description']} |"
+        for f in fields(Settings)
+    )
+    return "\n".join(("| option | default | |", "|---|---|---|", *rows)) + "\n"
+
+
+def results_text() -> str:
+    """Every result file: what was measured, on what, with which command, and the table."""
+    return "\n".join(
+        _result(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("*.json"))
+    )
+
+
+def _result(result: dict[str, Any]) -> str:
+    command = "\n".join(result["commands"])
+    return f"{result['description']}\n\n{results_table(result['results'])}\n```sh\n{command}\n```\n"
+
+
+if __name__ == "__main__":
+    main()

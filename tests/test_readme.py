@@ -1,0 +1,47 @@
+"""The README says what is so: commands, options, links, figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from deepcodeseek.index_builder.cli import main
+from deepcodeseek.index_builder.readme import README, updated
+
+ROOT = Path(__file__).parents[1]
+TEXT = README.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = sorted(
+    {line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()}
+)
+TABLE_COMMANDS = sorted(set(re.findall(r"^\| `(deepcodeseek [^`]+)`", TEXT, re.MULTILINE)))
+
+
+def test_the_generated_parts_are_current() -> None:
+    assert updated(TEXT) == TEXT, "run: python -m deepcodeseek.index_builder.readme"
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS + TABLE_COMMANDS if "deepcodeseek " in c])
+def test_every_command_and_option_exists(line: str) -> None:
+    words = line.split("deepcodeseek ", 1)[1].replace("[", " ").replace("]", " ").split()
+    command: click.Command = main
+    while isinstance(command, click.Group):
+        name = words.pop(0)
+        assert name.split("\\|")[0] in command.commands, line
+        command = command.commands[name.split("\\|")[0]]
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options, line
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("make ")])
+def test_every_target_exists(line: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))))
+def test_every_link_leads_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
