@@ -7,6 +7,7 @@ the new one, whole, whatever happens in between.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -66,9 +67,10 @@ class Usage:
 def build_index(workspace: Path, out: Path, encoder: Encoder, progress: Progress) -> Report:
     """Index `workspace` into a new generation of `out` and make it the current one.
 
-    Raises OSError where `out` cannot be written; the generation in use stays as it was.
+    Raises OSError or sqlite3.Error where `out` cannot be written; the generation in use stays as it was.
     """
     progress("reading", 0, 1)
+    workspace = workspace.resolve()  # `.` has no name
     scripts, problems = read_workspace(workspace, frozenset({out.resolve()}))
     extracted = []
     for done, script in enumerate(scripts):
@@ -293,6 +295,8 @@ def _write_hnsw(path: Path, vectors: Vectors) -> None:
     if len(vectors):
         graph.add_items(vectors, np.arange(len(vectors)))
     graph.save_index(str(path))
+    if path.stat().st_size != graph.index_file_size():  # hnswlib does not notice a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _new_generation(out: Path) -> Path:

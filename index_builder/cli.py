@@ -60,11 +60,11 @@ def index(workspace: Path, out: Path | None, as_json: bool, progress: str) -> No
     from .build import build_index
     from .terminal import progress_reporter
 
-    model = find_model("encoder")
-    if model is None:
-        raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
     directory = out or index_directory(workspace)
-    with _clear_errors(), progress_reporter(progress) as report_progress:
+    with _clear_errors(directory), progress_reporter(progress) as report_progress:
+        model = find_model("encoder")
+        if model is None:
+            raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
         report = build_index(workspace, directory, load_encoder(model), report_progress)
     for problem in report.problems:
         click.echo(f"{problem.path}: {problem.message}", err=True)
@@ -137,7 +137,7 @@ def predict(
     from .predict import predict_file
     from .terminal import progress_reporter
 
-    with _clear_errors(), progress_reporter("auto") as progress:
+    with _clear_errors(out), progress_reporter("auto") as progress:
         engine = _engine(directory, None, models)
         variant = _variant(method)
         written, problems = predict_file(engine, samples, out, variant, first_only, deadline_ms, progress)
@@ -274,8 +274,10 @@ def _ranked_json(item: RankedApi) -> dict[str, Any]:
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
-    """One clear line instead of a traceback for what a user can mend."""
+def _clear_errors(written: Path | None = None) -> Iterator[None]:
+    """One clear line instead of a traceback for what a user can mend; `written` is the place it wrote to."""
+    import sqlite3
+
     from deepcodeseek.server.index import IndexProblem
     from deepcodeseek.server.models import ModelProblem
 
@@ -286,7 +288,10 @@ def _clear_errors() -> Iterator[None]:
     except (IndexProblem, ModelProblem, CursorProblem) as problem:
         raise click.ClickException(str(problem)) from None
     except OSError as error:
-        raise click.ClickException(f"{error.filename or ''}: {error.strerror or error}") from None
+        place = error.filename or written
+        raise click.ClickException(f"{f'{place}: ' if place else ''}{error.strerror or error}") from None
+    except sqlite3.Error as error:
+        raise click.ClickException(f"{written}: {error}") from None
 
 
 if __name__ == "__main__":

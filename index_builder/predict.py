@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.documents import line_starts
 from deepcodeseek.server.index import CURRENT, Index, index_directory
+from deepcodeseek.server.models import ModelProblem
 from deepcodeseek.server.pipeline import Engine, Variant, known_facts
 from deepcodeseek.server.pipeline import predict as predict_apis
 from deepcodeseek.server.types import Context
 
 from .build import Progress
-from .sources import Problem
+from .scripts import Problem
 
 SAMPLE_FACTS = ("file", "record_type", "record_name", "table", "scope")
 
@@ -59,17 +61,20 @@ def predict_file(
 
     `out` appears when all are made.
     """
-    lines = [line for line in samples.read_bytes().split(b"\n") if line.strip()]
+    lines = [(n, line) for n, line in enumerate(samples.read_bytes().split(b"\n"), 1) if line.strip()]
     part = out.with_name(f"{out.name}.{secrets.token_hex(3)}.part")
     written = 0
     problems = []
+    if variant.expand and not first_only and engine.generator:
+        with suppress(ModelProblem):  # each answer's trace will say so
+            engine.generator.start()
     try:
         with part.open("w", encoding="utf-8") as file:
-            for number, line in enumerate(lines, 1):
-                progress("predicting", number - 1, len(lines))
+            for done, (number, line) in enumerate(lines):
+                progress("predicting", done, len(lines))
                 try:
                     sample = _sample(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     problems.append(Problem(f"{samples}:{number}", f"not a sample: {error}"))
                     continue
                 prediction = _predict(engine, sample, variant, first_only, deadline_ms)

@@ -77,7 +77,7 @@ def answer_view(answer: Answer, context: Context, shown: int = SHOWN) -> Group:
 def _code(context: Context) -> Panel:
     code = textwrap.dedent(f"{context.window}\n{_indentation(context)}{context.prefix}{CURSOR}")
     name = context.record_name or context.file or "cursor"
-    return Panel(Syntax(code, "javascript", theme="ansi_dark"), title=name, title_align="left")
+    return Panel(Syntax(code, "javascript", theme="ansi_dark"), title=Text(name), title_align="left")
 
 
 def _indentation(context: Context) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .text import WINDOW_LINES, window_after, window_before
+from .text import WINDOW_LINES, whole_characters, window_after, window_before
 from .types import Context
 
 MAX_NAMES = 3000  # names read from a file; more would not make its evidence better
@@ -23,7 +23,7 @@ def make_context(
 
     `facts` may state file, scope, package, record_type, record_name and table; what is missing stays empty.
     """
-    before, after = _script_only(before, after)
+    before, after = map(whole_characters, _script_only(before, after))
     prefix = _prefix(before)
     head = before[: len(before) - len(prefix)]
     known = {key: str((facts or {}).get(key) or "") for key in _FACTS}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ HNSW_MAX_EF = 512
 
 Table = Literal["doc", "code", "usage"]
 TABLES: tuple[Table, ...] = ("doc", "code", "usage")
+FILES = frozenset({DATABASE, *(f"{table}.{suffix}" for table in TABLES for suffix in ("npy", "hnsw"))})
 
 EXACT_ROWS = 4096
 """Up to so many rows a matrix product is as fast as HNSW (about 1 ms at 384 dimensions), and exact."""
@@ -88,11 +90,14 @@ def read_manifest(directory: Path) -> tuple[Path, dict[str, Any]]:
     Raises IndexProblem where there is none or it belongs to another version.
     """
     try:
-        generation = directory / (directory / CURRENT).read_text(encoding="utf-8").strip()
+        name = (directory / CURRENT).read_text(encoding="utf-8").strip()
+        if not _GENERATION.fullmatch(name):
+            raise IndexProblem(f"{directory / CURRENT} names no generation: {_REBUILD}")
+        generation = directory / name
         manifest = json.loads((generation / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise IndexProblem(f"no index in {directory}: run `deepcodeseek index WORKSPACE`") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise IndexProblem(
             f"the index manifest in {directory} cannot be read ({error}): {_REBUILD}"
         ) from None
@@ -102,7 +107,21 @@ def read_manifest(directory: Path) -> tuple[Path, dict[str, Any]]:
         if manifest.get(key) != wanted:
             found = manifest.get(key)
             raise IndexProblem(f"the index in {generation} has {key} {found}, not {wanted}: {_REBUILD}")
+    if not _is_complete(manifest):
+        raise IndexProblem(f"the index manifest in {generation} is incomplete: {_REBUILD}")
     return generation, manifest
+
+
+def _is_complete(manifest: dict[str, Any]) -> bool:
+    encoder, counts, files = (manifest.get(key) for key in ("encoder", "counts", "files"))
+    return (
+        isinstance(encoder, dict)
+        and isinstance(encoder.get("dimension"), int)
+        and isinstance(counts, dict)
+        and isinstance(files, dict)
+        and files.keys() >= FILES
+        and all(isinstance(entry, dict) and "sha256" in entry for entry in files.values())
+    )
 
 
 def open_index(directory: Path, encoder_sha256: str) -> Index:
@@ -111,7 +130,7 @@ def open_index(directory: Path, encoder_sha256: str) -> Index:
     Raises IndexProblem where a version, a hash or the encoder differs from what the manifest says.
     """
     generation, manifest = read_manifest(directory)
-    if manifest.get("encoder", {}).get("sha256") != encoder_sha256:
+    if manifest["encoder"].get("sha256") != encoder_sha256:
         raise IndexProblem(f"the index in {generation} was made with another encoder: {_REBUILD}")
     for name, entry in manifest["files"].items():
         path = generation / name
@@ -120,6 +139,7 @@ def open_index(directory: Path, encoder_sha256: str) -> Index:
     return Index(generation, manifest)
 
 
+_GENERATION = re.compile(r"gen-[\w-]+")
 _REBUILD = "rebuild it with `deepcodeseek index WORKSPACE`"
 
 
@@ -130,6 +150,8 @@ class Vectors:
         self._matrix: NDArray[np.float32] = np.load(
             generation / f"{table}.npy", mmap_mode="r", allow_pickle=False
         )
+        if self._matrix.shape[1:] != (dimension,):
+            raise IndexProblem(f"{generation / table}.npy has not {dimension} columns: {_REBUILD}")
         self._hnsw: Any = None
         if len(self._matrix) > EXACT_ROWS:
             self._hnsw = _load_hnsw(generation / f"{table}.hnsw", dimension)

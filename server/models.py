@@ -60,6 +60,10 @@ class Generator(Protocol):
 
     files: ModelFiles
 
+    def start(self) -> None:
+        """Be ready for the first request; raises ModelProblem."""
+        ...
+
     def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
         """Greedy continuation; shorter where the time is up. Raises ModelProblem."""
         ...
@@ -93,7 +97,12 @@ class ModelFiles:
     @property
     def sha256(self) -> str:
         """Of the file that holds the weights."""
-        return str(self.card["sha256"][self.card.get("file", "model.onnx")])
+        return str(self.card["sha256"][self.file])
+
+    @property
+    def file(self) -> str:
+        """Name of the file that holds the weights."""
+        return str(self.card.get("file", "model.onnx"))
 
     def path(self, file: str) -> Path:
         return self.directory / file
@@ -111,18 +120,20 @@ def find_model(kind: ModelKind, directory: Path | None = None) -> ModelFiles | N
     places = [base / kind for base in (directory, data_directory()) if base]
     places += [SHIPPED[kind]] if kind in SHIPPED else []
     for place in places:
-        if (place / CARD).is_file():
+        if place.is_dir():
             return ModelFiles(kind, place, _read_card(place / CARD))
     return None
 
 
 def verify(model: ModelFiles) -> None:
     """Check size and SHA-256 of each file that the card names; raises ModelProblem."""
-    for name, expected in model.card.get("sha256", {}).items():
+    for name, expected in model.card["sha256"].items():
         path = model.path(name)
-        if not path.is_file():
-            raise ModelProblem(f"{path} is missing: {_mend(model)}")
-        if sha256_file(path) != expected:
+        try:
+            found = sha256_file(path)
+        except OSError as error:
+            raise ModelProblem(f"{path} cannot be read ({error.strerror}): {_mend(model)}") from None
+        if found != expected:
             raise ModelProblem(f"{path} is damaged (its SHA-256 differs from its card): {_mend(model)}")
 
 
@@ -147,13 +158,13 @@ class OnnxEncoder:
                 str(model.path("model.onnx")), options, providers=["CPUExecutionProvider"]
             )
             self._tokenizer = Tokenizer.from_file(str(model.path("tokenizer.json")))
+            self._tokenizer.enable_truncation(int(model.card["max_tokens"]))
+            self.dimension = int(model.card["dimension"])
         except Exception as error:
             raise ModelProblem(f"{model.directory} cannot be loaded: {error}") from None
-        self._tokenizer.enable_truncation(int(model.card["max_tokens"]))
         self._tokenizer.no_padding()
         self.files = model
         self.state = "loaded"
-        self.dimension = int(model.card["dimension"])
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
@@ -180,7 +191,7 @@ class GeneratorProcess:
     def __init__(self, model: ModelFiles) -> None:
         verify(model)
         self.files = model
-        self._path = model.path(str(model.card["file"]))
+        self._path = model.path(model.file)
         self._lock = threading.Lock()  # one request at a time
         self._writing = threading.Lock()  # a cancel may come while a request is written
         self._flags: list[str] = []
@@ -311,10 +322,13 @@ def _batches(order: list[int], lengths: list[int]) -> list[list[int]]:
 def _read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelProblem(f"the model card {path} cannot be read: {error}") from None
     if not isinstance(card, dict):
         raise ModelProblem(f"the model card {path} is not an object")
+    hashes = card.get("sha256")
+    if not isinstance(hashes, dict) or str(card.get("file", "model.onnx")) not in hashes:
+        raise ModelProblem(f"the model card {path} states no SHA-256 of a model file")
     return card
 
 

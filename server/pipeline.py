@@ -14,11 +14,12 @@ from .index import Index, open_index
 from .models import Encoder, Generator, GeneratorProcess, ModelProblem, Reranker, find_model, load_encoder
 from .rerank import rerank
 from .retrieve import RAREST_TERMS, SIGNALS, retrieve
-from .text import encoder_query
+from .text import encoder_query, whole_characters
 from .types import Answer, Context, ExpandedQuery, RankedApi, Stage, Trace
 
-EXPAND_MS = 10_000.0
-"""What an expansion may take where no deadline is set: a bound for a generator that crawls."""
+EXPAND_MS = 120_000.0
+"""What an expansion may take where no deadline is set. So long that only a generator that hangs meets it:
+the number of tokens bounds the work, and the same input gives the same text on a busy machine."""
 EXPAND_LEAST_MS = 50.0
 """In less no model writes a token."""
 RETRIEVE_RESERVE_MS = 80.0
@@ -95,6 +96,7 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
 
 def known_facts(index: Index, given: Mapping[str, str]) -> dict[str, str]:
     """What is known of a file: what is given, then what its path says, then what the index knows of it."""
+    given = {key: whole_characters(value) for key, value in given.items()}
     path = given.get("file", "")
     facts = {**(index.file_facts(path) if path else {}), **facts_from_path(path)}
     stated = {key: value for key, value in given.items() if value}
@@ -168,6 +170,8 @@ def expand_context(
     """The expanded query and a note; what is not written within `left_ms` is left out."""
     if left_ms < EXPAND_LEAST_MS:
         return ExpandedQuery(context), "skipped: no time left"
+    if engine.generator is None and engine.notes:
+        return ExpandedQuery(context), engine.notes[0]
     return expand(context, engine.generator, tokens, left_ms)
 
 

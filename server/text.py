@@ -29,6 +29,11 @@ def lexical_tokens(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
+def whole_characters(text: str) -> str:
+    """Halves of surrogate pairs become `?`: neither a tokenizer nor a database takes them."""
+    return text.encode(errors="replace").decode()
+
+
 def window_before(before: str, lines: int = WINDOW_LINES) -> str:
     """The last `lines` lines that hold anything, the one at the cursor included."""
     kept = [line.rstrip() for line in _lines(before[-WINDOW_CHARS * 4 :]) if line.strip()]

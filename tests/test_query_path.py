@@ -121,6 +121,9 @@ class EchoGenerator:
     def __init__(self, problem: str = "") -> None:
         self.problem = problem
 
+    def start(self) -> None:
+        pass
+
     def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
         if self.problem:
             raise ModelProblem(self.problem)
