@@ -1,0 +1,143 @@
+"""What can be called from where, which usages speak, and the vectors' two ways of searching."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepcodeseek.index_builder.build import _write_hnsw
+from deepcodeseek.index_builder.graph import Names, ajax_reachable
+from deepcodeseek.server.context import make_context
+from deepcodeseek.server.index import EXACT_ROWS, Vectors
+from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
+from deepcodeseek.server.types import Api
+
+BERTH_RULE = "apps/berth-planning/update/new_rule.js"
+
+REACHABLE = [
+    # facts of the caller, APIs that must be among the candidates, APIs that must not
+    ({}, {"BerthTimeline", "BerthAllocator", "HarbourLog", "CraneScheduler"}, set()),
+    ({"scope": "x_hbr_berth"}, {"BerthTimeline", "HarbourLog"}, set()),
+    ({"scope": "x_hbr_cargo"}, {"BerthAllocator", "HarbourLog", "CraneScheduler"}, {"BerthTimeline"}),
+    (
+        {"scope": "x_hbr_berth", "record_type": "sys_script_client"},
+        {"VesselAjax", "BerthAjax"},
+        {"BerthAllocator", "HarbourLog"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "reached", "pruned"), REACHABLE)
+def test_the_graph_keeps_what_can_be_called(
+    engine: Engine, facts: dict[str, str], reached: set[str], pruned: set[str]
+) -> None:
+    answer = predict(engine, make_context("var x = 1;\n", "", facts), METHODS["fused"])
+    names = {item.api.name for item in answer.ranked}
+    assert reached <= names
+    assert names.isdisjoint(pruned)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"file": BERTH_RULE}, {"scope": "x_hbr_berth"}),
+        (
+            {"file": "apps/cargo/x_hbr_cargo/sys_script/New.script.js"},
+            {"scope": "x_hbr_cargo", "record_name": "New"},
+        ),
+        ({"file": BERTH_RULE, "scope": "global"}, {"scope": "global"}),
+        ({"file": BERTH_RULE, "scope": "e5f73d8451cd77f84bc677038d0a9d0a"}, {"scope": "x_hbr_berth"}),
+        ({"scope": "x_other"}, {"scope": "x_other"}),
+        ({}, {}),
+    ],
+)
+def test_known_facts(engine: Engine, given: dict[str, str], expected: dict[str, str]) -> None:
+    assert expected.items() <= known_facts(engine.index, given).items()
+
+
+def test_a_prediction_explains_itself(engine: Engine) -> None:
+    before = (
+        "var arrival = call.getValue('eta');\nvar length = vessel.length;\nvar draught = vessel.draught;\n"
+    )
+    answer = predict(engine, make_context(before, "", {"file": BERTH_RULE}), METHODS["fused"])
+    first = answer.ranked[0]
+    assert first.api.name == "BerthAllocator"
+    assert first.usage
+    assert "BerthAllocator" in first.usage.statement
+    assert first.usage.caller
+    assert {evidence.signal for evidence in first.evidence} <= set(METHODS["fused"].weights)
+    assert [item.score for item in answer.ranked] == sorted((i.score for i in answer.ranked), reverse=True)
+
+
+def api(name: str, **values: object) -> Api:
+    return Api(f"global.{name}", name, "script_include", scope="global", **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "reachable"),
+    [
+        ("Stated", True),
+        ("Direct", True),
+        ("Grandchild", True),
+        ("Plain", False),
+        ("Stranger", True),
+        ("Empty", True),
+        ("Loop", False),
+    ],
+)
+def test_ajax_reachable(name: str, reachable: bool) -> None:
+    from deepcodeseek.server.types import Method
+
+    one = (Method("m"),)
+    every = [
+        api("Stated", client_callable=True, methods=one),
+        api("Direct", extends="global.AbstractAjaxProcessor", methods=one),
+        api("Child", extends="Direct", methods=one),
+        api("Grandchild", extends="Child", methods=one),
+        api("Plain", methods=one),
+        api("Stranger", extends="NotIndexed", methods=one),
+        api("Empty"),
+        api("Loop", extends="Loop", methods=one),
+    ]
+    assert ajax_reachable(next(a for a in every if a.name == name), Names(every)) is reachable
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vectors, np.ndarray]:
+    """More rows than are searched exactly."""
+    folder = tmp_path_factory.mktemp("vectors")
+    rows = np.random.default_rng(7).normal(size=(EXACT_ROWS + 500, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.save(folder / "doc.npy", rows)
+    _write_hnsw(folder / "doc.hnsw", rows)
+    return Vectors(folder, "doc", 16), rows
+
+
+@pytest.mark.parametrize("share", [1.0, 0.95, 0.5, 0.001, 0.0])
+def test_hnsw_and_exact_search_agree(vectors: tuple[Vectors, np.ndarray], share: float) -> None:
+    index, rows = vectors
+    generator = np.random.default_rng(11)
+    found = 0
+    for _ in range(20):
+        query = rows[generator.integers(len(rows))]
+        keep = generator.random(len(rows)) < share
+        expected = [i for i in np.argsort(-(rows @ query), kind="stable") if keep[i]][:10]
+        ids, scores = index.nearest(query, 10, keep)
+        assert len(ids) == len(expected)
+        assert all(keep[ids])
+        assert list(scores) == sorted(scores, reverse=True)
+        found += len(set(ids.tolist()) & set(expected))
+    wanted = 20 * min(10, int(share * len(rows)))
+    assert found >= 0.95 * wanted or share == 0.001
+
+
+def test_the_vectors_are_really_searched_by_hnsw(tmp_path: Path) -> None:
+    small = np.eye(4, dtype=np.float32)
+    np.save(tmp_path / "doc.npy", small)
+    assert Vectors(tmp_path, "doc", 4)._hnsw is None  # no file is even opened
+    large = np.tile(small, (EXACT_ROWS, 1))
+    np.save(tmp_path / "doc.npy", large)
+    with pytest.raises(RuntimeError):
+        Vectors(tmp_path, "doc", 4)
