@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,8 @@ from deepcodeseek.server.types import Api
 
 from .extract import Extracted, extract
 from .graph import Edge, Names, ajax_reachable, find_exports, resolve_calls, unique_apis
-from .sources import Problem, read_workspace
+from .scripts import Problem
+from .sources import read_workspace
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 200
@@ -49,6 +50,7 @@ class Report:
     methods: int
     usages: int
     problems: tuple[Problem, ...]
+    skipped: Mapping[str, int]  # reason -> scripts left out on purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,12 @@ def build_index(workspace: Path, out: Path, encoder: Encoder, progress: Progress
     """
     progress("reading", 0, 1)
     workspace = workspace.resolve()  # `.` has no name
-    scripts, problems = read_workspace(workspace, frozenset({out.resolve()}))
+    read = read_workspace(workspace, frozenset({out.resolve()}), progress)
     extracted = []
-    for done, script in enumerate(scripts):
-        progress("parsing", done, len(scripts))
+    for done, script in enumerate(read.scripts):
+        progress("parsing", done, len(read.scripts))
         extracted.append(extract(script))
-    problems += tuple(problem for item in extracted for problem in item.problems)
+    problems = (*read.problems, *(problem for item in extracted for problem in item.problems))
     apis = unique_apis(api for item in extracted for api in item.apis)
     files = tuple(dict.fromkeys(item.script.path for item in extracted))
     usages = _usages(extracted, apis, files)
@@ -94,7 +96,7 @@ def build_index(workspace: Path, out: Path, encoder: Encoder, progress: Progress
         raise
     _remove_old(out, keep=generation)
     methods = sum(len(api.methods) for api in apis)
-    return Report(generation.name, len(files), len(apis), methods, len(usages), problems)
+    return Report(generation.name, len(files), len(apis), methods, len(usages), problems, read.skipped)
 
 
 def _usages(extracted: Sequence[Extracted], apis: Sequence[Api], files: Sequence[str]) -> tuple[Usage, ...]:

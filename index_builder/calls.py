@@ -17,7 +17,7 @@ from typing import Literal
 
 from tree_sitter import Node, Query, QueryCursor
 
-from .sources import Language, is_scope
+from .scripts import Language, is_scope
 from .syntax import arguments, dotted, first, grammar, string_value, text, unwrap
 
 CallKind = Literal["new", "static", "ajax", "func"]

@@ -73,7 +73,7 @@ def index(workspace: Path, out: Path | None, as_json: bool, progress: str) -> No
     else:
         click.echo(
             f"{report.apis} APIs with {report.methods} methods and {report.usages} known usages "
-            f"from {report.files} files in {directory}"
+            f"from {report.files} files in {directory}{_skipped(report)}"
         )
 
 
@@ -244,6 +244,11 @@ def _variant(method: str) -> Variant:
     if method not in METHODS:
         raise click.ClickException(f"unknown method {method!r}: one of {', '.join(METHODS)}")
     return METHODS[method]
+
+
+def _skipped(report: Report) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in report.skipped.items())
+    return f"; skipped: {reasons}" if reasons else ""
 
 
 def _report_json(report: Report, directory: Path) -> dict[str, Any]:

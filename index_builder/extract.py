@@ -11,7 +11,7 @@ from deepcodeseek.server.types import Api, ApiKind, Method
 
 from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, Import, find_calls
 from .definitions import DEFAULT, Definition, Definitions
-from .sources import SCRIPT_INCLUDE, SUFFIXES, Problem, Script
+from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
 from .syntax import parse
 
@@ -188,7 +188,7 @@ def _module_name(script: Script, item: Import) -> str:
     """The same `package/module` that the imported file's APIs begin with."""
     stem, suffix = posixpath.splitext(item.module)
     is_package = stem.count("/") == stem.startswith("@")  # "chart.js" is one, "chart/lib.js" is a file of one
-    target = stem if suffix in SUFFIXES and not is_package else item.module
+    target = stem if suffix in LANGUAGES and not is_package else item.module
     if script.record_type or not item.module.startswith("."):
         return target
     folder = posixpath.dirname(script.module)

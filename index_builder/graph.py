@@ -14,7 +14,7 @@ from deepcodeseek.server.types import Api
 
 from .definitions import WHOLE
 from .extract import CallSite, Extracted
-from .sources import is_scope
+from .scripts import is_scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from .fluent import FLUENT, read_fluent
 from .layouts import file_draft, is_module, record_draft, too_long
 from .manifests import Manifests, read_manifests
 from .records import read_records
-from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, is_scope, with_scope
+from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, with_scope
 from .walk import relative, walk
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
@@ -53,12 +53,12 @@ def read_workspace(
     max_bytes: int = MAX_BYTES,
 ) -> Workspace:
     """Every script below a folder, in the order of the walk. `skip` names folders that are no source."""
-    walked = walk(workspace, skip)
+    walked, home = walk(workspace, skip), workspace.resolve().name  # `.` has no name
     manifests = read_manifests(walked.manifests, workspace)
     found: list[Found] = []
     for done, path in enumerate(walked.files):
         progress("reading", done, len(walked.files))
-        found.append(_read_file(path, workspace, manifests, max_bytes))
+        found.append(_read_file(path, relative(path, workspace), home, manifests, max_bytes))
     skipped = Counter((*walked.skipped, *(reason for item in found for reason in item.skipped)))
     problems = (*walked.problems, *(problem for item in found for problem in item.problems))
     return Workspace(_settled(found, manifests), problems, dict(sorted(skipped.items())))
@@ -67,8 +67,7 @@ def read_workspace(
 # One file
 
 
-def _read_file(path: Path, workspace: Path, manifests: Manifests, max_bytes: int) -> Found:
-    name, home = relative(path, workspace), workspace.resolve().name
+def _read_file(path: Path, name: str, home: str, manifests: Manifests, max_bytes: int) -> Found:
     try:
         if path.suffix == ".xml":
             return _read_records(path, name, home, manifests, max_bytes)
@@ -122,8 +121,9 @@ def _settled(found: Sequence[Found], manifests: Manifests) -> tuple[Script, ...]
     included: dict[str, Script] = {}
     scopes = dict(manifests.applications)
     for item in found:
-        included = {**item.included, **included}
         scopes.update(item.scopes)
+        for path, record in item.included.items():
+            included.setdefault(path, record)
     drafts = [_as_included(draft, included) for item in found for draft in item.drafts]
     return _fill_scopes(script for draft in _standing(drafts) for script in _in_application(draft, scopes))
 

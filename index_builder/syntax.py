@@ -16,7 +16,7 @@ from tree_sitter import Node
 
 from deepcodeseek.server.types import Method
 
-from .sources import Language
+from .scripts import Language
 
 FUNCTIONS = ("function_expression", "arrow_function", "generator_function", "method_definition")
 FUNCTION_DECLARATIONS = ("function_declaration", "generator_function_declaration")

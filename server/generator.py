@@ -23,8 +23,8 @@ from typing import Any, TextIO
 CONTEXT_TOKENS = 1024
 PROMPT_TOKENS = 512  # the last ones are kept: they stand next to the cursor
 THREADS = max(1, (os.cpu_count() or 1) // 2)
-"""Threads wait for each other by spinning: on a busy machine with two cores, two took 2 to 20 times as long as
-one (see LOG.md), and the editor wants a core as well."""
+"""Threads wait for each other by spinning: on a busy machine with two cores, two took 2 to 20 times as long
+as one (see LOG.md), and the editor wants a core as well."""
 
 
 def main(arguments: list[str]) -> int:

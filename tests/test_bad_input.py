@@ -140,9 +140,9 @@ def test_a_bad_file_is_named_and_the_others_are_indexed(name: str, good: Good, t
 def test_a_file_removed_while_reading_is_named(tmp_path: Path) -> None:
     *kept, last = sorted(GOOD)
     path = write(tmp_path, GOOD) / last
-    scripts, problems = read_workspace(tmp_path, progress=lambda *progress: path.unlink(missing_ok=True))
-    assert [script.path for script in scripts] == kept
-    assert [problem.path for problem in problems] == [last]
+    found = read_workspace(tmp_path, progress=lambda *progress: path.unlink(missing_ok=True))
+    assert [script.path for script in found.scripts] == kept
+    assert [problem.path for problem in found.problems] == [last]
 
 
 def test_the_output_directory_is_never_walked_and_a_dot_is_the_folder(good: Good, tmp_path: Path) -> None:
