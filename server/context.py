@@ -11,6 +11,7 @@ from .types import Context
 MAX_NAMES = 3000  # names read from a file; more would not make its evidence better
 
 _PREFIX = re.compile(r"[A-Za-z_$][\w$]*$")
+_QUALIFIER = re.compile(r"([A-Za-z_$][\w$.]*|[)\]])\s*\.$")
 _NEW = re.compile(r"\bnew\s+(?:[A-Za-z_$][\w$]*\.)*$")
 _AJAX = re.compile(r"\bGlideAjax\(\s*['\"][\w.]*$")
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
@@ -33,6 +34,7 @@ def make_context(
         window=window_before(head, lines),
         window_after=window_after(after),
         prefix=prefix,
+        qualifier=_qualifier(head),
         trigger="ajax" if _AJAX.search(before[-200:]) else "new" if _NEW.search(head[-200:]) else "",
         used=_names(head, after),
         **known,
@@ -69,6 +71,11 @@ def _script_only(before: str, after: str) -> tuple[str, str]:
 def _prefix(before: str) -> str:
     found = _PREFIX.search(before[-200:])
     return found.group() if found else ""
+
+
+def _qualifier(head: str) -> str:
+    found = _QUALIFIER.search(head[-200:])
+    return found.group(1) if found else ""
 
 
 def _names(before: str, after: str) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ NAME = "deepcodeseek"
 STATUS_COMMAND = "deepcodeseek.status"
 DEBOUNCE_SECONDS = 0.03  # measured: ten requests 10 ms apart then cost one computation instead of ten
 EXPANSIONS_KEPT = 64
+PAUSE_SECONDS = 0.25  # in typing, before the generator is set to work
 TRIGGERS = (" ", "'", '"')  # after `new ` and inside of GlideAjax('
 
 log = logging.getLogger(NAME)
@@ -113,6 +114,7 @@ class Server(LanguageServer):
         self.lookups = ThreadPoolExecutor(1, "lookup")
         self.expansions = ThreadPoolExecutor(1, "expand")
         self.expanded: OrderedDict[tuple[str, str], ExpandedQuery] = OrderedDict()
+        self.expanding: tuple[str, str] | None = None
         self.counters: dict[str, int] = {}
         self.ticket = 0
         self.answer = Answer()
@@ -325,7 +327,7 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     )
     ls.answer = answer
     if expanded is None and settings.expand and engine.generator:
-        ls.background(_expand_ahead(ls, engine, context))
+        ls.background(_expand_ahead(ls, engine, context, ticket))
     edit = _replaced_range(document, text, offset, context)
     items = [
         _item(place, ranked.api, context, edit, answer.trace.index_id)
@@ -358,15 +360,28 @@ def _expansion_key(context: Context) -> tuple[str, str]:
     return context.record_name, context.window
 
 
-async def _expand_ahead(ls: Server, engine: Engine, context: Context) -> None:
-    """Expand while the developer reads the first list: the next request for this context finds it."""
+async def _expand_ahead(ls: Server, engine: Engine, context: Context, ticket: int) -> None:
+    """Expand while the developer reads the first list: the next request for this context finds it.
+
+    Begins in a pause, and gives way to a newer context.
+    """
+    await asyncio.sleep(PAUSE_SECONDS)
+    key = _expansion_key(context)
+    if ticket != ls.ticket or key == ls.expanding:
+        return
+    if ls.expanding and engine.generator:
+        engine.generator.cancel()
+    ls.expanding = key
     expanded, note = await _run(
         ls.expansions, expand_context, engine, context, ls.session.settings.expand_tokens, EXPAND_MS
     )
-    ls.count("expansion")
-    if note:
+    if not expanded.code:
         log.info("expansion: %s", note)
-    ls.expanded[_expansion_key(context)] = replace(expanded, source="cache")
+    if ls.expanding != key:
+        return  # cut short by a newer one
+    ls.expanding = None
+    ls.count("expansion")
+    ls.expanded[key] = replace(expanded, source="cache")
     while len(ls.expanded) > EXPANSIONS_KEPT:
         ls.expanded.popitem(last=False)
 
@@ -392,8 +407,8 @@ def _item(place: int, api: Api, context: Context, edit: lsp.Range, index_id: str
 
 
 def _inserted(api: Api, context: Context) -> str:
-    """The name as it must be written here: with its scope where that is another one."""
-    if api.kind != "script_include" or not context.scope or api.scope == context.scope:
+    """The name as it must be written here: with its scope where that is another one and not there yet."""
+    if context.qualifier or api.kind != "script_include" or not context.scope or api.scope == context.scope:
         return api.name
     return api.api_name
 

@@ -34,7 +34,7 @@ CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType({"encoder": ASSETS / "all-minilm-l6-v2"})
 
-ENCODER_BATCH_TOKENS = 4096  # a batch is padded to its longest text: bounded memory, little padding
+ENCODER_BATCH_TOKENS = 1024  # padding included; 226 texts/s against 164 with 4096 (two cores)
 GENERATOR_START_SECONDS = 60.0
 GENERATOR_RESTARTS = 3
 
@@ -70,6 +70,10 @@ class Generator(Protocol):
 
     @property
     def state(self) -> str: ...
+
+    def cancel(self) -> None:
+        """End the request under way, from any thread: it answers with what it has."""
+        ...
 
     def close(self) -> None: ...
 
@@ -153,9 +157,14 @@ class OnnxEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = min(4, os.cpu_count() or 1)
         options.log_severity_level = 3
+        # Waiting threads would spin, and take a core from the generator and the editor.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
-                str(model.path("model.onnx")), options, providers=["CPUExecutionProvider"]
+                str(model.path("model.onnx")),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=["SkipLayerNormFusion"],  # its kernel costs a fifth of the time
             )
             self._tokenizer = Tokenizer.from_file(str(model.path("tokenizer.json")))
             self._tokenizer.enable_truncation(int(model.card["max_tokens"]))
@@ -215,7 +224,6 @@ class GeneratorProcess:
             return str(self._receive(timeout_ms / 1000 + 5.0, self._number)["text"])
 
     def cancel(self) -> None:
-        """End the request under way, from any thread: it answers with what it has."""
         self._send({"cancel": self._number})
 
     @property

@@ -138,13 +138,14 @@ def predict(
 ) -> Answer:
     """Ranked APIs for a context, and the trace of how they came about.
 
-    `expanded` is an expansion made before; `first_only` stops after the first list (no expansion, no
-    cross-encoder). With `deadline_ms` a stage that would come too late is left out and the trace says so.
+    `expanded` is an expansion made before, for the same lines; `first_only` stops after the first list (no
+    expansion, no cross-encoder). With `deadline_ms` a stage that would come too late is left out and the
+    trace says so.
     """
     clock = _Clock(deadline_ms)
     if variant.window_only:
         context = replace(context, record_name="", table="")
-    query = expanded or ExpandedQuery(context)
+    query = replace(expanded, context=context) if expanded else ExpandedQuery(context)
     if expanded:
         clock.done("expand", expanded.source)
     elif variant.expand and not first_only:

@@ -61,6 +61,7 @@ class Context:
     window: str  # the last lines before the cursor that hold anything, without the typed prefix
     window_after: str  # the first lines after the cursor that hold anything
     prefix: str = ""  # the identifier being typed
+    qualifier: str = ""  # what stands before it and its dot, such as a scope
     file: str = ""  # relative to the workspace; "" when unknown
     scope: str = ""
     package: str = ""

@@ -124,6 +124,9 @@ TYPED = [
     ("var a = new BerthAl", "BerthAllocator", "x_hbr_berth.BerthAllocator"),
     ("var log = new Harb", "HarbourLog", "HarbourLog"),
     ("var ga = new GlideAjax('Vessel", "VesselAjax", "x_hbr_berth.VesselAjax"),
+    ("var log = new global.Harb", "HarbourLog", "HarbourLog"),
+    ("var log = new x_hbr_berth.Harb", None, ""),
+    ("record.Harb", None, ""),
     ("zzzzqqq", None, ""),
 ]
 
@@ -160,6 +163,13 @@ async def test_an_expansion_made_ahead_refines_the_next_answer() -> None:
         resolved = await editor.completion_item_resolve_async(answer.items[0])
         assert isinstance(resolved.documentation, lsp.MarkupContent)
         assert "expand" in resolved.documentation.value
+        insert = lsp.TextDocumentContentChangePartial(
+            lsp.Range(lsp.Position(14, 4), lsp.Position(14, 4)), "Harb"
+        )
+        version = lsp.VersionedTextDocumentIdentifier(2, uri)
+        editor.text_document_did_change(lsp.DidChangeTextDocumentParams(version, [insert]))
+        answer = await complete(editor, uri, 14, 8)  # the same lines, so the same expansion
+        assert {item.label[:4] for item in answer.items} == {"Harb"}
 
 
 @pytest.mark.asyncio

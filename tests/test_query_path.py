@@ -71,6 +71,21 @@ def test_make_context(before: str, after: str, prefix: str, trigger: str, window
     assert "]]>" not in context.after
 
 
+@pytest.mark.parametrize(
+    ("before", "qualifier"),
+    [
+        ("new global.Ha", "global"),
+        ("x_a.b.C", "x_a.b"),
+        ("f().m", ")"),
+        ("a[0].", "]"),
+        ("var a = 1.5; b", ""),
+        ("new Ha", ""),
+    ],
+)
+def test_qualifier(before: str, qualifier: str) -> None:
+    assert make_context(before, "").qualifier == qualifier
+
+
 def test_names_of_the_file_come_nearest_first() -> None:
     assert make_context("far(); near(); ", "ahead();").used == ("near", "far", "ahead")
 
@@ -128,6 +143,9 @@ class EchoGenerator:
         if self.problem:
             raise ModelProblem(self.problem)
         return prompt.rstrip().rsplit("\n", 1)[-1]
+
+    def cancel(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
