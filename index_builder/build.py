@@ -33,7 +33,7 @@ from .sources import read_workspace
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 200
-ENCODE_ROWS = 256  # texts between two steps of the progress bar
+ENCODE_ROWS = 32  # texts between two steps of the progress bar
 STATEMENT_CHARS = 300
 
 Progress = Callable[[str, int, int], None]

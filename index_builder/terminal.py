@@ -7,12 +7,18 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +27,7 @@ from deepcodeseek.server.types import Answer, Context, RankedApi
 
 from .build import Progress as Report
 
-BAR_ROWS = 50  # a redraw costs more than most steps
+BAR_STEPS = 200  # a redraw costs more than most steps
 SHOWN = 6
 STATEMENT_WIDTH = 110
 CURSOR = "\u2588"
@@ -46,12 +52,14 @@ def progress_reporter(style: str) -> Iterator[Report]:
 
 
 def _bar(bar: Progress) -> Report:
-    tasks: dict[str, Any] = {}
+    tasks: dict[str, TaskID] = {}
 
     def show(task: str, done: int, total: int) -> None:
         if task not in tasks:
+            for earlier in bar.tasks:  # whoever begins the next task has ended those before it
+                bar.update(earlier.id, completed=earlier.total)
             tasks[task] = bar.add_task(task, total=total)
-        if done % BAR_ROWS == 0 or done >= total:
+        if total <= BAR_STEPS or done % (total // BAR_STEPS) == 0:
             bar.update(tasks[task], completed=done, total=total)
 
     return show
