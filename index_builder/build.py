@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ import numpy as np
 import sqlite_utils
 
 from deepcodeseek.server import __version__, text
-from deepcodeseek.server.index import CURRENT, DATABASE, MANIFEST, SCHEMA_VERSION, Table, sha256_file
+from deepcodeseek.server.index import CURRENT, DATABASE, FILES, MANIFEST, SCHEMA_VERSION, Table, sha256_file
 from deepcodeseek.server.models import Encoder, Vectors
 from deepcodeseek.server.types import Api
 
@@ -295,7 +296,8 @@ def _write_hnsw(path: Path, vectors: Vectors) -> None:
     graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
     graph.init_index(max(1, len(vectors)), ef_construction=HNSW_EF_CONSTRUCTION, M=HNSW_M, random_seed=0)
     if len(vectors):
-        graph.add_items(vectors, np.arange(len(vectors)))
+        # On one thread: with more, the same vectors give another graph each time.
+        graph.add_items(vectors, np.arange(len(vectors)), num_threads=1)
     graph.save_index(str(path))
     if path.stat().st_size != graph.index_file_size():  # hnswlib does not notice a full disk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -344,8 +346,18 @@ def _write_synced(path: Path, content: str) -> None:
         os.fsync(file.fileno())
 
 
+def _is_generation(path: Path) -> bool:
+    """Whether a folder was made here: by its name, and it holds nothing else."""
+    if not _GENERATION.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+        return False
+    return {child.name for child in path.iterdir()} <= FILES | {MANIFEST}
+
+
+_GENERATION = re.compile(r"gen-\d{8}T\d{6}-[0-9a-f]{6}")
+
+
 def _remove_old(out: Path, keep: Path) -> None:
     """Remove earlier generations but the last, which a running server may still be opening."""
-    earlier = sorted(path for path in out.glob("gen-*") if path != keep)
+    earlier = sorted(path for path in out.iterdir() if path != keep and _is_generation(path))
     for path in earlier[:-1]:
         shutil.rmtree(path, ignore_errors=True)

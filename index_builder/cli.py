@@ -45,6 +45,7 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
 @main.command()
 @click.argument("workspace", type=_EXISTING_FOLDER)
 @click.option("--out", type=_FOLDER, help="Where to write the index; default: where the server looks for it.")
+@click.option("--models", type=_EXISTING_FOLDER, help="Models to use before the installed ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--progress",
@@ -52,7 +53,7 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
     default="auto",
     help="A bar on a terminal (auto), nothing, or JSON lines on stderr.",
 )
-def index(workspace: Path, out: Path | None, as_json: bool, progress: str) -> None:
+def index(workspace: Path, out: Path | None, models: Path | None, as_json: bool, progress: str) -> None:
     """Build the index of WORKSPACE."""
     from deepcodeseek.server.index import index_directory
     from deepcodeseek.server.models import find_model, load_encoder
@@ -62,7 +63,7 @@ def index(workspace: Path, out: Path | None, as_json: bool, progress: str) -> No
 
     directory = out or index_directory(workspace)
     with _clear_errors(directory), progress_reporter(progress) as report_progress:
-        model = find_model("encoder")
+        model = find_model("encoder", models)
         if model is None:
             raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
         report = build_index(workspace, directory, load_encoder(model), report_progress)
@@ -85,7 +86,7 @@ def index(workspace: Path, out: Path | None, as_json: bool, progress: str) -> No
 @click.option("--workspace", type=_EXISTING_FOLDER, help="Default: the indexed folder around FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--method", default="full", help="A named variant: full, fused, bm25-docs, ...")
-@click.option("--models", type=_FOLDER, help="Models to use before the installed ones.")
+@click.option("--models", type=_EXISTING_FOLDER, help="Models to use before the installed ones.")
 def query(
     file: Path,
     line: int,
@@ -102,9 +103,8 @@ def query(
     from .predict import cursor_context, find_workspace
 
     with _clear_errors():
-        root = workspace or find_workspace(file)
-        engine = _engine(directory, root, models)
-        context = cursor_context(engine.index, file, root, line, column)
+        engine = _engine(directory, workspace or find_workspace(file), models)
+        context = cursor_context(engine.index, file, workspace, line, column)
         answer = predict_apis(engine, context, _variant(method))
         if as_json:
             click.echo(json.dumps(_answer_json(answer), indent=2))
@@ -121,7 +121,9 @@ def query(
 @click.option("--samples", type=_EXISTING_FILE, required=True, help="JSON lines, one sample a line.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
 @click.option("--method", default="full", help="full, fused, bm25-docs, bm25-raw, dense-docs or dense-raw.")
-@click.option("--models", type=_FOLDER, help="Models to use before the installed ones, such as adapted ones.")
+@click.option(
+    "--models", type=_EXISTING_FOLDER, help="Models to use before the installed ones, such as adapted ones."
+)
 @click.option("--first-only", is_flag=True, help="Stop after the first list: no expansion, no cross-encoder.")
 @click.option("--deadline-ms", type=click.FloatRange(1), help="What a user would get by then.")
 def predict(
@@ -167,7 +169,7 @@ def eval_score(samples: Path, predictions: Path, subset: str, name: str, as_json
         except KeyError as error:
             raise click.ClickException(f"{predictions}: no prediction for {error}") from None
         except ValueError as error:
-            raise click.ClickException(f"{samples}: {error}") from None
+            raise click.ClickException(str(error)) from None
     if as_json:
         click.echo(json.dumps(score_json(name, result)))
         return

@@ -60,10 +60,23 @@ def score(samples: Sequence[Mapping[str, Any]], predictions: Mapping[str, Mappin
 
 def score_files(samples: Path, predictions: Path, subset: str) -> Score:
     """Score a predictions file on the samples whose flag `subset` is set ("all": every sample)."""
-    every = [json.loads(line) for line in samples.read_bytes().split(b"\n") if line.strip()]
-    made = [json.loads(line) for line in predictions.read_bytes().split(b"\n") if line.strip()]
+    every = _read(samples, ("id", "target"))
+    made = _read(predictions, ("id", "ranked"))
     chosen = [sample for sample in every if subset == "all" or sample.get(subset)]
     return score(chosen, {prediction["id"]: prediction for prediction in made})
+
+
+def _read(path: Path, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
+        if row is not None and not (isinstance(row, dict) and row.keys() >= set(keys)):
+            raise ValueError(f"{path}:{number}: {' or '.join(keys)} is missing")
+        rows += [row] if row is not None else []
+    return rows
 
 
 def score_json(name: str, result: Score) -> dict[str, Any]:

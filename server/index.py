@@ -166,7 +166,10 @@ class Vectors:
             return self._exact(vector, limit, keep)
         # A filter inside hnswlib costs a Python call for each visited node: look further and drop instead.
         wanted = min(HNSW_MAX_EF, 2 * limit * len(self) // kept)
-        labels, distances = self._hnsw.knn_query(vector, k=wanted)
+        try:
+            labels, distances = self._hnsw.knn_query(vector, k=wanted)
+        except RuntimeError:  # too few were reached, as among many equal vectors
+            return self._exact(vector, limit, keep)
         ids = labels[0].astype(np.int64)
         allowed = keep[ids]
         if int(allowed.sum()) < min(limit, kept):
@@ -244,7 +247,7 @@ class Index:
         return int(row[0]) if row else -1
 
     def file_facts(self, path: str) -> dict[str, str]:
-        """What is known of a file: all where it is indexed, else package and scope of its neighbours."""
+        """What is known of a file: all where it is indexed, else what its neighbours agree on."""
         columns = ("package", "scope", "record_type", "record_name", "table")
         row = self._database.execute(
             "SELECT package, scope, record_type, record_name, table_name FROM file WHERE path = ?", (path,)
@@ -252,19 +255,21 @@ class Index:
         if row:
             return dict(zip(columns, row, strict=True))
         for folder in PurePosixPath(path).parents:
-            row = self._neighbour("" if str(folder) == "." else f"{folder}/")
-            if row:
-                return dict(zip(columns[:2], row, strict=True))
+            facts = self._neighbours("" if str(folder) == "." else f"{folder}/")
+            if facts is not None:
+                return facts
         return {}
 
-    def _neighbour(self, folder: str) -> tuple[str, str] | None:
-        """Package and scope that most indexed files of a folder share."""
-        row: tuple[str, str] | None = self._database.execute(
-            "SELECT package, scope FROM file WHERE substr(path, 1, ?) = ?"
-            " GROUP BY package, scope ORDER BY count(*) DESC, package, scope LIMIT 1",
+    def _neighbours(self, folder: str) -> dict[str, str] | None:
+        """Package and scope, each where all indexed files of a folder agree; None where it has none."""
+        count, packages, package, scopes, scope = self._database.execute(
+            "SELECT count(*), count(DISTINCT package), min(package), count(DISTINCT scope), min(scope)"
+            " FROM file WHERE substr(path, 1, ?) = ?",
             (len(folder), folder),
         ).fetchone()
-        return row
+        if not count:
+            return None
+        return ({"package": package} if packages == 1 else {}) | ({"scope": scope} if scopes == 1 else {})
 
     def _api(self, api_id: int) -> Api:
         row = self._database.execute(f"SELECT {', '.join(_API_COLUMNS)} FROM api WHERE id = ?", (api_id,))

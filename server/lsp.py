@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import sys
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -43,6 +44,8 @@ NAME = "deepcodeseek"
 STATUS_COMMAND = "deepcodeseek.status"
 DEBOUNCE_SECONDS = 0.03  # measured: ten requests 10 ms apart then cost one computation instead of ten
 EXPANSIONS_KEPT = 64
+PROGRESS_SECONDS = 2.0  # for a client to answer that it wants to see progress
+RENEW_SECONDS = 1.0  # between two looks for a newer index
 PAUSE_SECONDS = 0.25  # in typing, before the generator is set to work
 TRIGGERS = (" ", "'", '"')  # after `new ` and inside of GlideAjax('
 
@@ -117,6 +120,7 @@ class Server(LanguageServer):
         self.expanding: tuple[str, str] | None = None
         self.counters: dict[str, int] = {}
         self.ticket = 0
+        self.renewed = 0.0
         self.answer = Answer()
         self.builder: asyncio.subprocess.Process | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -129,6 +133,10 @@ class Server(LanguageServer):
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """Into the log alone: told to the client, a failed write would report itself for ever."""
+        log.error("%s: %s", getattr(source, "__name__", source), error)
 
     def say(self, message: str, kind: lsp.MessageType = lsp.MessageType.Warning) -> None:
         """One line in the log and to the client's log."""
@@ -156,11 +164,13 @@ def make_server() -> Server:
 
 def run(log_file: Path | None = None, log_level: str = "info") -> None:
     """Serve over stdin and stdout until the client says exit or closes stdin."""
-    handlers = [logging.FileHandler(log_file, encoding="utf-8")] if log_file else None
+    handlers, problem = _log_handlers(log_file)
     logging.basicConfig(
         level=log_level.upper(), handlers=handlers, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.getLogger("pygls").setLevel(logging.ERROR)
+    if problem:
+        log.warning("%s", problem)
     server = make_server()
     stdout = _claim_stdout()
     try:
@@ -170,6 +180,16 @@ def run(log_file: Path | None = None, log_level: str = "info") -> None:
         # Native work may still be under way; nobody is left to wait for it.
         logging.shutdown()
         os._exit(0 if server.protocol._shutdown else 1)
+
+
+def _log_handlers(log_file: Path | None) -> tuple[list[logging.Handler] | None, str]:
+    """A handler for the log file, or what is wrong with it: the log then goes to stderr."""
+    if log_file is None:
+        return None, ""
+    try:
+        return [logging.FileHandler(log_file, encoding="utf-8")], ""
+    except OSError as error:
+        return None, f"the log file {log_file} cannot be written: {error.strerror}"
 
 
 def _claim_stdout() -> BinaryIO:
@@ -208,6 +228,8 @@ async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
 
 
 def _shutdown(ls: Server, _params: None) -> None:
+    for task in ls.tasks:
+        task.cancel()
     _close(ls)
 
 
@@ -230,15 +252,26 @@ async def _start(ls: Server) -> None:
 
 def _index_directory(session: Session) -> Path:
     chosen = session.settings.index_directory
-    return Path(chosen) if chosen else index_directory(session.workspace or Path.cwd())
+    return Path(chosen).expanduser() if chosen else index_directory(session.workspace or Path.cwd())
+
+
+def _models_directory(ls: Server) -> Path | None:
+    chosen = ls.session.settings.models_directory
+    if not chosen:
+        return None
+    directory = Path(chosen).expanduser()
+    if not directory.is_dir():
+        ls.say(f"there is no models directory {directory}: the installed models are used")
+        return None
+    return directory
 
 
 async def _load(ls: Server, directory: Path) -> bool:
     """Load the engine; False where there is no usable index."""
-    models = ls.session.settings.models_directory
+    models = _models_directory(ls)
     async with _progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
-            engine = await _run(ls.predictions, load_engine, directory, Path(models) if models else None)
+            engine = await _run(ls.predictions, load_engine, directory, models)
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, str(problem))
             return False
@@ -247,6 +280,22 @@ async def _load(ls: Server, directory: Path) -> bool:
     ls.session = replace(ls.session, engine=engine, state="ready")
     ls.say(f"ready: {engine.index.count} APIs", lsp.MessageType.Info)
     return True
+
+
+async def _renew(ls: Server) -> None:
+    """Load a newer generation of the index, where `deepcodeseek index` has made one."""
+    now = time.monotonic()
+    engine = ls.session.engine
+    if engine is None or now < ls.renewed + RENEW_SECONDS:
+        return
+    ls.renewed = now
+    directory = _index_directory(ls.session)
+    with contextlib.suppress(IndexProblem):
+        generation, _ = await _run(ls.lookups, read_manifest, directory)
+        if generation.name != engine.index.id:
+            await _load(ls, directory)
+            if engine.generator and ls.session.engine is not engine:
+                engine.generator.close()
 
 
 def _fail(ls: Server, message: str) -> None:
@@ -259,6 +308,8 @@ async def _build(ls: Server, workspace: Path, directory: Path) -> None:
     ls.session = replace(ls.session, state="indexing")
     command = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", "index", str(workspace)]
     command += ["--out", str(directory), "--progress", "jsonl"]
+    models = _models_directory(ls)
+    command += ["--models", str(models)] if models else []
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     ls.builder = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=null, stderr=pipe)
     assert ls.builder.stderr
@@ -286,8 +337,12 @@ async def _progress(ls: Server, title: str, message: str) -> AsyncIterator[Calla
         yield lambda _message, _percent: None
         return
     token = str(uuid.uuid4())
-    with contextlib.suppress(Exception):  # a client that refuses the token still gets its answers
-        await asyncio.wait_for(ls.work_done_progress.create_async(token), 5)
+    created = asyncio.ensure_future(ls.work_done_progress.create_async(token))
+    done, _ = await asyncio.wait({created}, timeout=PROGRESS_SECONDS)
+    if not done or created.exception():  # a client that refuses the token still gets its answers
+        created.add_done_callback(lambda future: future.cancelled() or future.exception())
+        yield lambda _message, _percent: None
+        return
     ls.work_done_progress.begin(token, lsp.WorkDoneProgressBegin(title, message=message, percentage=0))
     try:
         yield lambda text, percent: ls.work_done_progress.report(
@@ -303,6 +358,7 @@ async def _progress(ls: Server, title: str, message: str) -> AsyncIterator[Calla
 async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
     ls.count("completion")
     ls.ticket = ticket = ls.ticket + 1
+    ls.background(_renew(ls))
     engine = ls.session.engine
     document = ls.workspace.get_text_document(params.text_document.uri)
     offset = document.offset_at_position(params.position)
@@ -340,7 +396,9 @@ def _asks_for_api(text: str, offset: int, context: lsp.CompletionContext | None)
     """Whether a trigger character stands where an API can: after `new `, or inside of GlideAjax('."""
     if not context or context.trigger_kind != lsp.CompletionTriggerKind.TriggerCharacter:
         return True
-    return bool(re.search(r"(\bnew |\bGlideAjax\(\s*['\"])$", text[max(0, offset - 80) : offset]))
+    line = text[:offset].rsplit("\n", 1)[-1]
+    in_comment = re.search(r"//|^\s*/?\*", line)
+    return not in_comment and bool(re.search(r"(\bnew |\bGlideAjax\(\s*['\"])\Z", line))
 
 
 def _context(session: Session, text: str, offset: int, path: str) -> Context:
@@ -372,15 +430,19 @@ async def _expand_ahead(ls: Server, engine: Engine, context: Context, ticket: in
     if ls.expanding and engine.generator:
         engine.generator.cancel()
     ls.expanding = key
-    expanded, note = await _run(
-        ls.expansions, expand_context, engine, context, ls.session.settings.expand_tokens, EXPAND_MS
-    )
+    try:
+        expanded, note = await _run(
+            ls.expansions, expand_context, engine, context, ls.session.settings.expand_tokens, EXPAND_MS
+        )
+        if ls.expanding != key:
+            return  # cut short by a newer one
+    finally:
+        if ls.expanding == key:
+            ls.expanding = None
+    ls.count("expansion")
     if not expanded.code:
         log.info("expansion: %s", note)
-    if ls.expanding != key:
-        return  # cut short by a newer one
-    ls.expanding = None
-    ls.count("expansion")
+        return
     ls.expanded[key] = replace(expanded, source="cache")
     while len(ls.expanded) > EXPANSIONS_KEPT:
         ls.expanded.popitem(last=False)
@@ -402,7 +464,7 @@ def _item(place: int, api: Api, context: Context, edit: lsp.Range, index_id: str
         sort_text=f"{place:04}",
         preselect=place == 0,
         text_edit=lsp.TextEdit(edit, _inserted(api, context)),
-        data={"api": api.id, "index": index_id, "place": place},
+        data={"api": api.id, "index": index_id},
     )
 
 
@@ -442,15 +504,15 @@ async def _hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
 
 def _name_at(text: str, offset: int) -> str:
     """The name under the cursor, with what stands before it up to the line's start: `scope.Name`."""
-    before = re.search(r"[\w$.]*$", text[max(0, offset - 200) : offset])
+    before = re.search(r"[\w$.]*\Z", text[max(0, offset - 200) : offset])
     after = re.match(r"[\w$]*", text[offset : offset + 200])
     return (before.group() if before else "") + (after.group() if after else "")
 
 
 def _look_up(engine: Engine, name: str, path: str) -> Api | None:
-    """The API a name means in a file: as it is written, in the file's scope, global, or any."""
+    """The API a name means in a file: in the file's scope, global, or as it is written."""
     scope = known_facts(engine.index, {"file": path}).get("scope", "")
-    for candidate in (name, f"{scope}.{name}", f"global.{name}", name.rsplit(".", 1)[-1]):
+    for candidate in (f"{scope}.{name}", f"global.{name}", name):
         found = engine.index.find(candidate)
         if found:
             return engine.index.api(found[0])
@@ -468,7 +530,11 @@ async def _status(ls: Server) -> dict[str, Any]:
         "index": await _run(ls.lookups, _manifest, session),
         "models": _models(engine),
         "documents": [
-            {"uri": d.uri, "version": d.version, "sha256": hashlib.sha256(d.source.encode()).hexdigest()}
+            {
+                "uri": d.uri,
+                "version": d.version,
+                "sha256": hashlib.sha256(d.source.encode("utf-8", "surrogatepass")).hexdigest(),
+            }
             for d in ls.workspace.text_documents.values()
         ],
         "counters": dict(ls.counters),

@@ -204,6 +204,7 @@ class GeneratorProcess:
         self._lock = threading.Lock()  # one request at a time
         self._writing = threading.Lock()  # a cancel may come while a request is written
         self._flags: list[str] = []
+        self._closed = False
         self._deaths = 0
         self._number = 0
         self._child: subprocess.Popen[str] | None = None
@@ -243,6 +244,10 @@ class GeneratorProcess:
             self._ensure_started()
 
     def close(self) -> None:
+        self._closed = True
+        self._kill()
+
+    def _kill(self) -> None:
         child, self._child = self._child, None
         if child:
             child.kill()
@@ -250,6 +255,8 @@ class GeneratorProcess:
 
     def _ensure_started(self) -> None:
         while self._child is None or self._child.poll() is not None:
+            if self._closed:
+                raise ModelProblem("the generator was closed")
             if self._deaths > GENERATOR_RESTARTS:
                 raise ModelProblem(f"the generator died {self._deaths} times and is given up: {self._path}")
             self._spawn()
@@ -257,6 +264,8 @@ class GeneratorProcess:
                 self._receive(GENERATOR_START_SECONDS)
             except ModelProblem:
                 # Repacked weights crash on some processors: the next try does without.
+                if self._closed:
+                    raise
                 if self._flags:
                     self._deaths = GENERATOR_RESTARTS + 1
                     raise
@@ -298,7 +307,7 @@ class GeneratorProcess:
                 return message
 
     def _died(self, cause: str) -> ModelProblem:
-        self.close()
+        self._kill()
         self._deaths += 1
         return ModelProblem(f"the generator {cause}: {self._path}")
 

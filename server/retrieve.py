@@ -83,8 +83,8 @@ def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool
     usages = index.usages.file != own
     if graph:
         apis = apis & _reachable(index, context, usages)
-    if context.qualifier:
-        apis = apis & (index.apis.scope == context.qualifier)
+        if context.qualifier:
+            apis = apis & (index.apis.scope == context.qualifier)
     if context.prefix:
         apis = apis & _starting_with(index, context.prefix)
     return View(index, query, rarest, vector, apis, usages & apis[index.usages.api])

@@ -16,7 +16,9 @@ class Settings:
     """Every option has a default that works. Names are camelCase on the wire (maxItems, ...)."""
 
     max_items: int = _option(20, "How many APIs a completion offers.", 1, 100)
-    deadline_ms: int = _option(400, "How long a completion may take, in milliseconds.", 20, 60_000)
+    deadline_ms: int = _option(
+        400, "Milliseconds after which a completion skips the cross-encoder.", 20, 60_000
+    )
     expand: bool = _option(True, "Write hypothetical code with the local GGUF model.")
     expand_tokens: int = _option(24, "The most tokens of hypothetical code.", 1, 256)
     rerank_depth: int = _option(20, "How many candidates the cross-encoder reads.", 0, 100)

@@ -92,7 +92,8 @@ def test_no_mutable_state_at_module_level(path: Path) -> None:
 @pytest.mark.parametrize("path", SERVER, ids=ids)
 def test_model_input_is_made_in_text_alone(path: Path) -> None:
     """What is encoded, generated from or scored is made nowhere else."""
-    made = re.findall(r"\.(?:encode|generate|score)\(\s*f?[\"']", path.read_text(encoding="utf-8"))
+    ask = r"(?:encoder|generator|reranker)\.(?:encode|generate|score)\(\s*\[?f?[\"']"
+    made = re.findall(ask, path.read_text(encoding="utf-8"))
     assert path.stem == "generator" or not made
 
 

@@ -356,3 +356,13 @@ def test_predictions_appear_whole_or_not_at_all(good: Good, tmp_path: Path) -> N
     one_line(run(good.home, *command, samples / "out.jsonl"), 1, samples / "out.jsonl")
     assert out.read_text() == "earlier predictions"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "samples.jsonl"]
+
+
+def test_only_generations_of_an_index_are_removed(good: Good, encoder: Encoder, tmp_path: Path) -> None:
+    theirs = [tmp_path / name for name in ("gen-client", "gen-20200101T000000-abcdef")]
+    for folder in theirs:
+        write(folder, {"work.js": "var a;"})
+    for _ in range(4):
+        build_index(good.workspace, tmp_path, encoder, lambda task, done, total: None)
+    assert all((folder / "work.js").is_file() for folder in theirs)
+    assert len(list(tmp_path.glob("gen-2*"))) == 3  # theirs, the current one, the one before

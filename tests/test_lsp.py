@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 from lsprotocol import types as lsp
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
+
+from deepcodeseek.index_builder.build import build_index
+from deepcodeseek.server.models import Encoder
 
 CLIENTS = ("visual_studio_code", "neovim")
 READY_SECONDS = 90
@@ -117,6 +121,46 @@ async def test_hover_documents_the_api_and_says_where_it_is_from(client: str) ->
         text = await hover(editor, uri, 0, 28)
         assert "findFree(arrival, length, draught)" in text
         assert "sys_script_include_04b414bd623dd2ba3202bf81b27ac0c6.xml:" in text
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+@pytest.mark.parametrize(
+    ("before", "items"),
+    [("// a new ", False), (" * the new ", False), ("var a = new ", True), ("renew ", False)],
+)
+async def test_a_trigger_character_asks_only_where_an_api_can_stand(before: str, items: bool) -> None:
+    async with connect(EXAMPLE) as editor:
+        await ready(editor)
+        uri = open_document(editor, EXAMPLE / "trigger.js", before)
+        answer = await editor.text_document_completion_async(
+            lsp.CompletionParams(
+                lsp.TextDocumentIdentifier(uri),
+                lsp.Position(0, len(before)),
+                lsp.CompletionContext(lsp.CompletionTriggerKind.TriggerCharacter, " "),
+            )
+        )
+        assert isinstance(answer, lsp.CompletionList)
+        assert bool(answer.items) is items
+
+
+@pytest.mark.asyncio
+async def test_a_newer_index_is_picked_up(tmp_path: Path, encoder: Encoder) -> None:
+    workspace, index = tmp_path / "work", tmp_path / "index"
+    workspace.mkdir()
+    (workspace / "a.js").write_text("export function first() {}", encoding="utf-8")
+    build_index(workspace, index, encoder, lambda task, done, total: None)
+    async with connect(workspace, options={"indexDirectory": str(index)}) as editor:
+        await ready(editor)
+        (workspace / "b.js").write_text("export function second() {}", encoding="utf-8")
+        build_index(workspace, index, encoder, lambda task, done, total: None)
+        uri = open_document(editor, workspace / "c.js", "sec")
+        for _ in range(50):
+            answer = await complete(editor, uri, 0, 3)
+            if answer.items:
+                break
+            await asyncio.sleep(0.2)
+        assert [item.label for item in answer.items] == ["second"]
 
 
 TYPED = [
@@ -225,3 +269,35 @@ def test_the_server_ends_with_its_stdin() -> None:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     assert done.stdout == b""
     assert done.returncode == 1  # nobody said shutdown
+
+
+def test_leaving_while_it_loads_is_quiet(tmp_path: Path) -> None:
+    def message(body: dict[str, Any]) -> bytes:
+        content = json.dumps({"jsonrpc": "2.0", **body}).encode()
+        return f"Content-Length: {len(content)}\r\n\r\n".encode() + content
+
+    capabilities = {"window": {"workDoneProgress": True}}
+    params = {"processId": None, "rootUri": EXAMPLE.as_uri(), "capabilities": capabilities}
+    said = b"".join(
+        map(
+            message,
+            [
+                {"id": 1, "method": "initialize", "params": params},
+                {"method": "initialized", "params": {}},
+                {"id": 2, "method": "shutdown"},
+                {"method": "exit"},
+            ],
+        )
+    )
+    command = [sys.executable, "-I", "-m", "deepcodeseek.server", "--stdio"]
+    done = subprocess.run(
+        command,
+        input=said,
+        capture_output=True,
+        timeout=20,
+        check=False,
+        env=environment(DEEPCODESEEK_CACHE_HOME=str(tmp_path)),
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert len(done.stderr) < 5_000

@@ -59,6 +59,8 @@ CURSORS = [
     ("new GlideAjax('Ber", "", "Ber", "ajax", "new GlideAjax('"),
     ("x = 12", "", "", "", "x = 12"),
     ("foo()\n    ", "", "", "", "foo()"),
+    ("// a berth\n", "", "", "", "// a berth"),
+    ("return new\n", "", "", "new", "return new"),
     ("<record><script><![CDATA[var a;\n", "b();]]></script></record>", "", "", "var a;"),
 ]
 
@@ -80,6 +82,9 @@ def test_make_context(before: str, after: str, prefix: str, trigger: str, window
         ("a[0].", "]"),
         ("var a = 1.5; b", ""),
         ("new Ha", ""),
+        ("// a berth.\n", ""),
+        ("import * as units from './units';\nunits.", ""),
+        ("const units = require('./units');\nunits.", ""),
     ],
 )
 def test_qualifier(before: str, qualifier: str) -> None:

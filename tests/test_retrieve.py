@@ -50,11 +50,17 @@ def test_the_graph_keeps_what_can_be_called(
         ({"file": BERTH_RULE, "scope": "global"}, {"scope": "global"}),
         ({"file": BERTH_RULE, "scope": "e5f73d8451cd77f84bc677038d0a9d0a"}, {"scope": "x_hbr_berth"}),
         ({"scope": "x_other"}, {"scope": "x_other"}),
+        ({"file": "apps/new/x_new/sys_script/A.script.js"}, {"scope": "x_new"}),
         ({}, {}),
     ],
 )
 def test_known_facts(engine: Engine, given: dict[str, str], expected: dict[str, str]) -> None:
     assert expected.items() <= known_facts(engine.index, given).items()
+
+
+@pytest.mark.parametrize("file", ["new.js", "apps/new/a.js"])
+def test_neighbours_that_disagree_say_nothing(engine: Engine, file: str) -> None:
+    assert known_facts(engine.index, {"file": file}) == {"file": file}
 
 
 def test_a_prediction_explains_itself(engine: Engine) -> None:
@@ -131,6 +137,26 @@ def test_hnsw_and_exact_search_agree(vectors: tuple[Vectors, np.ndarray], share:
         found += len(set(ids.tolist()) & set(expected))
     wanted = 20 * min(10, int(share * len(rows)))
     assert found >= 0.95 * wanted or share == 0.001
+
+
+def test_many_equal_vectors_are_still_searched(tmp_path: Path) -> None:
+    few = np.random.default_rng(3).normal(size=(10, 16)).astype(np.float32)
+    few /= np.linalg.norm(few, axis=1, keepdims=True)
+    rows = np.tile(few, (500, 1))
+    np.save(tmp_path / "doc.npy", rows)
+    _write_hnsw(tmp_path / "doc.hnsw", rows)
+    index = Vectors(tmp_path, "doc", 16)
+    for row in few:
+        ids, scores = index.nearest(row, 20, np.ones(len(rows), np.bool_))
+        assert len(ids) == 20
+        assert scores[0] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_same_vectors_give_the_same_graph(tmp_path: Path) -> None:
+    rows = np.random.default_rng(5).normal(size=(800, 8)).astype(np.float32)
+    for name in ("a", "b"):
+        _write_hnsw(tmp_path / name, rows)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_the_vectors_are_really_searched_by_hnsw(tmp_path: Path) -> None:
