@@ -17,8 +17,8 @@ setup: $(READY) ## Make .venv with everything in it and fetch the expander (once
 $(READY): pyproject.toml index_builder/llama_flags.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing; llama-cpp-python and hnswlib compile, which takes most of the time."
-	CMAKE_ARGS="$${CMAKE_ARGS:-$$($(BIN)/python index_builder/llama_flags.py)}" $(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	@echo "Installing. llama-cpp-python compiles, which takes most of the time: 5 minutes on two idle cores, more on busy ones."
+	CMAKE_ARGS="$${CMAKE_ARGS:-$$($(BIN)/python index_builder/llama_flags.py)}" $(BIN)/pip install --disable-pip-version-check --editable '.[dev]'
 	$(BIN)/deepcodeseek models get
 	@mkdir -p .typecheck/deepcodeseek
 	@ln -sfn ../../server .typecheck/deepcodeseek/server
