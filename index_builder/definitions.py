@@ -8,12 +8,13 @@ from typing import Literal
 
 from deepcodeseek.server.types import Method
 
+from .members import CONSTRUCTORS
+
 Kind = Literal["value", "object", "function", "class"]  # "value": nothing that can be called
 
 DEFAULT = "default"  # stands for the name of what is exported without one
 WHOLE = "*"  # stands for the exported name in `module.exports = X`
 _KINDS: tuple[Kind, ...] = ("value", "object", "function", "class")  # the later says more
-_CONSTRUCTORS = ("initialize", "constructor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _without_constructor(definition: Definition) -> Definition:
         methods[method.name] = replace(method, doc=method.doc or earlier.doc) if earlier else method
     made_by = None
     if definition.kind == "class":
-        made_by = next((methods.pop(name) for name in _CONSTRUCTORS if name in methods), None)
+        made_by = next((methods.pop(name) for name in CONSTRUCTORS if name in methods), None)
     if made_by is None:
         return replace(definition, methods=tuple(methods.values()))
     return replace(

@@ -17,11 +17,14 @@ from .syntax import (
     Around,
     Commented,
     commented,
+    dotted,
+    first,
     string_value,
     text,
     unwrap,
 )
 
+CONSTRUCTORS = ("initialize", "constructor")
 _MAX_PATTERN = 60  # characters of a destructured parameter that a signature can show
 
 
@@ -32,6 +35,8 @@ def object_members(value: Node, around: Around) -> Iterator[Method]:
         made = node if node.type == "method_definition" else unwrap(node.child_by_field_name("value"))
         key = text(node) if node.type == "shorthand_property_identifier" else member_key(node)
         named = text(made) if made is not None and made.type == "identifier" else key
+        if made is not None and key in CONSTRUCTORS:
+            yield from _made_by(member.of(made))
         if made is not None and made is not node and made.type != "identifier":
             yield from methods_named(key, member.of(made))
         elif made is node and not _is_accessor(node):
@@ -59,8 +64,28 @@ def class_members(declared: Node) -> Iterator[Method]:
     for member in commented(body) if body is not None else ():
         is_static = any(child.type == "static" for child in member.node.children)
         value = member.node.child_by_field_name("value")  # m = () => ...
+        if member_key(member.node) in CONSTRUCTORS:
+            yield from _made_by(member)
         if not _is_accessor(member.node):
             yield from methods_named(member_key(member.node), member.of(value or member.node), is_static)
+
+
+def this_member(statement: Commented) -> Iterator[Method]:
+    """`this.m = function` as a statement, `self.m = function` too."""
+    node = first(statement.node) if statement.node.type == "expression_statement" else None
+    if node is not None and node.type == "assignment_expression":
+        target = dotted(node.child_by_field_name("left"))
+        value = unwrap(node.child_by_field_name("right"))
+        if len(target) == 2 and target[0] in ("this", "self", "that", "_this") and value is not None:
+            yield from methods_named(target[1], statement.of(value))
+
+
+def _made_by(constructor: Commented) -> Iterator[Method]:
+    """What a constructor gives to each new object."""
+    body = constructor.node.child_by_field_name("body")
+    if body is not None and body.type == "statement_block" and constructor.around.nesting < MAX_NESTING:
+        for statement in commented(body, constructor.around.deeper()):
+            yield from this_member(statement)
 
 
 def methods_named(name: str, made: Commented, is_static: bool = False) -> Iterator[Method]:

@@ -15,7 +15,15 @@ from tree_sitter import Node
 from deepcodeseek.server.types import Method
 
 from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, Kind, merge
-from .members import class_members, functions_in, member_key, methods_named, object_members, params
+from .members import (
+    class_members,
+    functions_in,
+    member_key,
+    methods_named,
+    object_members,
+    params,
+    this_member,
+)
 from .syntax import (
     CLASSES,
     FUNCTION_DECLARATIONS,
@@ -108,8 +116,12 @@ def _declare(statement: Commented, declarator: Node) -> Iterator[_Item]:
 
 
 def _expression(statement: Commented, node: Node) -> Iterator[_Item]:
-    if node.type == "sequence_expression":  # a stray brace makes one of what follows it
-        node = first(node) or node
+    if node.type == "sequence_expression":  # a = b, c = d; a stray brace makes one of what follows it
+        for at, part in enumerate(node.named_children):
+            yield from _expression(
+                replace(statement, node=part, comments=() if at else statement.comments), part
+            )
+        return
     if node.type == "call_expression":  # Object.assign(X.prototype, {...})
         function, given = dotted(node.child_by_field_name("function")), arguments(node)
         if len(function) > 1 and function[-1] in _COPYING and given:
@@ -145,7 +157,7 @@ def _assign(
         yield _more(".".join(target[:-1]), statement, methods_named(target[-1], statement.of(value), True))
     elif len(target) == 1 or _shape(value, statement.around).kind != "value":
         yield _whole(".".join(target), statement, value)
-    elif dotted(value)[-1:] == target[-1:] and not target[-1].isupper():  # X.m = Base.m
+    elif dotted(value)[-1:] == target[-1:] and not target[-1][:1].isupper():  # X.m = Base.m
         copied = Method(target[-1], (), statement.doc, value.start_point.row + 1, is_static=True)
         yield _more(".".join(target[:-1]), statement, (copied,))
 
@@ -279,7 +291,7 @@ def _body_shape(body: Node, around: Around) -> _Shape:
     if body.type != "statement_block":  # an arrow function's expression
         return _Shape()
     statements = _in_one_scope(commented(body), around.deeper())
-    own = tuple(method for statement in statements for method in _this_member(statement))
+    own = tuple(method for statement in statements for method in this_member(statement))
     returned = next((s for s in reversed(statements) if s.node.type == "return_statement"), None)
     value = unwrap(first(returned.node)) if returned is not None else None
     if returned is None or value is None:
@@ -299,16 +311,6 @@ def _named_shape(name: str, statements: Iterable[Commented]) -> _Shape:
     definitions = merge(item for item in items if isinstance(item, Definition))
     named = next((d for d in definitions if d.name == name), Definition(name))
     return _Shape(named.kind, named.params, named.extends, named.methods)
-
-
-def _this_member(statement: Commented) -> Iterator[Method]:
-    """`this.m = function` as a statement, `self.m = function` too."""
-    node = first(statement.node) if statement.node.type == "expression_statement" else None
-    if node is not None and node.type == "assignment_expression":
-        target = dotted(node.child_by_field_name("left"))
-        value = unwrap(node.child_by_field_name("right"))
-        if len(target) == 2 and target[0] in ("this", "self", "that", "_this") and value is not None:
-            yield from methods_named(target[1], statement.of(value))
 
 
 def _call_shape(call: Node, around: Around) -> _Shape:

@@ -101,8 +101,9 @@ def _indentation(context: Context) -> str:
 def _ranked(answer: Answer, shown: int) -> Table:
     table = Table(title="Predicted APIs", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("#", justify="right")
-    for heading in ("API", "strongest evidence", "nearest known usage"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("API", no_wrap=True)
+    table.add_column("strongest evidence", no_wrap=True)
+    table.add_column("nearest known usage", overflow="fold")
     for place, item in enumerate(answer.ranked[:shown], 1):
         table.add_row(str(place), Text(_printable(item.api.api_name), style="bold"), _why(item), _usage(item))
     return table

@@ -98,9 +98,15 @@ def encoder_query(query: ExpandedQuery) -> str:
 
 
 def expander_prompt(context: Context) -> str:
-    """Plain continuation prompt: a generator of any kind goes on where the developer stands."""
-    header = f"// {context.record_name or 'script'}" + (f" on table {context.table}" if context.table else "")
-    return f"{header}\n{context.window}\n"
+    """Plain continuation prompt: a generator of any kind goes on where the developer stands.
+
+    On an empty line it ends with the cursor's indentation: without it a small model closes blocks or writes
+    comments.
+    """
+    header = f"// {context.record_name or 'script'}.js" + (
+        f", table {context.table}" if context.table else ""
+    )
+    return f"{header}\n\n{context.window}{_line_start(context.before)}"
 
 
 def expansion_code(generated: str) -> str:
@@ -118,6 +124,11 @@ def method_heading(method: Method) -> str:
 def _documentation(api: Api) -> str:
     documented = (f"{m.name}: {m.doc}" for m in api.methods if m.doc)
     return "\n".join(part for part in (api.doc, *documented) if part)
+
+
+def _line_start(before: str) -> str:
+    last = _lines(before[-WINDOW_CHARS:])[-1]
+    return "" if last.strip() else f"\n{last}"
 
 
 def _named_window(record_name: str, window: str) -> str:

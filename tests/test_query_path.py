@@ -132,6 +132,19 @@ def test_parse_settings(options: object, changed: dict[str, object], problems: i
     assert len(said) == problems
 
 
+@pytest.mark.parametrize(
+    ("before", "prompt"),
+    [
+        ("if (a) {\n    ", "// Rule.js, table task\n\nif (a) {\n    "),
+        ("a();\n", "// Rule.js, table task\n\na();\n"),
+        ("x = ", "// Rule.js, table task\n\nx ="),
+    ],
+)
+def test_expander_prompt(before: str, prompt: str) -> None:
+    context = make_context(before, "", {"record_name": "Rule", "table": "task"})
+    assert text.expander_prompt(context) == prompt
+
+
 class EchoGenerator:
     """Continues a prompt with its last line; fails where it is told to."""
 
