@@ -64,7 +64,7 @@ SHAPES = {  # code -> (parameters) base: methods
     "assign": ("function X() {} Object.assign(X.prototype, {a: function() {}});", "(): a()"),
     "static": ("var X = Class.create(); X.a = function(b) {}; X.LIMIT = 5; X.COLORS = {red: 1};", "(): a(b)"),
     "static copied": (
-        "var X = Class.create(); X.findById = Base.findById; X.DRAFT = Base.DRAFT;",
+        "var X = Class.create(); X.findById = Base.findById; X.DRAFT = Base.DRAFT; X.Color = Base.Color;",
         "(): findById()",
     ),
     "object": ("var X = {a: function(b) {}, 'c': function() {}, e: 1};", "(): a(b) c()"),
@@ -79,6 +79,19 @@ SHAPES = {  # code -> (parameters) base: methods
     "es class": (
         "class X extends Base { constructor(a) {} b(c = 1, ...d) {} static e({f, g}) {} get h() {} #i() {} }",
         "(a) Base: b(c, ...d) e({f, g})",
+    ),
+    "made by its constructor": (
+        "var X = Class.create(); X.prototype = {initialize: function(a) "
+        "{ this.b = function(c) {}; this.log = {d: function() {}}; this.e = 1; }, f: function() {}};",
+        "(a): b(c) log.d() f()",
+    ),
+    "made by its es constructor": (
+        "class X { constructor(a) { this.b = c => c; this.d = 1; } e() {} }",
+        "(a): b(c) e()",
+    ),
+    "in one statement": (
+        "var X = Class.create(); X.a = function() {}, X.b = function(c) {}, X.prototype.d = function() {};",
+        "(): a() b(c) d()",
     ),
     "returned object": (
         "var X = (function() { function hidden() {} function a(b) {} return {a: a, c: function() {}}; })();",
