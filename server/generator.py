@@ -71,11 +71,11 @@ class _Model:
         pieces: list[str] = []
         try:
             chunks: Any = self._llama.create_completion(
-                tokens, max_tokens=max_tokens, temperature=0.0, stop=["\n\n", "```"], stream=True
+                tokens, max_tokens=max_tokens, temperature=0.0, stream=True
             )
             for chunk in chunks:
                 pieces.append(chunk["choices"][0]["text"])
-                if self._must_stop(None):
+                if self._must_stop(None) or _is_finished("".join(pieces)):
                     break
         except RuntimeError:  # llama_decode says so after an abort
             if not self._must_stop(None):
@@ -84,6 +84,12 @@ class _Model:
 
     def _must_stop(self, _data: object) -> bool:
         return self.cancelled == self._request or time.monotonic() > self._deadline
+
+
+def _is_finished(text: str) -> bool:
+    """A blank line or a fence ends what belongs to the cursor, but for blank lines before the first word."""
+    written = text.lstrip()
+    return "\n\n" in written or "```" in written
 
 
 def _answer(model: _Model, request: dict[str, Any]) -> dict[str, Any]:

@@ -110,8 +110,9 @@ def expander_prompt(context: Context) -> str:
 
 
 def expansion_code(generated: str) -> str:
-    """The part of generated text that is worth a query: the first lines, no fence, no prose after them."""
-    lines = [line.strip() for line in _lines(generated) if line.strip() and not line.startswith("```")]
+    """The part of generated text that is worth a query: what stands before a blank line or a fence."""
+    block = re.split(r"\n\s*\n|```", generated.lstrip(), maxsplit=1)[0]
+    lines = [line.strip() for line in _lines(block) if line.strip()]
     return "\n".join(lines)[:EXPANSION_CHARS]
 
 

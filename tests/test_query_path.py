@@ -145,6 +145,19 @@ def test_expander_prompt(before: str, prompt: str) -> None:
     assert text.expander_prompt(context) == prompt
 
 
+@pytest.mark.parametrize(
+    ("generated", "code"),
+    [
+        ("\n\n    a();\n    b();\n\nc();", "a();\nb();"),
+        ("a();\n```\nprose", "a();"),
+        ("  \n", ""),
+        ("x" * 1000, "x" * text.EXPANSION_CHARS),
+    ],
+)
+def test_expansion_code(generated: str, code: str) -> None:
+    assert text.expansion_code(generated) == code
+
+
 class EchoGenerator:
     """Continues a prompt with its last line; fails where it is told to."""
 
