@@ -47,7 +47,7 @@ class Variant:
     graph: bool = True
     expand: bool = False
     rerank: bool = False
-    window_only: bool = False  # the query is the code alone, without what is known of its record
+    window_only: bool = False  # the query is the lines before the cursor alone
     rarest: int = RAREST_TERMS
 
 
@@ -144,7 +144,7 @@ def predict(
     """
     clock = _Clock(deadline_ms)
     if variant.window_only:
-        context = replace(context, record_name="", table="")
+        context = replace(context, record_name="", table="", window_after="")
     query = replace(expanded, context=context) if expanded else ExpandedQuery(context)
     if expanded:
         clock.done("expand", expanded.source)

@@ -18,6 +18,7 @@ WINDOW_LINES = 10  # the paper trims the retrieval context to 8-10 lines
 WINDOW_AFTER_LINES = 4
 WINDOW_CHARS = 1200  # one minified or data line must not push everything else out of a model's input
 ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines next to the cursor
+ENCODER_AFTER_CHARS = 200
 DOCUMENT_CHARS = 1500
 EXPANSION_CHARS = 300
 
@@ -65,7 +66,7 @@ def usage_terms(record_name: str, context: str, statement: str) -> list[str]:
 def query_terms(query: ExpandedQuery) -> list[str]:
     """Lexical query, each term once, in order of first appearance."""
     context = query.context
-    text = f"{context.record_name} {context.table} {context.window} {query.code}"
+    text = f"{context.record_name} {context.table} {context.window} {query.code} {context.window_after}"
     return list(dict.fromkeys(lexical_tokens(text)))
 
 
@@ -91,10 +92,11 @@ def encoder_usage(record_name: str, context: str) -> str:
 
 
 def encoder_query(query: ExpandedQuery) -> str:
-    """Dense query: the caller's name, the lines before the cursor, and the hypothetical code after them."""
+    """Dense query: the caller's name, the lines before the cursor, hypothetical code, the lines after."""
     context = query.context
     window = f"{context.window}\n{query.code}" if query.code else context.window
-    return _named_window(context.record_name, window)
+    after = context.window_after[:ENCODER_AFTER_CHARS]
+    return _named_window(context.record_name, window) + (f"\n{after}" if after else "")
 
 
 def expander_prompt(context: Context) -> str:

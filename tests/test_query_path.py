@@ -158,6 +158,13 @@ def test_expansion_code(generated: str, code: str) -> None:
     assert text.expansion_code(generated) == code
 
 
+def test_queries_hold_both_sides_of_the_cursor_and_the_expansion() -> None:
+    context = make_context("before();\n", "\nafter();\n", {"record_name": "OnSave", "table": "task"})
+    query = ExpandedQuery(context, "hypothetical();")
+    assert text.query_terms(query) == ["on", "save", "task", "before", "hypothetical", "after"]
+    assert text.encoder_query(query) == "on save\nbefore();\nhypothetical();\nafter();"
+
+
 class EchoGenerator:
     """Continues a prompt with its last line; fails where it is told to."""
 
