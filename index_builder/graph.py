@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from deepcodeseek.server.context import is_scope
 from deepcodeseek.server.types import Api
 
 from .definitions import WHOLE
 from .extract import CallSite, Extracted
-from .scripts import is_scope
 
 
 @dataclass(frozen=True, slots=True)

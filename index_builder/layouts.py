@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from deepcodeseek.server.context import is_scope
+
 from .manifests import Manifests, nearest
 from .records import DELETE, Record
 from .scripts import (
@@ -23,7 +25,6 @@ from .scripts import (
     Draft,
     Script,
     is_code_field,
-    is_scope,
     is_sys_id,
     with_scope,
 )

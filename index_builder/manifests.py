@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .scripts import is_scope, is_sys_id
+from deepcodeseek.server.context import is_scope
+
+from .scripts import is_sys_id
 from .walk import relative
 
 _MAX_BYTES = 20_000_000  # a Sincronia manifest lists every record of an instance

@@ -6,7 +6,6 @@ python -m deepcodeseek.index_builder.readme        writes; a test fails when the
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,9 @@ def updated(readme: str) -> str:
     """The README's text with its generated parts made anew."""
     parts = {"settings": settings_table(), "results": results_text()}
     for name, content in parts.items():
-        marked = rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)"
-        readme = re.sub(marked, lambda found: f"{found[1]}{content}{found[2]}", readme, flags=re.DOTALL)  # noqa: B023
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        before, rest = readme.split(begin, 1)
+        readme = before + begin + content + end + rest.split(end, 1)[1]
     return readme
 
 

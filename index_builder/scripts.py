@@ -75,11 +75,6 @@ class Found:
     included: Mapping[str, Script] = field(default_factory=dict)  # path of another file -> its record
 
 
-def is_scope(name: str) -> bool:
-    """Whether it has the shape of a scope's name: global, x_..., sn_..."""
-    return re.fullmatch(r"global|(x|sn)_\w+", name) is not None
-
-
 def is_sys_id(name: str) -> bool:
     """Whether it has the shape of the key of a row."""
     return re.fullmatch(r"[0-9a-f]{32}", name) is not None

@@ -64,9 +64,8 @@ class UsageColumns:
     """One entry a known usage, row i belonging to the usage with id i."""
 
     api: Ids
-    file: Ids  # row of `files`
-    files: tuple[str, ...]
-    file_package: NDArray[np.str_]  # for each row of `files`
+    file: Ids
+    file_package: NDArray[np.str_]  # row i belonging to the file with id i
 
 
 def index_directory(workspace: Path) -> Path:
@@ -242,7 +241,7 @@ class Index:
         return Usage(*row)
 
     def file_row(self, path: str) -> int:
-        """Row of a file in `usages.files`, or -1."""
+        """Id of a file, or -1."""
         row = self._database.execute("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
         return int(row[0]) if row else -1
 
@@ -291,14 +290,13 @@ class Index:
         return ApiColumns(name, scope, package, access, source, ajax)
 
     def _usage_columns(self) -> UsageColumns:
-        files = self._database.execute("SELECT path, package FROM file ORDER BY id").fetchall()
+        packages = self._database.execute("SELECT package FROM file ORDER BY id").fetchall()
         rows = self._database.execute("SELECT api_id, file_id FROM usage ORDER BY id").fetchall()
         pairs = np.array(rows, dtype=np.int64).reshape(-1, 2)
         return UsageColumns(
             pairs[:, 0],
             pairs[:, 1],
-            tuple(path for path, _ in files),
-            np.array([package for _, package in files], dtype=np.str_),
+            np.array([package for (package,) in packages], dtype=np.str_),
         )
 
     def _names(self) -> dict[str, tuple[int, ...]]:

@@ -130,7 +130,7 @@ def find_model(kind: ModelKind, directory: Path | None = None) -> ModelFiles | N
 
 
 def verify(model: ModelFiles) -> None:
-    """Check size and SHA-256 of each file that the card names; raises ModelProblem."""
+    """Check the SHA-256 of each file that the card names; raises ModelProblem."""
     for name, expected in model.card["sha256"].items():
         path = model.path(name)
         try:
@@ -233,10 +233,6 @@ class GeneratorProcess:
         if self._deaths > GENERATOR_RESTARTS:
             return "given up"
         return "running" if self._child and self._child.poll() is None else "not started"
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid if self._child and self._child.poll() is None else None
 
     def start(self) -> None:
         """Start and probe the child now instead of at the first request; raises ModelProblem."""

@@ -45,8 +45,9 @@ class View:
     """The index as one caller may see it."""
 
     index: Index
-    query: ExpandedQuery
-    rarest: int  # how many of the query's terms are looked up
+    context: Context
+    terms: tuple[str, ...]  # of the query
+    rarest: int  # how many of them are looked up
     vector: Scores | None  # of the query, where the encoder was at hand
     apis: Mask  # [apis] that may be predicted
     usages: Mask  # [usages] of these, mined from other files
@@ -87,7 +88,9 @@ def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool
             apis = apis & (index.apis.scope == context.qualifier)
     if context.prefix:
         apis = apis & _starting_with(index, context.prefix)
-    return View(index, query, rarest, vector, apis, usages & apis[index.usages.api])
+    return View(
+        index, context, tuple(query_terms(query)), rarest, vector, apis, usages & apis[index.usages.api]
+    )
 
 
 def _reachable(index: Index, context: Context, usages: Mask) -> Mask:
@@ -133,7 +136,7 @@ def _code_lexical(view: View) -> Ranking:
 
 def _lexical(view: View, table: Table) -> Ranking:
     # The filter comes after the search: ask for more, so that enough is left.
-    ids, scores = view.index.lexical(table, query_terms(view.query), 2 * POOL, view.rarest)
+    ids, scores = view.index.lexical(table, view.terms, 2 * POOL, view.rarest)
     kept = view.apis[ids]
     return Ranking(ids[kept][:POOL], scores[kept][:POOL])
 
@@ -154,7 +157,7 @@ def _dense(view: View, table: Table) -> Ranking:
 
 def _usages_lexical(view: View) -> Ranking:
     """APIs by their known usages whose context shares words with the query."""
-    ids, scores = view.index.lexical("usage", query_terms(view.query), USAGE_POOL, view.rarest)
+    ids, scores = view.index.lexical("usage", view.terms, USAGE_POOL, view.rarest)
     kept = view.usages[ids]
     return _by_api(view, (ids[kept], scores[kept]))
 
@@ -182,7 +185,7 @@ def _by_api(view: View, hits: Hits) -> Ranking:
 
 def _names(view: View) -> Ranking:
     """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
-    context = view.query.context
+    context = view.context
     scores: dict[int, float] = {}
     for word in sorted(name_terms((context.record_name, context.table))):
         ids = view.index.named_with(word)
@@ -226,7 +229,7 @@ def _files_by_api(view: View, usages: Mask) -> tuple[list[int], list[float]]:
 
 
 def _used(view: View) -> list[int]:
-    names = view.query.context.used
+    names = view.context.used
     return sorted({api for name in names for api in view.index.find(name)})
 
 

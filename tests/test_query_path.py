@@ -128,7 +128,7 @@ def test_facts_from_path(path: str, facts: dict[str, str]) -> None:
 )
 def test_parse_settings(options: object, changed: dict[str, object], problems: int) -> None:
     settings, said = parse_settings(options)
-    assert settings == Settings(**changed)  # type: ignore[arg-type]
+    assert settings == Settings(**changed)
     assert len(said) == problems
 
 

@@ -78,7 +78,7 @@ def test_a_prediction_explains_itself(engine: Engine) -> None:
 
 
 def api(name: str, **values: object) -> Api:
-    return Api(f"global.{name}", name, "script_include", scope="global", **values)  # type: ignore[arg-type]
+    return Api(f"global.{name}", name, "script_include", scope="global", **values)
 
 
 @pytest.mark.parametrize(

@@ -698,5 +698,6 @@ def test_any_record(
 def test_any_fluent(tmp_path_factory: pytest.TempPathFactory, junk: str, at: int) -> None:
     folder = tmp_path_factory.mktemp("any")
     found = read_workspace(write(folder, {"a.now.ts": FLUENT[:at] + junk + FLUENT[at:]}))
+    assert {script.path for script in found.scripts} <= {"a.now.ts"}
     for script in found.scripts:
         extract(script)
