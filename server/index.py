@@ -36,7 +36,8 @@ TABLES: tuple[Table, ...] = ("doc", "code", "usage")
 FILES = frozenset({DATABASE, *(f"{table}.{suffix}" for table in TABLES for suffix in ("npy", "hnsw"))})
 
 EXACT_ROWS = 4096
-"""Up to so many rows a matrix product is as fast as HNSW (about 1 ms at 384 dimensions), and exact."""
+"""Up to so many rows are searched exactly: a matrix product misses nothing and takes 0.07 ms here against
+0.33 ms by HNSW. Where the two meet lies higher (see LOG.md)."""
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
