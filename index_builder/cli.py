@@ -55,7 +55,7 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
 )
 def index(workspace: Path, out: Path | None, models: Path | None, as_json: bool, progress: str) -> None:
     """Build the index of WORKSPACE."""
-    from deepcodeseek.server.index import index_directory
+    from deepcodeseek.server.generation import index_directory
     from deepcodeseek.server.models import find_model, load_encoder
 
     from .build import build_index
@@ -66,7 +66,7 @@ def index(workspace: Path, out: Path | None, models: Path | None, as_json: bool,
         model = find_model("encoder", models)
         if model is None:
             raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
-        report = build_index(workspace, directory, load_encoder(model), report_progress)
+        report = build_index(workspace, directory, load_encoder(model), report_progress, say=_say)
     for problem in report.problems:
         click.echo(f"{problem.path}: {problem.message}", err=True)
     if as_json:
@@ -234,7 +234,7 @@ def models_verify() -> None:
 
 
 def _engine(directory: Path | None, workspace: Path | None, models: Path | None) -> Engine:
-    from deepcodeseek.server.index import index_directory
+    from deepcodeseek.server.generation import index_directory
     from deepcodeseek.server.pipeline import load_engine
 
     return load_engine(directory or index_directory(workspace or Path.cwd()), models)
@@ -246,6 +246,10 @@ def _variant(method: str) -> Variant:
     if method not in METHODS:
         raise click.ClickException(f"unknown method {method!r}: one of {', '.join(METHODS)}")
     return METHODS[method]
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
 
 
 def _skipped(report: Report) -> str:
@@ -285,7 +289,7 @@ def _clear_errors(written: Path | None = None) -> Iterator[None]:
     """One clear line instead of a traceback for what a user can mend; `written` is the place it wrote to."""
     import sqlite3
 
-    from deepcodeseek.server.index import IndexProblem
+    from deepcodeseek.server.generation import IndexProblem
     from deepcodeseek.server.models import ModelProblem
 
     from .predict import CursorProblem

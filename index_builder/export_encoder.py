@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepcodeseek.server.index import sha256_file
+from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, ModelFiles, Vectors, load_encoder
 
 if TYPE_CHECKING:

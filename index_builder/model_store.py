@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepcodeseek.server.index import sha256_file
+from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import (
     CARD,
     GeneratorProcess,

@@ -12,13 +12,14 @@ from typing import Any
 
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.documents import line_starts
-from deepcodeseek.server.index import CURRENT, Index, index_directory
+from deepcodeseek.server.generation import CURRENT, index_directory
+from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import ModelProblem
 from deepcodeseek.server.pipeline import Engine, Variant, known_facts
 from deepcodeseek.server.pipeline import predict as predict_apis
 from deepcodeseek.server.types import Context
 
-from .build import Progress
+from .parts import Progress
 from .scripts import Problem
 
 SAMPLE_FACTS = ("file", "record_type", "record_name", "table", "scope")
@@ -116,7 +117,7 @@ def _sample(line: bytes) -> dict[str, Any]:
 def _indexed_name(index: Index, file: Path) -> str:
     parts = file.resolve().parts
     names = ("/".join(parts[i:]) for i in range(1, len(parts)))
-    return next((name for name in names if index.file_row(name) >= 0), _inside(file, find_workspace(file)))
+    return next((name for name in names if index.file_ids(name)), _inside(file, find_workspace(file)))
 
 
 def _inside(file: Path, workspace: Path) -> str:

@@ -19,7 +19,7 @@ from .layouts import file_draft, is_module, record_draft, too_long
 from .manifests import Manifests, read_manifests
 from .records import read_records
 from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, with_scope
-from .walk import relative, walk
+from .walk import Walk, relative, walk
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
@@ -38,12 +38,36 @@ _BUNDLE_ENDS = 2_000  # characters at the beginning and at the end of a file in 
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What reading any one file of a workspace needs to know of the others."""
+
+    workspace: Path
+    manifests: Manifests
+    max_bytes: int = MAX_BYTES
+
+    @property
+    def home(self) -> str:
+        """The workspace's own name; `.` has none."""
+        return self.workspace.resolve().name
+
+    def name(self, path: Path) -> str:
+        """As scripts and problems name a file."""
+        return relative(path, self.workspace)
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """All that was read, and what was not."""
 
     scripts: tuple[Script, ...]
     problems: tuple[Problem, ...]
     skipped: Mapping[str, int]  # reason -> scripts left out on purpose
+
+
+def survey(workspace: Path, skip: frozenset[Path], max_bytes: int = MAX_BYTES) -> tuple[Walk, Source]:
+    """The files that there are to read. `skip` names folders that are no source."""
+    walked = walk(workspace, skip)
+    return walked, Source(workspace, read_manifests(walked.manifests, workspace), max_bytes)
 
 
 def read_workspace(
@@ -53,21 +77,22 @@ def read_workspace(
     max_bytes: int = MAX_BYTES,
 ) -> Workspace:
     """Every script below a folder, in the order of the walk. `skip` names folders that are no source."""
-    walked, home = walk(workspace, skip), workspace.resolve().name  # `.` has no name
-    manifests = read_manifests(walked.manifests, workspace)
+    walked, source = survey(workspace, skip, max_bytes)
     found: list[Found] = []
     for done, path in enumerate(walked.files):
         progress("reading", done, len(walked.files))
-        found.append(_read_file(path, relative(path, workspace), home, manifests, max_bytes))
+        found.append(read_source(path, source))
     skipped = Counter((*walked.skipped, *(reason for item in found for reason in item.skipped)))
     problems = (*walked.problems, *(problem for item in found for problem in item.problems))
-    return Workspace(_settled(found, manifests), problems, dict(sorted(skipped.items())))
+    return Workspace(settle(found, source.manifests), problems, dict(sorted(skipped.items())))
 
 
 # One file
 
 
-def _read_file(path: Path, name: str, home: str, manifests: Manifests, max_bytes: int) -> Found:
+def read_source(path: Path, source: Source) -> Found:
+    """What one file gives; what cannot be read of it is a problem."""
+    name, home, manifests, max_bytes = source.name(path), source.home, source.manifests, source.max_bytes
     try:
         if path.suffix == ".xml":
             return _read_records(path, name, home, manifests, max_bytes)
@@ -117,7 +142,8 @@ def _made_by_a_tool(code: str) -> str:
 # All files together
 
 
-def _settled(found: Sequence[Found], manifests: Manifests) -> tuple[Script, ...]:
+def settle(found: Sequence[Found], manifests: Manifests) -> tuple[Script, ...]:
+    """The scripts that count, with what one file says about another's."""
     included: dict[str, Script] = {}
     scopes = dict(manifests.applications)
     for item in found:

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from deepcodeseek.server.types import Answer, Context, RankedApi
 
-from .build import Progress as Report
+from .parts import Progress as Report
 
 BAR_STEPS = 200  # a redraw costs more than most steps
 SHOWN = 6

@@ -1,63 +1,47 @@
-"""Read-only lookups in an index directory: the metadata graph, full text, vectors.
+"""Read-only lookups in an index: the metadata graph, full text, vectors, in one layer or several.
 
-An index directory holds generations, each whole and never edited, and a file `current` that names the one
-in use. Every file of a generation is checked against the SHA-256 in its manifest before it is opened: a
-damaged hnswlib file can end the process that loads it.
+The first layer is the workspace's own; below it lie the base layers it was built on (the platform, a team's
+published index). Ids count on from one layer to the next. What an upper layer defines or reads anew hides
+what a lower one has of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
-from .text import TEXT_VERSION, name_terms
+from .generation import DATABASE, TABLES, IndexProblem, Table, base_directory, damaged_files, read_manifest
+from .generation import OPTIONAL as OPTIONAL_FILES
+from .generation import REBUILD as _REBUILD
+from .lexical import Hits, Ids, Mask, Postings, Scores, bm25
+from .rows import API_COLUMNS, METHOD_COLUMNS, from_row
+from .text import name_terms
 from .types import Api, Method, Usage
+from .vectors import Vectors, nearest
 
-SCHEMA_VERSION = 1
-DATABASE = "graph.sqlite"
-MANIFEST = "manifest.json"
-CURRENT = "current"
-HNSW_MAX_EF = 512
-
-Table = Literal["doc", "code", "usage"]
-TABLES: tuple[Table, ...] = ("doc", "code", "usage")
-FILES = frozenset({DATABASE, *(f"{table}.{suffix}" for table in TABLES for suffix in ("npy", "hnsw"))})
-
-EXACT_ROWS = 4096
-"""Up to so many rows are searched exactly: a matrix product misses nothing and takes 0.07 ms here against
-0.33 ms by HNSW. Where the two meet lies higher (see LOG.md)."""
-
-Ids = NDArray[np.int64]
-Scores = NDArray[np.float32]
-Hits = tuple[Ids, Scores]
-
-
-class IndexProblem(Exception):
-    """The index cannot be used; the message names the path and the way out."""
+_FACTS = ("package", "scope", "record_type", "record_name", "table")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiColumns:
     """One entry an API, row i belonging to the API with id i."""
 
+    api_name: NDArray[np.str_]
     name: NDArray[np.str_]
     scope: NDArray[np.str_]
     package: NDArray[np.str_]
     access: NDArray[np.str_]
     source: NDArray[np.str_]
-    ajax: NDArray[np.bool_]  # callable by GlideAjax
+    ajax: Mask  # callable by GlideAjax
+    live: Mask  # not hidden by an upper layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,163 +51,95 @@ class UsageColumns:
     api: Ids
     file: Ids
     file_package: NDArray[np.str_]  # row i belonging to the file with id i
+    live: Mask
 
 
-def index_directory(workspace: Path) -> Path:
-    """Where the index of a workspace is kept unless a place is named."""
-    resolved = workspace.resolve()
-    digest = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]
-    home = os.environ.get("DEEPCODESEEK_CACHE_HOME")
-    base = Path(home) if home else platformdirs.user_cache_path("deepcodeseek", appauthor=False)
-    return base / "indexes" / f"{resolved.name or 'root'}-{digest}"
+class Layer:
+    """One generation, opened for reading."""
 
+    def __init__(self, generation: Path, manifest: dict[str, Any], hnsw: bool = True) -> None:
+        self.manifest = manifest
+        uri = f"{(generation / DATABASE).resolve().as_uri()}?mode=ro&immutable=1"
+        self.database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        dimension = int(manifest["encoder"]["dimension"])
+        self.vectors = {table: Vectors(generation, table, dimension, hnsw) for table in TABLES}
+        self.postings = {table: Postings(self.database, table) for table in TABLES}
 
-def sha256_file(path: Path) -> str:
-    """Lowercase hexadecimal SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def columns(self, table: str, *names: str) -> tuple[NDArray[Any], ...]:
+        """Columns of a table, by id."""
+        rows = self.database.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY id").fetchall()
+        return tuple(np.array([row[i] for row in rows]) for i in range(len(names)))
 
-
-def read_manifest(directory: Path) -> tuple[Path, dict[str, Any]]:
-    """The generation in use and its manifest, checked but for the files' hashes.
-
-    Raises IndexProblem where there is none or it belongs to another version.
-    """
-    try:
-        name = (directory / CURRENT).read_text(encoding="utf-8").strip()
-        if not _GENERATION.fullmatch(name):
-            raise IndexProblem(f"{directory / CURRENT} names no generation: {_REBUILD}")
-        generation = directory / name
-        manifest = json.loads((generation / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise IndexProblem(f"no index in {directory}: run `deepcodeseek index WORKSPACE`") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise IndexProblem(
-            f"the index manifest in {directory} cannot be read ({error}): {_REBUILD}"
-        ) from None
-    if not isinstance(manifest, dict):
-        raise IndexProblem(f"the index manifest in {generation} is not an object: {_REBUILD}")
-    for key, wanted in (("schema_version", SCHEMA_VERSION), ("text_version", TEXT_VERSION)):
-        if manifest.get(key) != wanted:
-            found = manifest.get(key)
-            raise IndexProblem(f"the index in {generation} has {key} {found}, not {wanted}: {_REBUILD}")
-    if not _is_complete(manifest):
-        raise IndexProblem(f"the index manifest in {generation} is incomplete: {_REBUILD}")
-    return generation, manifest
-
-
-def _is_complete(manifest: dict[str, Any]) -> bool:
-    encoder, counts, files = (manifest.get(key) for key in ("encoder", "counts", "files"))
-    return (
-        isinstance(encoder, dict)
-        and isinstance(encoder.get("dimension"), int)
-        and isinstance(counts, dict)
-        and isinstance(files, dict)
-        and files.keys() >= FILES
-        and all(isinstance(entry, dict) and "sha256" in entry for entry in files.values())
-    )
+    def count(self, table: str) -> int:
+        """Rows of a table whose ids count from 0."""
+        (count,) = self.database.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return int(count)
 
 
 def open_index(directory: Path, encoder_sha256: str) -> Index:
-    """Open the generation in use.
+    """Open the generation in use, and the base layers it was built on.
 
-    Raises IndexProblem where a version, a hash or the encoder differs from what the manifest says.
+    Raises IndexProblem where a version, a hash or the encoder differs from what the manifest says. A base
+    layer that cannot be used is a note of the index.
     """
     generation, manifest = read_manifest(directory)
+    layers, notes = [], []
+    layer, note = _open_layer(generation, manifest, encoder_sha256)
+    layers.append(layer)
+    notes += note
+    for name in manifest["bases"]:
+        try:
+            layer, note = _open_layer(*read_manifest(base_directory(name)), encoder_sha256)
+            layers.append(layer)
+            notes += note
+        except IndexProblem as problem:
+            notes.append(f"the base layer {name} is left out: {problem}")
+    return Index(generation.name, layers, tuple(notes))
+
+
+def _open_layer(generation: Path, manifest: dict[str, Any], encoder_sha256: str) -> tuple[Layer, list[str]]:
     if manifest["encoder"].get("sha256") != encoder_sha256:
         raise IndexProblem(f"the index in {generation} was made with another encoder: {_REBUILD}")
-    for name, entry in manifest["files"].items():
-        path = generation / name
-        if not path.is_file() or sha256_file(path) != entry["sha256"]:
-            raise IndexProblem(f"{path} is damaged (its SHA-256 differs from the manifest): {_REBUILD}")
-    return Index(generation, manifest)
-
-
-_GENERATION = re.compile(r"gen-[\w-]+")
-_REBUILD = "rebuild it with `deepcodeseek index WORKSPACE`"
-
-
-class Vectors:
-    """Unit vectors of one table: exact search where few rows are asked, HNSW over the others."""
-
-    def __init__(self, generation: Path, table: Table, dimension: int) -> None:
-        self._matrix: NDArray[np.float32] = np.load(
-            generation / f"{table}.npy", mmap_mode="r", allow_pickle=False
-        )
-        if self._matrix.shape[1:] != (dimension,):
-            raise IndexProblem(f"{generation / table}.npy has not {dimension} columns: {_REBUILD}")
-        self._hnsw: Any = None
-        if len(self._matrix) > EXACT_ROWS:
-            self._hnsw = _load_hnsw(generation / f"{table}.hnsw", dimension)
-
-    def __len__(self) -> int:
-        return len(self._matrix)
-
-    def nearest(self, vector: Scores, limit: int, keep: NDArray[np.bool_]) -> Hits:
-        """The `limit` rows nearest to `vector` [d] among those that `keep` [rows] allows, best first."""
-        kept = int(keep.sum())
-        if self._hnsw is None or kept <= EXACT_ROWS:
-            return self._exact(vector, limit, keep)
-        # A filter inside hnswlib costs a Python call for each visited node: look further and drop instead.
-        wanted = min(HNSW_MAX_EF, 2 * limit * len(self) // kept)
-        try:
-            labels, distances = self._hnsw.knn_query(vector, k=wanted)
-        except RuntimeError:  # too few were reached, as among many equal vectors
-            return self._exact(vector, limit, keep)
-        ids = labels[0].astype(np.int64)
-        allowed = keep[ids]
-        if int(allowed.sum()) < min(limit, kept):
-            return self._exact(vector, limit, keep)
-        return best(ids[allowed], (1.0 - distances[0])[allowed].astype(np.float32), limit)
-
-    def _exact(self, vector: Scores, limit: int, keep: NDArray[np.bool_]) -> Hits:
-        ids = np.flatnonzero(keep)
-        # Gathering rows costs more than multiplying the few that are not asked for.
-        rows = self._matrix if 2 * len(ids) > len(self) else self._matrix[ids]
-        scores = rows @ vector
-        return best(ids, scores[ids] if len(scores) == len(self) else scores, limit)
+    damaged = damaged_files(generation, manifest)
+    needed = next((name for name in damaged if name not in OPTIONAL_FILES), "")
+    if needed:
+        path = generation / needed
+        raise IndexProblem(f"{path} is damaged (its SHA-256 differs from the manifest): {_REBUILD}")
+    notes = [f"{generation / name} is damaged, exact search stands in: {_REBUILD}" for name in damaged]
+    try:
+        return Layer(generation, manifest, hnsw=not damaged), notes
+    except (sqlite3.Error, TypeError) as error:
+        raise IndexProblem(f"the index in {generation} cannot be read ({error}): {_REBUILD}") from None
 
 
 class Index:
-    """One generation, opened for reading."""
+    """All layers together."""
 
-    def __init__(self, generation: Path, manifest: dict[str, Any]) -> None:
-        self.manifest = manifest
-        self.id: str = generation.name
-        uri = f"{(generation / DATABASE).resolve().as_uri()}?mode=ro&immutable=1"
-        self._database = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        dimension = int(manifest["encoder"]["dimension"])
-        self._vectors = {table: Vectors(generation, table, dimension) for table in TABLES}
+    def __init__(self, name: str, layers: Sequence[Layer], notes: tuple[str, ...] = ()) -> None:
+        self.id = name
+        self.notes = notes
+        self.manifest = layers[0].manifest
+        self._layers = tuple(layers)
+        self._starts = {table: _starts(layers, table) for table in ("api", "file", "usage")}
         self.apis = self._api_columns()
+        self.count = len(self.apis.name)
+        self._ids_by_name = _ids_by_name(self.apis)
+        self._files = self._file_ids()
         self.usages = self._usage_columns()
-        self.count = len(self.apis.scope)
-        self._ids_by_name = self._names()
-        self._ids_by_word = _postings(self.apis.name)
-        self._frequency = {table: self._document_frequency(table) for table in TABLES}
+        self._ids_by_word = _postings_of_names(self.apis.name)
         self.api = lru_cache(maxsize=4096)(self._api)
 
     def close(self) -> None:
-        self._database.close()
+        for layer in self._layers:
+            layer.database.close()
 
-    def vectors(self, table: Table) -> Vectors:
-        return self._vectors[table]
+    def nearest(self, table: Table, vector: Scores, limit: int, keep: Mask) -> Hits:
+        """The rows nearest to a unit vector among those that `keep` [rows] allows, best first."""
+        return nearest([layer.vectors[table] for layer in self._layers], vector, limit, keep)
 
-    def lexical(self, table: Table, terms: Sequence[str], limit: int, rarest: int) -> Hits:
-        """BM25 over one full-text table, best first: row ids [n] and scores [n], higher is better.
-
-        Only the `rarest` of the terms are looked up.
-        """
-        known = [term for term in dict.fromkeys(terms) if term in self._frequency[table]]
-        chosen = sorted(known, key=lambda term: self._frequency[table][term])[:rarest]
-        if not chosen:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        match = " OR ".join(f'"{term}"' for term in chosen)
-        rows = self._database.execute(
-            f"SELECT rowid, -rank FROM {table}_fts WHERE {table}_fts MATCH ? ORDER BY rank LIMIT ?",
-            (match, limit),
-        ).fetchall()
-        ids, scores = zip(*rows, strict=True) if rows else ((), ())
-        return np.array(ids, np.int64), np.array(scores, np.float32)
+    def lexical(self, table: Table, terms: Sequence[str], limit: int, rarest: int, keep: Mask) -> Hits:
+        """BM25 over the `rarest` of the terms, best first: row ids [n] and scores [n], higher is better."""
+        return bm25([layer.postings[table] for layer in self._layers], terms, limit, rarest, keep)
 
     def find(self, name: str) -> tuple[int, ...]:
         """Ids of the APIs called `name`, with or without their scope."""
@@ -234,26 +150,25 @@ class Index:
         return self._ids_by_word.get(word, np.empty(0, np.int64))
 
     def usage(self, usage_id: int) -> Usage:
-        row = self._database.execute(
-            "SELECT api_id, file, line, method, context, statement, record_name"
+        layer, local = self._place("usage", usage_id)
+        row = layer.database.execute(
+            "SELECT usage.file, line, method, context, statement, record_name"
             " FROM usage JOIN file ON file.id = file_id WHERE usage.id = ?",
-            (usage_id,),
+            (local,),
         ).fetchone()
-        return Usage(*row)
+        return Usage(int(self.usages.api[usage_id]), *row)
 
-    def file_row(self, path: str) -> int:
-        """Id of a file, or -1."""
-        row = self._database.execute("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
-        return int(row[0]) if row else -1
+    def file_ids(self, path: str) -> tuple[int, ...]:
+        """Ids of a file, one a layer that has it."""
+        return self._files.get(path, ())
 
     def file_facts(self, path: str) -> dict[str, str]:
         """What is known of a file: all where it is indexed, else what its neighbours agree on."""
-        columns = ("package", "scope", "record_type", "record_name", "table")
-        row = self._database.execute(
-            "SELECT package, scope, record_type, record_name, table_name FROM file WHERE path = ?", (path,)
-        ).fetchone()
+        database = self._layers[0].database
+        columns = "package, scope, record_type, record_name, table_name"
+        row = database.execute(f"SELECT {columns} FROM file WHERE path = ?", (path,)).fetchone()
         if row:
-            return dict(zip(columns, row, strict=True))
+            return dict(zip(_FACTS, row, strict=True))
         for folder in PurePosixPath(path).parents:
             facts = self._neighbours("" if str(folder) == "." else f"{folder}/")
             if facts is not None:
@@ -262,87 +177,101 @@ class Index:
 
     def _neighbours(self, folder: str) -> dict[str, str] | None:
         """Package and scope, each where all indexed files of a folder agree; None where it has none."""
-        count, packages, package, scopes, scope = self._database.execute(
-            "SELECT count(*), count(DISTINCT package), min(package), count(DISTINCT scope), min(scope)"
-            " FROM file WHERE substr(path, 1, ?) = ?",
-            (len(folder), folder),
-        ).fetchone()
+        count, packages, package, scopes, scope = (
+            self._layers[0]
+            .database.execute(
+                "SELECT count(*), count(DISTINCT package), min(package), count(DISTINCT scope), min(scope)"
+                " FROM file WHERE substr(path, 1, ?) = ?",
+                (len(folder), folder),
+            )
+            .fetchone()
+        )
         if not count:
             return None
         return ({"package": package} if packages == 1 else {}) | ({"scope": scope} if scopes == 1 else {})
 
+    def _place(self, table: str, row: int) -> tuple[Layer, int]:
+        """The layer that holds a row, and its id there."""
+        number = int(np.searchsorted(self._starts[table], row, side="right")) - 1
+        return self._layers[number], int(row - self._starts[table][number])
+
     def _api(self, api_id: int) -> Api:
-        row = self._database.execute(f"SELECT {', '.join(_API_COLUMNS)} FROM api WHERE id = ?", (api_id,))
-        values = dict(zip(_API_COLUMNS, row.fetchone(), strict=True))
-        rows = self._database.execute(
-            "SELECT name, params, doc, line, is_static, is_private FROM method"
-            " WHERE api_id = ? ORDER BY rowid",
-            (api_id,),
+        layer, local = self._place("api", api_id)
+        row = layer.database.execute(f"SELECT {', '.join(API_COLUMNS)} FROM api WHERE id = ?", (local,))
+        methods = layer.database.execute(
+            f"SELECT {', '.join(METHOD_COLUMNS)} FROM method WHERE api_id = ? ORDER BY rowid", (local,)
         )
-        values["params"] = tuple(json.loads(values["params"]))
-        values["client_callable"] = bool(values["client_callable"])
-        return Api(**values, methods=tuple(_method(*row) for row in rows))
+        return from_row(
+            Api,
+            API_COLUMNS,
+            row.fetchone(),
+            methods=tuple(from_row(Method, METHOD_COLUMNS, method) for method in methods),
+            id=api_id,
+        )
 
     def _api_columns(self) -> ApiColumns:
-        columns = ("name", "scope", "package", "access", "source", "ajax")
-        rows = self._database.execute(f"SELECT {', '.join(columns)} FROM api ORDER BY id").fetchall()
-        name, scope, package, access, source = (np.array([row[i] for row in rows], np.str_) for i in range(5))
-        ajax = np.array([row[5] for row in rows], np.bool_)
-        return ApiColumns(name, scope, package, access, source, ajax)
+        names = ("api_name", "name", "scope", "package", "access", "source")
+        layers = [layer.columns("api", *names, "ajax") for layer in self._layers]
+        *texts, ajax = (_joined([columns[i] for columns in layers]) for i in range(len(names) + 1))
+        live = _topmost([columns[0].tolist() for columns in layers])
+        named = {name: text.astype(np.str_) for name, text in zip(names, texts, strict=True)}
+        return ApiColumns(**named, ajax=ajax.astype(np.bool_), live=live)
+
+    def _file_ids(self) -> dict[str, tuple[int, ...]]:
+        ids: dict[str, tuple[int, ...]] = {}
+        for start, layer in zip(self._starts["file"].tolist(), self._layers, strict=True):
+            for local, path in layer.database.execute("SELECT id, path FROM file ORDER BY id"):
+                ids[path] = (*ids.get(path, ()), start + local)
+        return ids
 
     def _usage_columns(self) -> UsageColumns:
-        packages = self._database.execute("SELECT package FROM file ORDER BY id").fetchall()
-        rows = self._database.execute("SELECT api_id, file_id FROM usage ORDER BY id").fetchall()
-        pairs = np.array(rows, dtype=np.int64).reshape(-1, 2)
-        return UsageColumns(
-            pairs[:, 0],
-            pairs[:, 1],
-            np.array([package for (package,) in packages], dtype=np.str_),
-        )
+        apis, files, packages = [], [], []
+        for layer, start in zip(self._layers, self._starts["file"].tolist(), strict=True):
+            name, file = layer.columns("usage", "api_name", "file_id")
+            apis.append(np.array([self._exact(each) for each in name.tolist()], np.int64))
+            files.append(file.astype(np.int64) + start)
+            packages.append(layer.columns("file", "package")[0])
+        hidden = [later for ids in self._files.values() for later in ids[1:]]
+        api, file_id = np.concatenate(apis), np.concatenate(files)
+        live = (api >= 0) & ~np.isin(file_id, hidden)
+        return UsageColumns(np.maximum(api, 0), file_id, _joined(packages).astype(np.str_), live)
 
-    def _names(self) -> dict[str, tuple[int, ...]]:
-        names: dict[str, tuple[int, ...]] = {}
-        for api_id, api_name, name in self._database.execute(
-            "SELECT id, api_name, name FROM api ORDER BY id"
-        ):
-            for key in {api_name, name}:
-                names[key] = (*names.get(key, ()), api_id)
-        return names
-
-    def _document_frequency(self, table: Table) -> dict[str, int]:
-        rows: Iterable[tuple[str, int]] = self._database.execute(f"SELECT term, doc FROM {table}_terms")
-        return dict(rows)
+    def _exact(self, api_name: str) -> int:
+        """Id of the API that a usage names, -1 where its layer is missing."""
+        return next((i for i in self.find(api_name) if self.apis.api_name[i] == api_name), -1)
 
 
-def best(ids: Ids, scores: Scores, limit: int) -> Hits:
-    """The `limit` highest scores, best first; equal scores in the order of their ids."""
-    order = np.lexsort((ids, -scores))[:limit]
-    return ids[order], scores[order]
+def _starts(layers: Sequence[Layer], table: str) -> Ids:
+    """Id of the first row of each layer."""
+    return np.array([0, *accumulate(layer.count(table) for layer in layers)][:-1], np.int64)
 
 
-_API_COLUMNS = (
-    "id", "api_name", "name", "kind", "scope", "package", "access", "client_callable", "extends", "params",
-    "doc", "doc_origin", "source", "line", "code",
-)  # fmt: skip
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One after the other; the empty ones have no type worth keeping."""
+    return np.concatenate([column for column in columns if len(column)] or [np.empty(0, np.str_)])
 
 
-def _method(name: str, params: str, doc: str, line: int, is_static: int, is_private: int) -> Method:
-    return Method(name, tuple(json.loads(params)), doc, line, bool(is_static), bool(is_private))
+def _topmost(layers: Sequence[Sequence[str]]) -> Mask:
+    """False for each name that a layer before has."""
+    seen: set[str] = set()
+    live: list[bool] = []
+    for names in layers:
+        live += [name not in seen for name in names]
+        seen.update(names)
+    return np.array(live, np.bool_)
 
 
-def _postings(names: Iterable[str]) -> dict[str, Ids]:
+def _ids_by_name(apis: ApiColumns) -> dict[str, tuple[int, ...]]:
+    ids: dict[str, tuple[int, ...]] = {}
+    for api_id in np.flatnonzero(apis.live).tolist():
+        for key in {str(apis.api_name[api_id]), str(apis.name[api_id])}:
+            ids[key] = (*ids.get(key, ()), api_id)
+    return ids
+
+
+def _postings_of_names(names: Iterable[str]) -> dict[str, Ids]:
     postings: dict[str, list[int]] = {}
     for api_id, name in enumerate(names):
         for word in name_terms((str(name),)):
             postings.setdefault(word, []).append(api_id)
     return {word: np.array(ids, np.int64) for word, ids in postings.items()}
-
-
-def _load_hnsw(path: Path, dimension: int) -> Any:
-    import hnswlib
-
-    graph = hnswlib.Index(space="ip", dim=dimension)
-    graph.load_index(str(path))
-    graph.set_num_threads(1)
-    graph.set_ef(HNSW_MAX_EF)
-    return graph

@@ -34,7 +34,7 @@ from . import __version__
 from .context import make_context
 from .documentation import api_markdown, why_markdown
 from .documents import line_starts, offset_at, position_at
-from .index import IndexProblem, index_directory, read_manifest
+from .generation import IndexProblem, index_directory, read_manifest
 from .models import ModelProblem
 from .pipeline import EXPAND_MS, Engine, expand_context, known_facts, load_engine, predict
 from .settings import Settings, parse_settings

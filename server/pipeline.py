@@ -91,7 +91,7 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
         notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
     except ModelProblem as problem:
         generator, notes = None, (str(problem),)
-    return Engine(index, encoder, generator, None, notes)
+    return Engine(index, encoder, generator, None, (*notes, *index.notes))
 
 
 def known_facts(index: Index, given: Mapping[str, str]) -> dict[str, str]:

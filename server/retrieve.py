@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .index import Hits, Ids, Index, Scores, Table, best
+from .generation import Table
+from .index import Index
+from .lexical import Hits, Ids, Mask, Scores, best
 from .text import name_terms, query_terms
 from .types import Candidate, Context, Evidence, ExpandedQuery, Usage
 
@@ -36,7 +37,6 @@ CLIENT_TABLES = frozenset(
 )
 """Record types whose scripts run in the browser: they reach a Script Include through GlideAjax alone."""
 
-Mask = NDArray[np.bool_]
 Weights = Mapping[str, float]
 
 
@@ -79,9 +79,8 @@ def retrieve(
 
 def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool, rarest: int) -> View:
     context = query.context
-    apis = index.apis.source != context.file if context.file else np.ones(index.count, np.bool_)
-    own = index.file_row(context.file)
-    usages = index.usages.file != own
+    apis = index.apis.live & (index.apis.source != context.file if context.file else True)
+    usages = index.usages.live & ~np.isin(index.usages.file, index.file_ids(context.file))
     if graph:
         apis = apis & _reachable(index, context, usages)
         if context.qualifier:
@@ -135,10 +134,7 @@ def _code_lexical(view: View) -> Ranking:
 
 
 def _lexical(view: View, table: Table) -> Ranking:
-    # The filter comes after the search: ask for more, so that enough is left.
-    ids, scores = view.index.lexical(table, view.terms, 2 * POOL, view.rarest)
-    kept = view.apis[ids]
-    return Ranking(ids[kept][:POOL], scores[kept][:POOL])
+    return Ranking(*view.index.lexical(table, view.terms, POOL, view.rarest, view.apis))
 
 
 def _documents_dense(view: View) -> Ranking:
@@ -152,21 +148,19 @@ def _code_dense(view: View) -> Ranking:
 def _dense(view: View, table: Table) -> Ranking:
     if view.vector is None:
         return _NOTHING
-    return Ranking(*view.index.vectors(table).nearest(view.vector, POOL, view.apis))
+    return Ranking(*view.index.nearest(table, view.vector, POOL, view.apis))
 
 
 def _usages_lexical(view: View) -> Ranking:
     """APIs by their known usages whose context shares words with the query."""
-    ids, scores = view.index.lexical("usage", view.terms, USAGE_POOL, view.rarest)
-    kept = view.usages[ids]
-    return _by_api(view, (ids[kept], scores[kept]))
+    return _by_api(view, view.index.lexical("usage", view.terms, USAGE_POOL, view.rarest, view.usages))
 
 
 def _usages_dense(view: View) -> Ranking:
     """APIs by their known usages whose context is near to the query."""
     if view.vector is None:
         return _NOTHING
-    return _by_api(view, view.index.vectors("usage").nearest(view.vector, USAGE_POOL, view.usages))
+    return _by_api(view, view.index.nearest("usage", view.vector, USAGE_POOL, view.usages))
 
 
 def _by_api(view: View, hits: Hits) -> Ranking:

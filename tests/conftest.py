@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepcodeseek.index_builder.build import Report, build_index
-from deepcodeseek.server.index import index_directory
+from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder, find_model, load_encoder
 from deepcodeseek.server.pipeline import Engine, load_engine
 

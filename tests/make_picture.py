@@ -10,7 +10,7 @@ from rich.terminal_theme import DIMMED_MONOKAI
 
 from deepcodeseek.index_builder.predict import cursor_context
 from deepcodeseek.index_builder.terminal import answer_view
-from deepcodeseek.server.index import index_directory
+from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.pipeline import load_engine, predict
 
 EXAMPLE = Path("tests/data/example")

@@ -16,12 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from conftest import environment
 
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.sources import read_workspace
-from deepcodeseek.server.index import IndexProblem, open_index, read_manifest
+from deepcodeseek.server.generation import IndexProblem, read_manifest
+from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder
 
 INCLUDE = """<?xml version="1.0" encoding="UTF-8"?><record_update table="sys_script_include">
@@ -164,16 +166,17 @@ def test_what_cannot_be_written_is_named_and_the_old_index_stays(
     assert status
     assert str(file) in said.splitlines()[-1]
     one_line(run(good.home, "index", good.workspace, "--out", file / "out"), 1, file)
-    before = sorted(out.rglob("*"))
+    before = sorted(out.glob("gen-*/*"))
+    (out / "cache.sqlite").unlink()
     one_line(run(good.home, "index", good.workspace, "--out", out, preexec_fn=disk_full), 1, out)
     with pytest.raises(KeyboardInterrupt):
         build_index(good.workspace, out, encoder, _interrupt)
-    assert sorted(out.rglob("*")) == before
+    assert sorted(out.glob("gen-*/*")) == before
     open_index(out, encoder.files.sha256).close()
 
 
 def _interrupt(task: str, done: int, total: int) -> None:
-    if task == "embedding code":
+    if task == "embedding":
         raise KeyboardInterrupt
 
 
@@ -205,12 +208,13 @@ def _moved(current: Path) -> None:
     current.write_text("../elsewhere")
 
 
-MANIFEST, VECTORS = "manifest.json", [f"{t}.{s}" for t in ("doc", "code", "usage") for s in ("npy", "hnsw")]
+MANIFEST, VECTORS = "manifest.json", ["doc.npy", "code.npy", "usage.npy"]
 DAMAGES: list[tuple[str, Callable[[Path], Any]]] = [  # file, and what happens to it
     *((MANIFEST, _manifest(**{key: 99})) for key in ("schema_version", "text_version", "encoder")),
     (MANIFEST, _manifest(encoder={"sha256": "0" * 64, "dimension": 384})),
     *((MANIFEST, _manifest(files=files)) for files in (None, {}, ["doc.npy"], {"graph.sqlite": "0" * 64})),
     (MANIFEST, _manifest(counts=None)),
+    *((MANIFEST, _manifest(bases=bases)) for bases in (None, ["../etc"], [1], "team")),
     *((MANIFEST, _text(content)) for content in ("", "{", "[]", "[" * 100_000)),
     *(("current", _text(content)) for content in ("", "gen-1", "../../etc", "\0")),
     ("current", _moved),
@@ -232,6 +236,24 @@ def test_a_damaged_index_is_refused_with_the_way_out(good: Good, encoder: Encode
         with pytest.raises(IndexProblem) as caught:
             open_index(directory, encoder.files.sha256)
         assert re.fullmatch(f".*{directory}.*`deepcodeseek index WORKSPACE`", str(caught.value))
+
+
+@pytest.mark.parametrize("happens", [_flip, Path.unlink])
+def test_exact_search_stands_in_for_a_damaged_hnsw_file(
+    happens: Callable[[Path], Any],
+    good: Good,
+    encoder: Encoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("server.vectors", "index_builder.write"):
+        monkeypatch.setattr(f"deepcodeseek.{module}.EXACT_ROWS", 0)
+    build_index(good.workspace, tmp_path, encoder, lambda task, done, total: None)
+    happens(read_manifest(tmp_path)[0] / "doc.hnsw")
+    index = open_index(tmp_path, encoder.files.sha256)
+    assert [note for note in index.notes if "doc.hnsw is damaged, exact search stands in" in note]
+    ids, _ = index.nearest("doc", encoder.encode(["alpha"])[0], 2, np.ones(index.count, np.bool_))
+    assert len(ids) == 2
 
 
 def test_any_flipped_byte_of_the_manifest_is_refused_or_harmless(

@@ -15,7 +15,7 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.index import index_directory, read_manifest
+from deepcodeseek.server.generation import index_directory, read_manifest
 from deepcodeseek.server.models import Encoder
 from deepcodeseek.server.pipeline import METHODS, Engine, predict
 

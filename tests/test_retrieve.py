@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepcodeseek.index_builder.build import _write_hnsw
 from deepcodeseek.index_builder.graph import Names, ajax_reachable
+from deepcodeseek.index_builder.write import write_hnsw
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.index import EXACT_ROWS, Vectors
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
 from deepcodeseek.server.types import Api
+from deepcodeseek.server.vectors import EXACT_ROWS, Vectors
 
 BERTH_RULE = "apps/berth-planning/update/new_rule.js"
 
@@ -117,7 +117,7 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vectors, np.ndarr
     rows = np.random.default_rng(7).normal(size=(EXACT_ROWS + 500, 16)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.save(folder / "doc.npy", rows)
-    _write_hnsw(folder / "doc.hnsw", rows)
+    write_hnsw(folder / "doc.hnsw", rows)
     return Vectors(folder, "doc", 16), rows
 
 
@@ -144,7 +144,7 @@ def test_many_equal_vectors_are_still_searched(tmp_path: Path) -> None:
     few /= np.linalg.norm(few, axis=1, keepdims=True)
     rows = np.tile(few, (500, 1))
     np.save(tmp_path / "doc.npy", rows)
-    _write_hnsw(tmp_path / "doc.hnsw", rows)
+    write_hnsw(tmp_path / "doc.hnsw", rows)
     index = Vectors(tmp_path, "doc", 16)
     for row in few:
         ids, scores = index.nearest(row, 20, np.ones(len(rows), np.bool_))
@@ -155,15 +155,16 @@ def test_many_equal_vectors_are_still_searched(tmp_path: Path) -> None:
 def test_the_same_vectors_give_the_same_graph(tmp_path: Path) -> None:
     rows = np.random.default_rng(5).normal(size=(800, 8)).astype(np.float32)
     for name in ("a", "b"):
-        _write_hnsw(tmp_path / name, rows)
+        write_hnsw(tmp_path / name, rows)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_the_vectors_are_really_searched_by_hnsw(tmp_path: Path) -> None:
-    small = np.eye(4, dtype=np.float32)
-    np.save(tmp_path / "doc.npy", small)
-    assert Vectors(tmp_path, "doc", 4)._hnsw is None  # no file is even opened
-    large = np.tile(small, (EXACT_ROWS, 1))
-    np.save(tmp_path / "doc.npy", large)
+    few, many = np.eye(4, dtype=np.float32), np.tile(np.eye(4, dtype=np.float32), (EXACT_ROWS, 1))
+    (tmp_path / "doc.hnsw").write_bytes(b"not a graph")
+    np.save(tmp_path / "doc.npy", few)
+    Vectors(tmp_path, "doc", 4)  # the file is not even opened
+    np.save(tmp_path / "doc.npy", many)
     with pytest.raises(RuntimeError):
         Vectors(tmp_path, "doc", 4)
+    Vectors(tmp_path, "doc", 4, hnsw=False)

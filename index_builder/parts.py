@@ -1,0 +1,152 @@
+"""A workspace -> what each of its scripts says, read and parsed anew only where something changed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from deepcodeseek.server import text
+from deepcodeseek.server.generation import sha256_file
+
+from .cache import Cache, code_digest, digest
+from .extract import Extracted, extract
+from .manifests import Manifests
+from .scripts import Found, Problem, Script
+from .sources import Source, read_source, settle, survey
+
+FOUND, PART = "found", "part"
+_AT_ONCE = 300  # fewer items are done sooner than a second process starts
+_CHUNK = 32
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one script says, and how often each term stands in the code of each of its APIs."""
+
+    extracted: Extracted
+    code_terms: tuple[dict[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that a workspace says, and what could not be read."""
+
+    every: tuple[Part, ...]
+    files: int
+    problems: tuple[Problem, ...]
+    skipped: Mapping[str, int]  # reason -> scripts left out on purpose
+
+
+def read_parts(workspace: Path, skip: frozenset[Path], cache: Cache, progress: Progress) -> Parts:
+    """Every script of a workspace. `skip` names folders that are no source."""
+    walked, source = survey(workspace, skip)
+    found = tuple(_found(walked.files, source, cache, progress))
+    scripts = settle(found, source.manifests)
+    parts = tuple(_parts(scripts, cache, progress))
+    problems = (
+        *walked.problems,
+        *(problem for item in found for problem in item.problems),
+        *(problem for part in parts for problem in part.extracted.problems),
+    )
+    skipped = Counter((*walked.skipped, *(reason for item in found for reason in item.skipped)))
+    files = len({part.extracted.script.path for part in parts})
+    return Parts(parts, files, problems, dict(sorted(skipped.items())))
+
+
+# Files
+
+
+def _found(paths: Sequence[Path], source: Source, cache: Cache, progress: Progress) -> Iterator[Found]:
+    around = digest(code_digest(), source.home, _plain(source.manifests), str(source.max_bytes))
+    keys = {path: _file_key(path, source, around) for path in paths}
+    known = cache.get(FOUND, keys.values())
+    missing = [path for path in paths if keys[path] not in known]
+    fresh: dict[Path, bytes] = {}
+    for path, encoded in _each(partial(_read, source), missing, partial(progress, "reading")):
+        fresh[path] = encoded
+    # A file that changed while it was read is read again by the next build.
+    cache.put(FOUND, {keys[p]: fresh[p] for p in missing if keys[p] == _file_key(p, source, around)})
+    cache.keep_only(FOUND, keys.values())
+    decoder = msgspec.msgpack.Decoder(Found)
+    for path in paths:
+        yield decoder.decode(fresh[path] if path in fresh else known[keys[path]])
+
+
+def _file_key(path: Path, source: Source, around: bytes) -> bytes:
+    try:
+        content = sha256_file(path)
+    except OSError as error:
+        content = f"unreadable: {error.errno}"
+    return digest(around, source.name(path), content)
+
+
+def _read(source: Source, path: Path) -> bytes:
+    return msgspec.msgpack.encode(read_source(path, source))
+
+
+# Scripts
+
+
+def _parts(scripts: Sequence[Script], cache: Cache, progress: Progress) -> Iterator[Part]:
+    keys = [digest(code_digest(), _plain(script)) for script in scripts]
+    known = cache.get(PART, keys)
+    missing = [script for script, key in zip(scripts, keys, strict=True) if key not in known]
+    fresh = [encoded for _, encoded in _each(_extract, missing, partial(progress, "parsing"))]
+    wanted = (key for key in keys if key not in known)
+    made = dict(zip(wanted, fresh, strict=True))
+    cache.put(PART, made)
+    cache.keep_only(PART, keys)
+    decoder = msgspec.msgpack.Decoder(Part)
+    for script, key in zip(scripts, keys, strict=True):
+        yield _whole(decoder.decode(made[key] if key in made else known[key]), script)
+
+
+def _extract(script: Script) -> bytes:
+    extracted = extract(script)
+    counts = tuple(dict(Counter(text.code_terms(api))) for api in extracted.apis)
+    # A Script Include's code is its script's: once is enough.
+    apis = tuple(replace(api, code="") if api.code == script.code else api for api in extracted.apis)
+    return msgspec.msgpack.encode(Part(replace(extracted, script=Script("", ""), apis=apis), counts))
+
+
+def _whole(part: Part, script: Script) -> Part:
+    apis = tuple(api if api.code else replace(api, code=script.code) for api in part.extracted.apis)
+    return replace(part, extracted=replace(part.extracted, script=script, apis=apis))
+
+
+def _plain(value: Manifests | Script) -> bytes:
+    """The same bytes for the same value in every process: the order of a set is not."""
+    return msgspec.msgpack.encode(value, order="deterministic")
+
+
+# Processes
+
+
+def _each(
+    work: Callable[[A], bytes], items: Sequence[A], progress: Callable[[int, int], None]
+) -> Iterator[tuple[A, bytes]]:
+    """Each item with its result, in order, on all cores where there are many."""
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(items) < _AT_ONCE or workers == 1:
+        for done, item in enumerate(items):
+            progress(done, len(items))
+            yield item, work(item)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for done, (item, made) in enumerate(zip(items, pool.map(work, items, chunksize=_CHUNK), strict=True)):
+            progress(done, len(items))
+            yield item, made
