@@ -25,12 +25,13 @@ from deepcodeseek.server.generation import CURRENT, MANIFEST, OPTIONAL, REQUIRED
 from deepcodeseek.server.models import Encoder
 
 from .cache import Cache, digest
+from .database import Content, Usage
 from .extract import Extracted
 from .graph import Names, find_exports, resolve_calls, unique_apis
 from .layers import Base
 from .parts import Part, Progress, read_parts
 from .scripts import Problem
-from .write import Content, Usage, write_generation, write_synced
+from .write import write_generation, write_synced
 
 LOCK = "build.lock"
 MAX_USAGES = 500

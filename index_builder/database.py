@@ -1,0 +1,184 @@
+"""What a generation holds, and its SQLite file: the metadata graph and the postings of the full text."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlite_utils
+
+from deepcodeseek.server import text
+from deepcodeseek.server.generation import Table
+from deepcodeseek.server.rows import API_COLUMNS, METHOD_COLUMNS, column_types, to_row
+from deepcodeseek.server.types import Api, Method
+
+from .extract import Extracted
+from .graph import Edge, Names, ajax_reachable, find_exports
+
+STATEMENT_CHARS = 300
+
+Counts = Mapping[str, int]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A resolved call site with the lines before it, as the index stores it."""
+
+    file_id: int
+    file: str
+    record_name: str
+    edge: Edge
+    context: str
+
+    @property
+    def statement(self) -> str:
+        return self.edge.call.statement[:STATEMENT_CHARS]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that a generation holds."""
+
+    apis: tuple[Api, ...]
+    code_terms: tuple[Counts, ...]  # one an API
+    extracted: tuple[Extracted, ...]
+    files: tuple[str, ...]
+    usages: tuple[Usage, ...]
+    names: Names
+    bases: tuple[str, ...]
+
+
+def write_database(path: Path, content: Content) -> None:
+    """Write the database anew; the same content gives the same bytes."""
+    database = sqlite_utils.Database(path)
+    connection = database.conn
+    assert connection
+    connection.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+    with connection:
+        for name, (types, rows) in _tables(content).items():
+            table = database.table(name)
+            table.create(types, pk="id" if "id" in types else None)
+            _insert(table, rows)
+        for name, column in _INDEXES:
+            database.table(name).create_index([column])
+        _write_postings(database, "doc", [Counter(text.document_terms(api)) for api in content.apis])
+        _write_postings(database, "code", content.code_terms)
+        _write_postings(database, "usage", [Counter(_usage_terms(usage)) for usage in content.usages])
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+
+
+# Tables
+
+_INDEXES = (("api", "api_name"), ("method", "api_id"), ("file", "path"), ("usage", "api_name"))
+_ID: dict[str, type] = {"id": int}
+_API = _ID | column_types(Api, API_COLUMNS) | {"ajax": int}  # whether GlideAjax can reach it
+_METHOD = {"api_id": int, "api_name": str} | column_types(Method, METHOD_COLUMNS)
+_FILE_FACTS = ("package", "scope", "record_type", "record_name")
+_FILE: dict[str, type] = _ID | dict.fromkeys(("path", *_FILE_FACTS, "table_name", "inferred"), str)
+_USAGE_TEXTS = ("api_name", "file", "method", "kind", "context", "statement")
+_USAGE: dict[str, type] = _ID | {"file_id": int, "line": int} | dict.fromkeys(_USAGE_TEXTS, str)
+
+
+def _tables(content: Content) -> dict[str, tuple[dict[str, type], Iterable[Row]]]:
+    exports = find_exports(content.extracted).items()
+    return {
+        "api": (_API, _api_rows(content)),
+        "method": (_METHOD, _method_rows(content)),
+        "file": (_FILE, _file_rows(content)),
+        "usage": (_USAGE, (_usage_row(i, usage) for i, usage in enumerate(content.usages))),
+        "table_use": ({"file_id": int, "table_name": str}, _table_rows(content)),
+        "export": (
+            dict.fromkeys(("module", "name", "api_name"), str),
+            ({"module": m, "name": name, "api_name": api_name} for (m, name), api_name in exports),
+        ),
+    }
+
+
+def _insert(table: sqlite_utils.db.Table, rows: Iterable[Row]) -> None:
+    """sqlite-utils' own insertion looks at every value first, which takes most of the time."""
+    columns = list(table.columns_dict)
+    marks = ", ".join(f":{column}" for column in columns)
+    connection = table.db.conn
+    assert connection
+    connection.executemany(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks})", rows)
+
+
+def _api_rows(content: Content) -> Iterator[Row]:
+    for i, api in enumerate(content.apis):
+        yield {"id": i, **to_row(api, API_COLUMNS), "ajax": ajax_reachable(api, content.names)}
+
+
+def _method_rows(content: Content) -> Iterator[Row]:
+    for i, api in enumerate(content.apis):
+        for method in api.methods:
+            yield {"api_id": i, "api_name": api.api_name, **to_row(method, METHOD_COLUMNS)}
+
+
+def _file_rows(content: Content) -> Iterator[Row]:
+    scripts = {item.script.path: item.script for item in content.extracted}
+    for i, path in enumerate(content.files):
+        script = scripts[path]
+        facts = {name: getattr(script, name) for name in _FILE_FACTS}
+        inferred = json.dumps(sorted(script.inferred))
+        yield {"id": i, "path": path, **facts, "table_name": script.table, "inferred": inferred}
+
+
+def _usage_row(usage_id: int, usage: Usage) -> Row:
+    call = usage.edge.call
+    return {
+        "id": usage_id,
+        "file_id": usage.file_id,
+        "line": call.line,
+        "api_name": usage.edge.api_name,
+        "file": usage.file,
+        "method": call.method,
+        "kind": call.kind,
+        "context": usage.context,
+        "statement": usage.statement,
+    }
+
+
+def _table_rows(content: Content) -> Iterator[Row]:
+    ids = {path: i for i, path in enumerate(content.files)}
+    for item in content.extracted:
+        for name in item.tables:
+            yield {"file_id": ids[item.script.path], "table_name": name}
+
+
+# Postings
+
+
+def _usage_terms(usage: Usage) -> list[str]:
+    return text.usage_terms(usage.record_name, usage.context, usage.statement)
+
+
+def _write_postings(database: sqlite_utils.Database, table: Table, rows: Sequence[Counts]) -> None:
+    """For each term the rows that hold it and how often, as packed 32-bit numbers."""
+    vocabulary: dict[str, int] = {}
+    every = (vocabulary.setdefault(term, len(vocabulary)) for row in rows for term in row)
+    terms = np.fromiter(every, np.int64)
+    places = np.repeat(np.arange(len(rows), dtype=np.int32), [len(row) for row in rows])
+    counts = np.fromiter((count for row in rows for count in row.values()), np.int32)
+    order = np.argsort(terms, kind="stable")
+    places, counts = places[order], counts[order]
+    ends = np.cumsum(np.bincount(terms, minlength=len(vocabulary))).tolist()
+    spans = zip(vocabulary, (0, *ends), ends, strict=False)
+    lengths = np.array([sum(row.values()) for row in rows], np.int32)
+    connection = database.conn
+    assert connection
+    connection.execute("CREATE TABLE IF NOT EXISTS corpus (name TEXT PRIMARY KEY, lengths BLOB NOT NULL)")
+    connection.execute("INSERT INTO corpus VALUES (?, ?)", (table, lengths.tobytes()))
+    connection.execute(
+        f"CREATE TABLE {table}_posting (term TEXT PRIMARY KEY, places BLOB NOT NULL, counts BLOB NOT NULL)"
+    )
+    connection.executemany(
+        f"INSERT INTO {table}_posting VALUES (?, ?, ?)",
+        ((term, places[start:end].tobytes(), counts[start:end].tobytes()) for term, start, end in spans),
+    )
