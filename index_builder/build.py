@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from deepcodeseek.server import text
-from deepcodeseek.server.generation import CURRENT, MANIFEST, OPTIONAL, REQUIRED
+from deepcodeseek.server.generation import (
+    CURRENT,
+    MANIFEST,
+    OPTIONAL,
+    REQUIRED,
+    IndexProblem,
+    damaged_files,
+    read_manifest,
+)
 from deepcodeseek.server.models import Encoder
 
 from .cache import Cache, digest
@@ -47,6 +56,7 @@ class Report:
     apis: int
     methods: int
     usages: int
+    seconds: float
     problems: tuple[Problem, ...]
     skipped: Mapping[str, int]  # reason -> scripts left out on purpose
 
@@ -64,6 +74,7 @@ def build_index(
     A second build of the same index waits for the first, and says so. Raises OSError or sqlite3.Error where
     `out` cannot be written; the generation in use stays as it was.
     """
+    start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out, say), Cache(out) as cache:
         progress("reading", 0, 1)
@@ -73,13 +84,15 @@ def build_index(
         generation = _new_generation(out)
         try:
             write_generation(generation, content, encoder, cache, progress)
+            generation = _unless_equal(out, generation)
             _make_current(out, generation)
         except BaseException:
             shutil.rmtree(generation, ignore_errors=True)
             raise
     methods = sum(len(api.methods) for api in content.apis)
     counts = (len(content.files), len(content.apis), methods, len(content.usages))
-    return Report(generation.name, *counts, parts.problems, parts.skipped)
+    seconds = round(time.monotonic() - start, 3)
+    return Report(generation.name, *counts, seconds, parts.problems, parts.skipped)
 
 
 def _alone(out: Path, say: Callable[[str], None]) -> FileLock:
@@ -143,12 +156,27 @@ def _new_generation(out: Path) -> Path:
     return generation
 
 
+def _unless_equal(out: Path, generation: Path) -> Path:
+    """The generation in use where it says the same and is whole: who has it open need not open another."""
+    try:
+        used, manifest = read_manifest(out)
+        same = (used / MANIFEST).read_bytes() == (generation / MANIFEST).read_bytes()
+    except (IndexProblem, OSError):
+        return generation
+    if not same or damaged_files(used, manifest):
+        return generation
+    shutil.rmtree(generation)
+    return used
+
+
 def _make_current(out: Path, generation: Path) -> None:
     """Name a whole generation the one in use; of the others only the last stays, which may be open."""
     for path in generation.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
     before = _named(out)
+    if generation.name == before:
+        return
     part = out / f"{CURRENT}.{secrets.token_hex(3)}.part"
     write_synced(part, generation.name + "\n")
     part.replace(out / CURRENT)

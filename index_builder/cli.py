@@ -46,6 +46,7 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
 @click.argument("workspace", type=_EXISTING_FOLDER)
 @click.option("--out", type=_FOLDER, help="Where to write the index; default: where the server looks for it.")
 @click.option("--models", type=_EXISTING_FOLDER, help="Models to use before the installed ones.")
+@click.option("--watch", is_flag=True, help="Stay, and index again whenever files change.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--progress",
@@ -53,29 +54,27 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
     default="auto",
     help="A bar on a terminal (auto), nothing, or JSON lines on stderr.",
 )
-def index(workspace: Path, out: Path | None, models: Path | None, as_json: bool, progress: str) -> None:
-    """Build the index of WORKSPACE."""
+def index(
+    workspace: Path, out: Path | None, models: Path | None, watch: bool, as_json: bool, progress: str
+) -> None:
+    """Build the index of WORKSPACE, or bring it up to date."""
     from deepcodeseek.server.generation import index_directory
     from deepcodeseek.server.models import find_model, load_encoder
 
     from .build import build_index
     from .terminal import progress_reporter
+    from .watch import changes
 
     directory = out or index_directory(workspace)
-    with _clear_errors(directory), progress_reporter(progress) as report_progress:
+    with _clear_errors(directory):
         model = find_model("encoder", models)
         if model is None:
             raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
-        report = build_index(workspace, directory, load_encoder(model), report_progress, say=_say)
-    for problem in report.problems:
-        click.echo(f"{problem.path}: {problem.message}", err=True)
-    if as_json:
-        click.echo(json.dumps(_report_json(report, directory), indent=2))
-    else:
-        click.echo(
-            f"{report.apis} APIs with {report.methods} methods and {report.usages} known usages "
-            f"from {report.files} files in {directory}{_skipped(report)}"
-        )
+        encoder = load_encoder(model)
+        for _ in changes(workspace, directory) if watch else (None,):
+            with progress_reporter(progress) as report_progress:
+                report = build_index(workspace, directory, encoder, report_progress, say=_say)
+            _show_report(report, directory, as_json)
 
 
 @main.command()
@@ -250,6 +249,18 @@ def _variant(method: str) -> Variant:
 
 def _say(message: str) -> None:
     click.echo(message, err=True)
+
+
+def _show_report(report: Report, directory: Path, as_json: bool) -> None:
+    for problem in report.problems:
+        click.echo(f"{problem.path}: {problem.message}", err=True)
+    if as_json:
+        click.echo(json.dumps(_report_json(report, directory), indent=2))
+    else:
+        click.echo(
+            f"{report.apis} APIs with {report.methods} methods and {report.usages} known usages "
+            f"from {report.files} files in {directory} after {report.seconds:.1f} s{_skipped(report)}"
+        )
 
 
 def _skipped(report: Report) -> str:

@@ -77,7 +77,7 @@ def write_database(path: Path, content: Content) -> None:
 # Tables
 
 _INDEXES = (("api", "api_name"), ("method", "api_id"), ("file", "path"), ("usage", "api_name"))
-_ID: dict[str, type] = {"id": int}
+_ID: dict[str, type] = dict.fromkeys(("id",), int)
 _API = _ID | column_types(Api, API_COLUMNS) | {"ajax": int}  # whether GlideAjax can reach it
 _METHOD = {"api_id": int, "api_name": str} | column_types(Method, METHOD_COLUMNS)
 _FILE_FACTS = ("package", "scope", "record_type", "record_name")

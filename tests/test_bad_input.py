@@ -384,7 +384,9 @@ def test_only_generations_of_an_index_are_removed(good: Good, encoder: Encoder, 
     theirs = [tmp_path / name for name in ("gen-client", "gen-20200101T000000-abcdef")]
     for folder in theirs:
         write(folder, {"work.js": "var a;"})
-    for _ in range(4):
-        build_index(good.workspace, tmp_path, encoder, lambda task, done, total: None)
+    workspace, out = shutil.copytree(good.workspace, tmp_path / "work"), tmp_path
+    for number in range(4):
+        write(workspace, {"lib/plain.js": f"export function plain{number}() {{}}"})
+        build_index(workspace, out, encoder, lambda task, done, total: None)
     assert all((folder / "work.js").is_file() for folder in theirs)
     assert len(list(tmp_path.glob("gen-2*"))) == 3  # theirs, the current one, the one before

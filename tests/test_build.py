@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from conftest import EXAMPLE, environment
@@ -120,6 +120,14 @@ def test_only_what_changed_is_read_parsed_and_embedded(encoder: Encoder, tmp_pat
     assert max((total for _, total in steps), default=0) < 10
 
 
+def test_a_build_that_changes_nothing_leaves_the_generation_in_use(encoder: Encoder, tmp_path: Path) -> None:
+    first = build_index(EXAMPLE, tmp_path, encoder, silent).generation
+    assert build_index(EXAMPLE, tmp_path, encoder, silent).generation == first
+    (tmp_path / first / "doc.npy").write_bytes(b"damaged")
+    assert build_index(EXAMPLE, tmp_path, encoder, silent).generation != first
+    open_index(tmp_path, encoder.files.sha256).close()
+
+
 def test_a_damaged_cache_is_made_again(encoder: Encoder, tmp_path: Path) -> None:
     build_index(EXAMPLE, tmp_path, encoder, silent)
     before = contents(tmp_path)
@@ -163,6 +171,29 @@ def test_a_second_builder_waits_and_says_so(tmp_path: Path) -> None:
     lock.release()
     assert second.wait(60) == 0
     read_manifest(tmp_path)
+
+
+def test_watching_indexes_what_changes_and_nothing_else(tmp_path: Path) -> None:
+    workspace, out = shutil.copytree(EXAMPLE, tmp_path / "w"), tmp_path / "w/out"
+    command = [*INDEX, workspace, "--out", out, "--watch", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
+    assert process.stdout
+    try:
+        first = _report(process.stdout)
+        (workspace / "notes.txt").write_text("not a source")
+        write(workspace / LOG, CLASS % "line")
+        second = _report(process.stdout)
+        (workspace / LOG).unlink()
+        third = _report(process.stdout)
+    finally:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert (second["apis"], third["apis"]) == (first["apis"] + 1, first["apis"])
+
+
+def _report(stream: IO[str]) -> dict[str, Any]:
+    lines = iter(stream.readline, "}\n")
+    return dict(json.loads("".join(lines) + "}"))
 
 
 def test_killed_at_any_moment_the_last_generation_stays(encoder: Encoder, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from lsprotocol import types as lsp
 from pygls.workspace import PositionCodec
 
 from deepcodeseek.server.documents import line_starts, offset_at, position_at
-from deepcodeseek.server.lsp import Document
+from deepcodeseek.server.lsp_documents import Document
 
 ENCODINGS = ("utf-8", "utf-16", "utf-32")
 SIZES = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}

@@ -249,6 +249,37 @@ async def test_a_workspace_without_an_index_is_indexed_with_progress(tmp_path: P
         assert answer.items[0].label == "BerthAllocator"
 
 
+QUAY = "var QuayLedger = Class.create();\nQuayLedger.prototype = {\n\tenter: function(line) {}\n};\n"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", ["saved", "watched"])
+async def test_a_changed_file_is_indexed_beside_the_requests(
+    how: str, tmp_path: Path, encoder: Encoder
+) -> None:
+    workspace, index = tmp_path / "work", tmp_path / "index"
+    shutil.copytree(EXAMPLE / "apps", workspace / "apps")
+    build_index(workspace, index, encoder, lambda task, done, total: None)
+    async with connect(workspace, options={"indexDirectory": str(index), "expand": False}) as editor:
+        await ready(editor)
+        path = workspace / "apps/shared/global/sys_script_include/QuayLedger.script.js"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(QUAY)
+        uri = open_document(editor, path)
+        if how == "saved":
+            editor.text_document_did_save(lsp.DidSaveTextDocumentParams(lsp.TextDocumentIdentifier(uri)))
+        else:
+            event = lsp.FileEvent(uri, lsp.FileChangeType.Created)
+            editor.workspace_did_change_watched_files(lsp.DidChangeWatchedFilesParams([event]))
+        rule = open_document(editor, workspace / "apps/shared/Rule.js", "var ledger = new Quay")
+        for _ in range(READY_SECONDS * 10):
+            answer = await complete(editor, rule, 0, 21)
+            if any(item.label == "QuayLedger" for item in answer.items):
+                break
+            await asyncio.sleep(0.1)
+        assert [item.label for item in answer.items if item.label.startswith("Quay")] == ["QuayLedger"]
+
+
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("example_report")
 async def test_a_cancelled_completion_ends_with_the_right_error_and_hover_stays_instant() -> None:
