@@ -8,39 +8,27 @@ generations: the next one reads, parses and embeds what changed.
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
 import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from deepcodeseek.server import text
-from deepcodeseek.server.generation import (
-    CURRENT,
-    MANIFEST,
-    OPTIONAL,
-    REQUIRED,
-    IndexProblem,
-    damaged_files,
-    read_manifest,
-)
 from deepcodeseek.server.models import Encoder
 
 from .cache import Cache, digest
 from .database import Content, Usage
 from .extract import Extracted
+from .generations import make_current, new_generation, unless_equal
 from .graph import Names, find_exports, resolve_calls, unique_apis
 from .layers import Base
 from .parts import Part, Progress, read_parts
 from .scripts import Problem
-from .write import write_generation, write_synced
+from .write import write_generation
 
 LOCK = "build.lock"
 MAX_USAGES = 500
@@ -81,11 +69,11 @@ def build_index(
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), cache, progress)
         content = _content(parts.every, bases)
-        generation = _new_generation(out)
+        generation = new_generation(out)
         try:
             write_generation(generation, content, encoder, cache, progress)
-            generation = _unless_equal(out, generation)
-            _make_current(out, generation)
+            generation = unless_equal(out, generation)
+            make_current(out, generation)
         except BaseException:
             shutil.rmtree(generation, ignore_errors=True)
             raise
@@ -112,6 +100,8 @@ def _content(parts: Sequence[Part], bases: Sequence[Base]) -> Content:
         id(api): counts for p in parts for api, counts in zip(p.extracted.apis, p.code_terms, strict=True)
     }
     extracted = tuple(part.extracted for part in parts)
+    scoped = any(item.script.scope for item in extracted)
+    bases = [base for base in bases if base.serves(scoped)]
     apis = unique_apis(api for item in extracted for api in item.apis)
     files = tuple(dict.fromkeys(item.script.path for item in extracted))
     names = Names((*apis, *(api for base in bases for api in base.apis)))
@@ -144,62 +134,3 @@ def _spread(usages: Iterator[Usage]) -> tuple[Usage, ...]:
         by_api[usage.edge.api_name].append((place, i))
     kept = sorted(i for places in by_api.values() for _, i in sorted(places)[:MAX_USAGES])
     return tuple(every[i] for i in kept)
-
-
-# Generations
-
-
-def _new_generation(out: Path) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    generation = out / f"gen-{stamp}-{secrets.token_hex(3)}"
-    generation.mkdir(parents=True)
-    return generation
-
-
-def _unless_equal(out: Path, generation: Path) -> Path:
-    """The generation in use where it says the same and is whole: who has it open need not open another."""
-    try:
-        used, manifest = read_manifest(out)
-        same = (used / MANIFEST).read_bytes() == (generation / MANIFEST).read_bytes()
-    except (IndexProblem, OSError):
-        return generation
-    if not same or damaged_files(used, manifest):
-        return generation
-    shutil.rmtree(generation)
-    return used
-
-
-def _make_current(out: Path, generation: Path) -> None:
-    """Name a whole generation the one in use; of the others only the last stays, which may be open."""
-    for path in generation.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    before = _named(out)
-    if generation.name == before:
-        return
-    part = out / f"{CURRENT}.{secrets.token_hex(3)}.part"
-    write_synced(part, generation.name + "\n")
-    part.replace(out / CURRENT)
-    for path in out.iterdir():
-        if path.name not in (generation.name, before) and _is_generation(path):
-            shutil.rmtree(path, ignore_errors=True)
-        elif _PART.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-def _named(out: Path) -> str:
-    try:
-        return (out / CURRENT).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _is_generation(path: Path) -> bool:
-    """Whether a folder was made here: by its name, and it holds nothing else."""
-    if not _GENERATION.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
-        return False
-    return {child.name for child in path.iterdir()} <= REQUIRED | OPTIONAL | {MANIFEST}
-
-
-_GENERATION = re.compile(r"gen-\d{8}T\d{6}-[0-9a-f]{6}")
-_PART = re.compile(rf"{CURRENT}\.[0-9a-f]{{6}}\.part")

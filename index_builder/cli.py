@@ -15,6 +15,7 @@ import click
 from deepcodeseek.server import __version__
 
 if TYPE_CHECKING:
+    from deepcodeseek.server.models import Encoder
     from deepcodeseek.server.pipeline import Engine, Variant
     from deepcodeseek.server.types import Answer, RankedApi
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,10 +45,17 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
 
 
 @main.command()
-@click.argument("workspace", type=_EXISTING_FOLDER)
+@click.argument("workspace", type=_EXISTING_FOLDER, required=False)
 @click.option("--out", type=_FOLDER, help="Where to write the index; default: where the server looks for it.")
 @click.option("--models", type=_EXISTING_FOLDER, help="Models to use before the installed ones.")
+@click.option("--base", "bases", multiple=True, help="Build on this base layer; default: on all installed.")
+@click.option("--no-bases", is_flag=True, help="Build on no base layer.")
 @click.option("--watch", is_flag=True, help="Stay, and index again whenever files change.")
+@click.option("--export", "target", type=_FILE, help="Then write the index to a file, such as team.tar.zst.")
+@click.option(
+    "--import", "source", type=_EXISTING_FILE, help="First install an exported index as a base layer."
+)
+@click.option("--name", help="What to call the imported layer; default: the file's name.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--progress",
@@ -55,26 +64,88 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
     help="A bar on a terminal (auto), nothing, or JSON lines on stderr.",
 )
 def index(
-    workspace: Path, out: Path | None, models: Path | None, watch: bool, as_json: bool, progress: str
+    workspace: Path | None,
+    out: Path | None,
+    models: Path | None,
+    bases: tuple[str, ...],
+    no_bases: bool,
+    watch: bool,
+    target: Path | None,
+    source: Path | None,
+    name: str | None,
+    as_json: bool,
+    progress: str,
 ) -> None:
-    """Build the index of WORKSPACE, or bring it up to date."""
+    """Build the index of WORKSPACE (default: the current folder), or bring it up to date.
+
+    With --import alone nothing is built.
+    """
     from deepcodeseek.server.generation import index_directory
-    from deepcodeseek.server.models import find_model, load_encoder
 
     from .build import build_index
+    from .layers import read_bases
     from .terminal import progress_reporter
     from .watch import changes
 
+    if source:
+        _import(source, name, models)
+        if workspace is None:
+            return
+    workspace = workspace or Path.cwd()
     directory = out or index_directory(workspace)
     with _clear_errors(directory):
-        model = find_model("encoder", models)
-        if model is None:
-            raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
-        encoder = load_encoder(model)
+        encoder = _encoder(models)
         for _ in changes(workspace, directory) if watch else (None,):
+            layers, problems = read_bases(() if no_bases else bases or None)
+            _say(*problems)
             with progress_reporter(progress) as report_progress:
-                report = build_index(workspace, directory, encoder, report_progress, say=_say)
+                report = build_index(workspace, directory, encoder, report_progress, layers, _say)
             _show_report(report, directory, as_json)
+            if target:
+                _export(directory, target)
+
+
+@main.group()
+def base() -> None:
+    """Base layers below the index of a workspace: the platform's APIs, a team's published index."""
+
+
+@base.command("list")
+def base_list() -> None:
+    """The installed base layers."""
+    from .layers import installed_bases, read_base
+
+    with _clear_errors():
+        for name in installed_bases():
+            click.echo(f"{name:<24} {len(read_base(name).apis):7,} APIs")
+
+
+@base.command("add")
+@click.argument("name")
+@click.argument("folder", type=_EXISTING_FOLDER)
+def base_add(name: str, folder: Path) -> None:
+    """Index FOLDER, such as a library's, as the base layer NAME."""
+    from deepcodeseek.server.generation import base_directory, is_base_name
+
+    from .build import build_index
+    from .terminal import progress_reporter
+
+    if not is_base_name(name):
+        raise click.ClickException(f"{name!r} cannot name a base layer: use lower-case letters and digits")
+    with _clear_errors(folder), progress_reporter("auto") as progress:
+        report = build_index(folder, base_directory(name), _encoder(None), progress, (), _say)
+    _show_report(report, base_directory(name), as_json=False)
+
+
+@base.command("remove")
+@click.argument("name")
+def base_remove(name: str) -> None:
+    """Remove an installed base layer."""
+    from .layers import remove_base
+
+    with _clear_errors():
+        if not remove_base(name):
+            raise click.ClickException(f"there is no base layer {name!r}: see `deepcodeseek base list`")
 
 
 @main.command()
@@ -247,8 +318,34 @@ def _variant(method: str) -> Variant:
     return METHODS[method]
 
 
-def _say(message: str) -> None:
-    click.echo(message, err=True)
+def _say(*messages: str) -> None:
+    for message in messages:
+        click.echo(message, err=True)
+
+
+def _encoder(models: Path | None) -> Encoder:
+    from deepcodeseek.server.models import find_model, load_encoder
+
+    model = find_model("encoder", models)
+    if model is None:
+        raise click.ClickException("no encoder is installed: reinstall deepcodeseek")
+    return load_encoder(model)
+
+
+def _import(source: Path, name: str | None, models: Path | None) -> None:
+    from .archive import import_index
+
+    with _clear_errors(source):
+        chosen = name or source.name.split(".", 1)[0].lower()
+        directory = import_index(source, chosen, _encoder(models).files.sha256)
+    click.echo(f"installed as the base layer {chosen}: {directory}")
+
+
+def _export(directory: Path, target: Path) -> None:
+    from .archive import export_index
+
+    size = export_index(directory, target)
+    click.echo(f"exported: {target}, {size / 1e6:.1f} MB. It holds code of the workspace.", err=True)
 
 
 def _show_report(report: Report, directory: Path, as_json: bool) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deepcodeseek.server.generation import DATABASE, base_directory, read_manifest
+from deepcodeseek.server.generation import (
+    CURRENT,
+    DATABASE,
+    IndexProblem,
+    base_directory,
+    is_base_name,
+    read_manifest,
+)
 from deepcodeseek.server.rows import API_COLUMNS, METHOD_COLUMNS, from_row
 from deepcodeseek.server.types import Api, Method
 
@@ -18,6 +26,10 @@ class Base:
     name: str
     apis: tuple[Api, ...]
     exports: Mapping[tuple[str, str], str]
+
+    def serves(self, scoped: bool) -> bool:
+        """Whether a workspace can use it: a platform's APIs, all of a scope, only where scripts have one."""
+        return scoped or any(not api.scope for api in self.apis)
 
 
 def read_base(name: str) -> Base:
@@ -34,7 +46,27 @@ def read_base(name: str) -> Base:
 def installed_bases() -> tuple[str, ...]:
     """Names of the base layers that are there."""
     home = base_directory()
-    return tuple(sorted(path.name for path in home.iterdir() if path.is_dir())) if home.is_dir() else ()
+    found = (path.name for path in home.iterdir() if is_base_name(path.name)) if home.is_dir() else ()
+    return tuple(sorted(name for name in found if (home / name / CURRENT).is_file()))
+
+
+def remove_base(name: str) -> bool:
+    """Remove an installed base layer; False where there is none of that name."""
+    if name not in installed_bases():
+        return False
+    shutil.rmtree(base_directory(name))
+    return True
+
+
+def read_bases(names: Sequence[str] | None) -> tuple[tuple[Base, ...], tuple[str, ...]]:
+    """The base layers of these names, or all installed ones, and what is wrong with those left out."""
+    bases, problems = [], []
+    for name in installed_bases() if names is None else names:
+        try:
+            bases.append(read_base(name))
+        except (IndexProblem, sqlite3.Error) as problem:
+            problems.append(f"the base layer {name} is left out: {problem}")
+    return tuple(bases), tuple(problems)
 
 
 def _apis(database: sqlite3.Connection) -> list[Api]:

@@ -19,6 +19,7 @@ from deepcodeseek.server.vectors import EXACT_ROWS
 
 from .cache import Cache, digest
 from .database import Content, write_database
+from .generations import write_synced
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 200
@@ -124,11 +125,3 @@ def _write_manifest(generation: Path, encoder: Encoder, content: Content) -> Non
         "files": files,
     }
     write_synced(generation / MANIFEST, json.dumps(manifest, indent=2))
-
-
-def write_synced(path: Path, content: str) -> None:
-    """Write a small file so that it is on the disk when this returns."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

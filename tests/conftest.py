@@ -10,7 +10,7 @@ import pytest
 
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import Encoder, find_model, load_encoder
+from deepcodeseek.server.models import Encoder, data_directory, find_model, load_encoder
 from deepcodeseek.server.pipeline import Engine, load_engine
 
 DATA = Path(__file__).parent / "data"
@@ -21,9 +21,12 @@ DRAFT_LINE, DRAFT_COLUMN = 15, 5  # 1-based: where the next statement belongs
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Indexes of a test run stay out of the user's cache; processes started by tests inherit it."""
+    """Indexes and base layers of a test run are its own, also in the processes it starts."""
     patch = pytest.MonkeyPatch()
     patch.setenv("DEEPCODESEEK_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    home = tmp_path_factory.mktemp("data")
+    (home / "models").symlink_to(data_directory())  # the user's models, but not their base layers
+    patch.setenv("DEEPCODESEEK_DATA_HOME", str(home))
     patch.setenv("PYTHONWARNINGS", "ignore")
     yield
     patch.undo()
