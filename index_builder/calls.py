@@ -17,7 +17,7 @@ from typing import Literal
 
 from tree_sitter import Node, Query, QueryCursor
 
-from deepcodeseek.server.context import is_scope
+from deepcodeseek.server.places import is_scope
 
 from .scripts import Language
 from .syntax import arguments, dotted, first, grammar, string_value, text, unwrap

@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 from tree_sitter import Node
 
+from deepcodeseek.server.places import is_code_field
+
 from .layouts import package_of
 from .manifests import Manifests, nearest
-from .scripts import SCRIPT_INCLUDE, Draft, Found, Script, is_code_field, with_scope
+from .scripts import SCRIPT_INCLUDE, Draft, Found, Script, with_scope
 from .syntax import arguments, dotted, parse, text, unwrap
-
-FLUENT = (".now.ts", ".now.js")
 
 _TABLES = MappingProxyType(
     {

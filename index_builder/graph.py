@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepcodeseek.server.context import is_scope
+from deepcodeseek.server.places import is_scope
 from deepcodeseek.server.types import Api
 
 from .definitions import WHOLE

@@ -21,7 +21,7 @@ from deepcodeseek.server.types import Context
 from .build import Progress
 from .scripts import Problem
 
-SAMPLE_FACTS = ("file", "record_type", "record_name", "table", "scope")
+SAMPLE_FACTS = ("file", "record_type", "record_name", "field", "table", "scope")
 
 
 class CursorProblem(Exception):
@@ -50,7 +50,8 @@ def cursor_context(index: Index, file: Path, workspace: Path | None, line: int, 
     content = text[starts[line - 1] : end].rstrip("\r\n")
     offset = starts[line - 1] + min(column - 1, len(content))
     name = _indexed_name(index, file) if workspace is None else _inside(file, workspace)
-    return make_context(text[:offset], text[offset:], known_facts(index, {"file": name}))
+    home = (workspace or find_workspace(file)).resolve().name
+    return make_context(text[:offset], text[offset:], known_facts(index, {"file": name}, home))
 
 
 def predict_file(

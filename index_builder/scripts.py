@@ -80,12 +80,6 @@ def is_sys_id(name: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", name) is not None
 
 
-def is_code_field(table: str, name: str) -> bool:
-    """Whether a field of this name may hold code."""
-    is_script = name == "script" or name.endswith("_script") or name.startswith("script_")
-    return is_script or (table, name) == ("sp_widget", "link")
-
-
 def with_scope(script: Script, scope: str, inferred: bool = False) -> Script:
     """The same script in that scope, which also makes the name of a Script Include that states none."""
     doubtful = script.inferred | {"scope"} if inferred and scope else script.inferred

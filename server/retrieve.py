@@ -31,11 +31,6 @@ RANK_OFFSET = 5
 """Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
 mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
 
-CLIENT_TABLES = frozenset(
-    {"sys_script_client", "catalog_script_client", "sys_ui_policy", "catalog_ui_policy", "sys_ui_script"}
-)
-"""Record types whose scripts run in the browser: they reach a Script Include through GlideAjax alone."""
-
 Mask = NDArray[np.bool_]
 Weights = Mapping[str, float]
 
@@ -109,7 +104,7 @@ def _reachable(index: Index, context: Context, usages: Mask) -> Mask:
     if context.package:
         own |= columns.package == context.package
         keep &= own | _shared(index, usages) | (columns.access == "public") | (columns.package == "")
-    if context.record_type in CLIENT_TABLES or context.trigger == "ajax":
+    if context.side == "client" or context.trigger == "ajax":
         keep &= columns.ajax
     return keep
 

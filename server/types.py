@@ -13,6 +13,9 @@ DocOrigin = Literal["written", "none"]
 
 ApiKind = Literal["script_include", "class", "function", "object"]
 
+Side = Literal["", "client", "server"]
+"""Where a script runs: in the browser, on the instance, or not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -67,6 +70,8 @@ class Context:
     package: str = ""
     record_type: str = ""
     record_name: str = ""
+    field: str = ""  # of the record, that holds the script
+    side: Side = ""
     table: str = ""
     trigger: Literal["", "new", "ajax"] = ""  # what stands right before the typed prefix
     used: tuple[str, ...] = ()  # names used elsewhere in the file, in order of appearance
