@@ -91,22 +91,33 @@ def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool
 def _reachable(index: Index, context: Context, usages: Mask) -> Mask:
     """What can be called from here; where metadata is missing the filter widens.
 
-    Own package and scope; packages that others call (the platform, shared libraries); whatever states
-    public access. A record that states package_private is left to its own scope. From the browser only
-    what GlideAjax reaches.
+    From the browser that is only what GlideAjax reaches, and the scopes hold for it as well.
     """
-    columns = index.apis
-    keep = np.ones(index.count, np.bool_)
-    own = np.zeros(index.count, np.bool_)
-    if context.scope and context.scope != "global":
-        own |= columns.scope == context.scope
-        keep &= own | (columns.access != "package_private")
+    keep = _scope_allows(index, context)
     if context.package:
-        own |= columns.package == context.package
-        keep &= own | _shared(index, usages) | (columns.access == "public") | (columns.package == "")
+        keep &= _in_scope(index, context) | _package_allows(index, context.package, usages)
     if context.side == "client" or context.trigger == "ajax":
-        keep &= columns.ajax
+        keep &= index.apis.ajax
     return keep
+
+
+def _in_scope(index: Index, context: Context) -> Mask:
+    """The caller's own scope, in which everything is within reach."""
+    found: Mask = index.apis.scope == context.scope
+    return found if context.scope else np.zeros_like(found)
+
+
+def _scope_allows(index: Index, context: Context) -> Mask:
+    """What other scopes keep to themselves is out of reach, the global scope's too."""
+    is_private: Mask = (index.apis.access == "package_private") & (index.apis.scope != "")
+    return _in_scope(index, context) | ~is_private if context.scope else np.ones_like(is_private)
+
+
+def _package_allows(index: Index, package: str, usages: Mask) -> Mask:
+    """The caller's own package, packages that others call, and whatever states public access."""
+    columns = index.apis
+    is_open: Mask = (columns.access == "public") | (columns.package == "") | (columns.package == package)
+    return is_open | _shared(index, usages)
 
 
 def _shared(index: Index, usages: Mask) -> Mask:
