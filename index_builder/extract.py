@@ -123,6 +123,7 @@ def _api(script: Script, definition: Definition, kind: ApiKind, doc: str) -> Api
         scope=script.scope,
         package=script.package,
         access=script.access,
+        caller_access=script.caller_access,
         client_callable=script.client_callable,
         extends=definition.extends,
         params=definition.params,

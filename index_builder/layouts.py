@@ -20,6 +20,7 @@ from .scripts import (
     SCRIPT_INCLUDE,
     Draft,
     Script,
+    caller_access,
     is_sys_id,
     with_scope,
 )
@@ -58,6 +59,7 @@ def _record_scripts(record: Record, path: str, workspace: str, manifests: Manife
                 package=package or PurePosixPath(app).name or workspace,
                 app=app,
                 access=record.text("access"),
+                caller_access=caller_access(record.text("caller_access")),
                 client_callable=record.text("client_callable") == "true",
                 table=record.text("collection", "table"),
                 description=record.text("description"),

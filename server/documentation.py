@@ -52,6 +52,8 @@ def _facts(api: Api) -> str:
         facts.append(f"extends `{api.extends}`")
     if api.access:
         facts.append(api.access.replace("_", " "))
+    if api.caller_access:
+        facts.append(f"callers {api.caller_access}")
     if api.client_callable:
         facts.append("client callable")
     return " · ".join(facts)

@@ -43,6 +43,7 @@ class Api:
     scope: str = ""
     package: str = ""
     access: str = ""  # "public", "package_private", or "" where the record states none
+    caller_access: str = ""  # "restricted" to scopes that were let in, "tracked", or ""
     client_callable: bool = False
     extends: str = ""
     params: tuple[str, ...] = ()  # of the constructor, or of the function itself

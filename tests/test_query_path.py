@@ -210,8 +210,11 @@ def test_documentation_is_escaped_markdown() -> None:
         doc="![x](http://e)",
         source="a.js",
         line=3,
+        access="public",
+        caller_access="restricted",
     )
     markdown = api_markdown(api)
+    assert "`global.A` · public · callers restricted" in markdown
     assert "new A()" in markdown
     assert "`find(id)` — Finds \\<b>one\\</b>." in markdown
     assert "_hidden" not in markdown
