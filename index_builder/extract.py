@@ -7,8 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from tree_sitter import Node
+
 from deepcodeseek.server.types import Api, ApiKind, Method
 
+from .ajax import read_parameters
 from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, Import, find_calls
 from .definitions import DEFAULT, Definition, Definitions
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
@@ -37,7 +40,7 @@ def extract(script: Script) -> Extracted:
     code = script.code.encode("utf-8", "replace")
     root = parse(code, script.language)
     found = find_definitions(root)
-    apis = _script_include(script, found) if script.record_type else _module(script, code, found)
+    apis = _script_include(script, root, found) if script.record_type else _module(script, code, found)
     names = tuple(definition.name for definition in found.every if _is_name(definition))
     defined = frozenset(d.name for d in found.every if d.is_declared and d.kind != "value")
     own = frozenset(api.name for api in apis if script.record_type)
@@ -60,14 +63,26 @@ def _is_name(definition: Definition) -> bool:
 # APIs
 
 
-def _script_include(script: Script, found: Definitions) -> tuple[Api, ...]:
+def _script_include(script: Script, root: Node, found: Definitions) -> tuple[Api, ...]:
     if script.record_type != SCRIPT_INCLUDE:
         return ()
-    defined = _named(script.record_name, found.every)
+    defined = _with_sysparms(_named(script.record_name, found.every), root, script)
     doc = "\n".join(dict.fromkeys(filter(None, (script.description.strip(), defined.doc))))
     api_name = script.api_name or script.record_name
     api = _api(script, defined, "script_include", doc)
     return (replace(api, api_name=api_name, name=script.record_name, code=script.code),)
+
+
+def _with_sysparms(defined: Definition, root: Node, script: Script) -> Definition:
+    """Only with an ancestor: it takes one to be an Ajax processor, which may stand in another file."""
+    if not defined.extends or "sysparm_" not in script.code:
+        return defined
+    read = read_parameters(root, script.language)
+    methods = (
+        replace(method, sysparms=read.get((method.name.rpartition(".")[2], method.line), ()))
+        for method in defined.methods
+    )
+    return replace(defined, methods=tuple(methods))
 
 
 def _named(name: str, every: tuple[Definition, ...]) -> Definition:

@@ -27,6 +27,7 @@ class Method:
     line: int = 0  # 1-based line in the source file
     is_static: bool = False
     is_private: bool = False  # by convention: a leading underscore, or @private
+    sysparms: tuple[str, ...] = ()  # request parameters that it reads, where it answers GlideAjax
 
     @property
     def signature(self) -> str:

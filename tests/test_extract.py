@@ -349,6 +349,63 @@ def test_places(code: str, expected: list[tuple[int, str]]) -> None:
     check_place(code, expected)
 
 
+AJAX = {  # code of a Script Include -> method: parameters
+    "processor": (
+        "var X = Class.create(); X.prototype = Object.extendsObject(AbstractAjaxProcessor, {"
+        "a: function() { var b = this.getParameter('sysparm_b'); return this.getParameter(\"sysparm_c\"); },"
+        "d: function() { return this.getParameter('sysparm_b') || this.getParameter('sysparm_b'); },"
+        "e: function() {}, type: 'X'});",
+        ["a: sysparm_b sysparm_c", "d: sysparm_b"],
+    ),
+    "other objects": (
+        "X.prototype = Object.extendsObject(Base, {a: function() { g_request.getParameter('sysparm_a');"
+        "request.getParameter('sysparm_b'); this.request.getParameter('sysparm_c');"
+        "gs.get('sysparm_d'); }});",
+        ["a: sysparm_a sysparm_b sysparm_c"],
+    ),
+    "inner functions": (
+        "X.prototype = Object.extendsObject(Base, {a: function() { var self = this;"
+        "each(function() { self.getParameter('sysparm_a'); });"
+        "function b() { self.getParameter('sysparm_b'); }}});",
+        ["a: sysparm_a sysparm_b"],
+    ),
+    "es class": (
+        "class X extends AbstractAjaxProcessor { a() { return this.getParameter('sysparm_a'); } b() {} }",
+        ["a: sysparm_a"],
+    ),
+    "one by one": (
+        "var X = Class.create(); X.prototype = Object.extendsObject(Base, {});"
+        "X.prototype.a = function() { return this.getParameter('sysparm_a'); };",
+        ["a: sysparm_a"],
+    ),
+    "two classes, one name": (
+        "Y.prototype = Object.extendsObject(Base, {a: function() { this.getParameter('sysparm_y'); }});\n"
+        "X.prototype = Object.extendsObject(Base, {a: function() { this.getParameter('sysparm_x'); }});",
+        ["a: sysparm_x"],
+    ),
+    "no names": (
+        "X.prototype = Object.extendsObject(Base, {a: function() { this.getParameter(b);"
+        "this.getParameter('id'); this.getParameter('sysparm_a b'); this.getParameter(); }});",
+        [],
+    ),
+    "no ancestor": ("var X = {a: function() { request.getParameter('sysparm_a'); }};", []),
+    "broken": (
+        "X.prototype = Object.extendsObject(Base, {"
+        "a: function() { this.getParameter('sysparm_a'), new Foo(; },"
+        "b: function() {}});",
+        ["a: sysparm_a"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AJAX)
+def test_parameters_of_ajax_methods(case: str) -> None:
+    code, expected = AJAX[case]
+    (api,) = include(code).apis
+    read = [f"{method.name}: {' '.join(method.sysparms)}" for method in api.methods if method.sysparms]
+    assert read == expected
+
+
 def test_tables_and_names() -> None:
     found = include(
         "var gr = new GlideRecord('incident'); new GlideAggregate(\"task\"); function f() {} gr.a = 1;"
@@ -505,7 +562,7 @@ def test_wide_file() -> None:
 PIECES = """
     var X = ; X.prototype = { } ( ) [ ] function class extends Base a: , this.b = Object.extendsObject( =>
     new Foo( Foo.bar() GlideAjax 'x' " ` /* */ // export default module.exports exports.y import from return
-    if else static get async * ... ${ require('m') 1 . ; ü 😀 <div> @ # \\ ? :
+    this.getParameter('sysparm_a') if else static get async * ... ${ require('m') 1 . ; ü 😀 <div> @ # \\ ? :
 """
 CODE = st.lists(st.sampled_from([*PIECES.split(), "\n"])).map(" ".join)
 

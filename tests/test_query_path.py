@@ -201,12 +201,13 @@ def test_rerank_reorders_the_first_and_keeps_the_rest() -> None:
 
 def test_documentation_is_escaped_markdown() -> None:
     method = Method("find", ("id",), "Finds <b>one</b>.\n@returns {Object} it")
+    answer = Method("answer", sysparms=("sysparm_id", "sysparm_day"))
     hidden = Method("_hidden", (), is_private=True)
     api = Api(
         "global.A",
         "A",
         "script_include",
-        methods=(method, hidden),
+        methods=(method, answer, hidden),
         doc="![x](http://e)",
         source="a.js",
         line=3,
@@ -217,6 +218,7 @@ def test_documentation_is_escaped_markdown() -> None:
     assert "`global.A` · public · callers restricted" in markdown
     assert "new A()" in markdown
     assert "`find(id)` — Finds \\<b>one\\</b>." in markdown
+    assert "`answer()`, reads sysparm\\_id, sysparm\\_day\n" in f"{markdown}\n"
     assert "_hidden" not in markdown
     assert "\\!\\[x\\](" in markdown
     assert "No documentation was written for it" in markdown
