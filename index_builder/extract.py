@@ -12,11 +12,13 @@ from tree_sitter import Node
 from deepcodeseek.server.types import Api, ApiKind, Method
 
 from .ajax import read_parameters
-from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, Import, find_calls
+from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, find_calls
 from .definitions import DEFAULT, Definition, Definitions
+from .imports import Import
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
 from .syntax import parse
+from .tables import with_own
 
 __all__ = ("CallSite", "Extracted", "extract")
 
@@ -33,6 +35,7 @@ class Extracted:
     imports: tuple[tuple[str, str, str], ...] = ()  # local name, module, exported name
     exports: tuple[tuple[str, str], ...] = ()  # exported name, api_name
     problems: tuple[Problem, ...] = ()
+    writes: tuple[str, ...] = ()  # those of the tables that it writes
 
 
 def extract(script: Script) -> Extracted:
@@ -49,10 +52,11 @@ def extract(script: Script) -> Extracted:
         script,
         apis,
         tuple(_call_sites(script, code, calls.every)),
-        calls.tables,
+        with_own(calls.tables, script.table),
         names,
         tuple(_imports(script, calls)),
         _exports(script, found, apis),
+        writes=with_own(calls.writes, script.table),
     )
 
 

@@ -406,12 +406,58 @@ def test_parameters_of_ajax_methods(case: str) -> None:
     assert read == expected
 
 
-def test_tables_and_names() -> None:
-    found = include(
-        "var gr = new GlideRecord('incident'); new GlideAggregate(\"task\"); function f() {} gr.a = 1;"
-    )
-    assert found.tables == ("incident", "task")
-    assert found.names == ("gr", "f")
+GR = "var gr = new GlideRecord('task');"
+TABLES = {  # code of a rule on `incident` -> tables it uses / those it writes
+    "read": (f"{GR} gr.query(); while (gr.next()) gs.info(gr.number);", "task /"),
+    "several": ("new GlideRecord('b'); new GlideAggregate('a'); new GlideRecordSecure(\"b\");", "b a /"),
+    "inserted": (f"{GR} gr.initialize(); gr.setValue('a', 1); gr.insert();", "task / task"),
+    "set alone": (f"{GR} gr.setValue('a', 1);", "task /"),
+    "updated in a loop": (f"{GR} gr.query(); while (gr.next()) {{ gr.a = 1; gr.update(); }}", "task / task"),
+    "deleted": (f"{GR} gr.deleteMultiple();", "task / task"),
+    "on the spot": ("new GlideRecord('a').insert();", "a / a"),
+    "assigned later": ("var gr; gr = new GlideRecord('a'); gr.deleteRecord();", "a / a"),
+    "bound again": (f"{GR} gr.query(); gr = new GlideRecord('b'); gr.update();", "task b / b"),
+    "another function's": (
+        "function a() { var gr = new GlideRecord('a'); gr.query(); }"
+        "function b() { var gr = new GlideRecord('b'); gr.insert(); }",
+        "a b / b",
+    ),
+    "inner function": (f"{GR} each(function() {{ gr.updateMultiple(); }});", "task / task"),
+    "of the object": (
+        "X.prototype = {save: function() { this.gr.update(); }, initialize: function() "
+        "{ this.gr = new GlideRecord('a'); }};",
+        "a / a",
+    ),
+    "query": ("new GlideQuery('a').where('b', 1).updateMultiple({c: 1});", "a / a"),
+    "query that reads": ("new GlideQuery('a').where('b', 1).select().forEach(f);", "a /"),
+    "query in a variable": ("var q = new GlideQuery('a'); q.insert({});", "a / a"),
+    "bulk": ("var d = new GlideMultipleDelete('a'); d.execute();", "a / a"),
+    "qualified": ("new global.GlideRecord('a').query();", "a /"),
+    "current, read": ("gs.info(current.getValue('a'));", "incident /"),
+    "current, updated": ("(function(current) { current.update(); })(current);", "incident / incident"),
+    "current, set": ("current.state = 3;", "incident / incident"),
+    "current, set by name": ("current.setValue('state', 3);", "incident / incident"),
+    "current, made here": ("var current = new GlideRecord('a'); current.update();", "a / a"),
+    "name unknown": ("new GlideRecord(name).insert(); new GlideRecord().insert();", "/"),
+    "others": ("new Foo('a').update(); new GlideDateTime('a');", "/"),
+    "broken": (f"{GR} gr.update();\nvar a = new Foo(;", "task / task"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_tables(case: str) -> None:
+    code, expected = TABLES[case]
+    found = extract(Script("r.xml", code, record_type="sys_script", record_name="R", table="incident"))
+    assert f"{' '.join(found.tables)} / {' '.join(found.writes)}".strip() == expected
+
+
+def test_current_of_a_script_include_has_no_table() -> None:
+    found = include("current.update(); new GlideRecord('task');")
+    assert (found.tables, found.writes) == (("task",), ())
+
+
+def test_names() -> None:
+    assert include("var gr = new GlideRecord('incident'); function f() {} gr.a = 1;").names == ("gr", "f")
 
 
 # Modules
