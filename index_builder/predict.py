@@ -6,6 +6,7 @@ import json
 import os
 import posixpath
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,18 @@ def predict_file(
     return written, tuple(problems)
 
 
+def sample_context(index: Index, sample: Mapping[str, Any]) -> Context:
+    """Context of a sample: what it states, and what the index knows of its file."""
+    given = {key: str(sample.get(key) or "") for key in SAMPLE_FACTS}
+    given["file"] = posixpath.normpath(given["file"]).lstrip("/") if given["file"] else ""
+    facts = known_facts(index, given)
+    return make_context(sample["code_before"], str(sample.get("code_after") or ""), facts)
+
+
 def _predict(
     engine: Engine, sample: dict[str, Any], variant: Variant, first_only: bool, deadline_ms: float | None
 ) -> dict[str, Any]:
-    given = {key: str(sample.get(key) or "") for key in SAMPLE_FACTS}
-    given["file"] = posixpath.normpath(given["file"]).lstrip("/") if given["file"] else ""
-    facts = known_facts(engine.index, given)
-    context = make_context(sample["code_before"], str(sample.get("code_after") or ""), facts)
+    context = sample_context(engine.index, sample)
     answer = predict_apis(engine, context, variant, first_only=first_only, deadline_ms=deadline_ms)
     return {
         "id": sample["id"],

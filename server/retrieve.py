@@ -78,7 +78,7 @@ def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool
     own = index.file_row(context.file)
     usages = index.usages.file != own
     if graph:
-        apis = apis & _reachable(index, context, usages)
+        apis = apis & reachable(index, context, usages)
         if context.qualifier:
             apis = apis & (index.apis.scope == context.qualifier)
     if context.prefix:
@@ -88,10 +88,11 @@ def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool
     )
 
 
-def _reachable(index: Index, context: Context, usages: Mask) -> Mask:
+def reachable(index: Index, context: Context, usages: Mask) -> Mask:
     """What can be called from here; where metadata is missing the filter widens.
 
-    From the browser that is only what GlideAjax reaches, and the scopes hold for it as well.
+    From the browser that is only what GlideAjax reaches, and the scopes hold for it as well. An API that
+    states a package and no scope goes by its package: most such are modules.
     """
     keep = _scope_allows(index, context)
     if context.package:
@@ -102,9 +103,11 @@ def _reachable(index: Index, context: Context, usages: Mask) -> Mask:
 
 
 def _in_scope(index: Index, context: Context) -> Mask:
-    """The caller's own scope, in which everything is within reach."""
-    found: Mask = index.apis.scope == context.scope
-    return found if context.scope else np.zeros_like(found)
+    """The caller's own scope, in which everything is within reach: of a record without one, any scope."""
+    if not context.scope and not context.record_type:  # a module has none
+        return np.zeros(index.count, np.bool_)
+    found: Mask = index.apis.scope == context.scope if context.scope else index.apis.scope != ""
+    return found
 
 
 def _scope_allows(index: Index, context: Context) -> Mask:

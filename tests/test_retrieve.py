@@ -14,7 +14,7 @@ from deepcodeseek.index_builder.graph import Names, ajax_reachable
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.index import EXACT_ROWS, Vectors
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
-from deepcodeseek.server.retrieve import _reachable
+from deepcodeseek.server.retrieve import reachable
 from deepcodeseek.server.types import Api
 
 BERTH_RULE = "apps/berth-planning/update/new_rule.js"
@@ -80,6 +80,10 @@ CALLERS: dict[str, tuple[dict[str, str], str]] = {  # facts of the caller -> wha
         {"package": "b"},
         "own, own ajax, own elsewhere, global private, global unsaid",
     ),
+    "record of a package": (
+        {"package": "other", "record_type": "sys_script"},
+        "no scope",
+    ),
     "browser": (
         {"record_type": "sys_script_client"},
         "own, own elsewhere, private, public, unsaid, global private, global unsaid, called by others, "
@@ -109,7 +113,7 @@ def known_apis() -> Any:
 @pytest.mark.parametrize("caller", CALLERS)
 def test_reachable(caller: str) -> None:
     facts, unreached = CALLERS[caller]
-    kept = _reachable(known_apis(), make_context("", "", facts), np.ones(2, np.bool_))
+    kept = reachable(known_apis(), make_context("", "", facts), np.ones(2, np.bool_))
     pruned = [name for name, is_kept in zip(APIS, kept, strict=True) if not is_kept]
     assert ", ".join(pruned) == unreached
 
