@@ -451,6 +451,13 @@ def test_tables(case: str) -> None:
     assert f"{' '.join(found.tables)} / {' '.join(found.writes)}".strip() == expected
 
 
+@pytest.mark.parametrize("language", ["javascript", "typescript", "tsx"])
+def test_parameters_in_every_language(language: Language) -> None:
+    code = "class X extends AbstractAjaxProcessor { a() { return this.getParameter('sysparm_a'); } }"
+    (api,) = extract(Script("x.ts", code, 0, language, "sys_script_include", "X")).apis
+    assert [method.sysparms for method in api.methods] == [("sysparm_a",)]
+
+
 def test_current_of_a_script_include_has_no_table() -> None:
     found = include("current.update(); new GlideRecord('task');")
     assert (found.tables, found.writes) == (("task",), ())
