@@ -312,10 +312,11 @@ def _later(seen: _Seen, node: Node, uses: dict[str, list[tuple[int, str]]]) -> I
     every = uses.get(name, []) if name else []
     first = bisect_right(every, (node.end_byte, ""))
     if name.startswith("this."):  # a method of the object may stand above the one that assigns it
-        yield from (method for _, method in (*every[first:], *every[:first]))
+        yield from (every[(first + i) % len(every)][1] for i in range(len(every)))
         return
-    rebound = (end for start, end in seen.bindings[name] if start > node.start_byte)
-    end = min(seen.function_end[node.id], next(rebound, seen.function_end[node.id]))
+    bound = seen.bindings.get(name, [])
+    again = bisect_right(bound, node.start_byte, key=lambda binding: binding[0])
+    end = min([seen.function_end[node.id], *(end for _, end in bound[again : again + 1])])
     for i in range(first, len(every)):
         if every[i][0] >= end:
             break
@@ -327,12 +328,13 @@ def _later(seen: _Seen, node: Node, uses: dict[str, list[tuple[int, str]]]) -> I
 
 def _opened(seen: _Seen) -> Iterator[Opened]:
     """Record sets that the file makes, and the one that the platform gives it."""
+    kept = {name: {method for _, method in every} for name, every in seen.uses.items() if "." in name}
     for node in seen.calls:
         if node.type == "new_expression" and (path := dotted(node.child_by_field_name("constructor"))):
             table = string_value(next(iter(arguments(node)), None))
-            if table:
-                methods = frozenset((*_later(seen, node, seen.uses), *seen.chained.get(node.id, ())))
-                yield Opened(path[-1], table, methods)
+            if table:  # what is kept in an object is used by all that the object has
+                on_variable = kept.get(seen.bound.get(node.id, "")) or _later(seen, node, seen.uses)
+                yield Opened(path[-1], table, frozenset((*on_variable, *seen.chained.get(node.id, ()))))
     given = {method for _, method in seen.uses.get(CURRENT, ())}
     is_set = any(name.rpartition(".")[0] == CURRENT for name in seen.bindings)
     if (given or is_set) and CURRENT not in seen.bindings:
