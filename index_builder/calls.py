@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -17,14 +17,17 @@ from typing import Literal
 
 from tree_sitter import Node, Query, QueryCursor
 
-from deepcodeseek.server.context import is_scope
+from deepcodeseek.server.places import is_scope
 
+from .imports import Import, common_js_imports, es_imports
 from .scripts import Language
-from .syntax import arguments, dotted, first, grammar, string_value, text, unwrap
+from .syntax import arguments, dotted, grammar, string_value, text, unwrap
+from .tables import CURRENT, Opened, tables_of
 
 CallKind = Literal["new", "static", "ajax", "func"]
 
 MAX_STATEMENT = 300  # characters of a statement that are kept
+_MAX_CHAIN = 32  # calls on one another that are followed to where they begin
 _MAX_DEPTH = 10_000  # of nodes that are looked at: beyond some 32,000 a query takes time without end
 
 
@@ -38,15 +41,6 @@ class CallSite:
     line: int  # 1-based, in the file
     start: int  # where the statement begins, in characters of the code
     statement: str  # its text, cut to what matters
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """`import { exported as local } from 'module'`, in any of its spellings."""
-
-    local: str
-    module: str
-    exported: str  # "default", or "*" for the whole module
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,8 @@ class Calls:
 
     every: tuple[FoundCall, ...]
     imports: tuple[Import, ...]
-    tables: tuple[str, ...]
+    tables: tuple[str, ...]  # that it reads or writes
+    writes: tuple[str, ...]  # those that it writes
 
 
 def find_calls(root: Node, language: Language, defined: frozenset[str], own: frozenset[str]) -> Calls:
@@ -77,7 +72,8 @@ def find_calls(root: Node, language: Language, defined: frozenset[str], own: fro
     # `var JSON = new JSON()` calls another file's JSON: a variable is no obstacle to a `new` of its name.
     made_here = (defined | seen.functions) - foreign
     found = (call for node in seen.calls for call in _call(seen, node, made_here, local))
-    return Calls(tuple(found), tuple(seen.imports), tuple(dict.fromkeys(_tables(seen.calls))))
+    tables = tables_of(_opened(seen))
+    return Calls(tuple(found), tuple(seen.imports), tables.every, tables.written)
 
 
 # One pass over the tree
@@ -135,6 +131,7 @@ class _Seen:
     statement: dict[int, tuple[int, int]] = field(default_factory=dict)  # call -> bytes of its statement
     function_end: dict[int, int] = field(default_factory=dict)  # call -> end of the function around it
     method: dict[int, str] = field(default_factory=dict)  # `new` -> method called on it
+    chained: defaultdict[int, list[str]] = field(default_factory=lambda: defaultdict(list))  # and on those
     bound: dict[int, str] = field(default_factory=dict)  # `new` -> variable it is assigned to
     bindings: defaultdict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     uses: defaultdict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -163,7 +160,7 @@ def _look_around(root: Node, language: Language) -> _Seen:
         elif tag == "binding":
             _note_binding(seen, node)
         elif tag == "import":
-            seen.imports.extend(_es_imports(node))
+            seen.imports.extend(es_imports(node))
         elif tag == "call":
             seen.statement[node.id] = _span(statements[-1] if statements else node, node)
             seen.function_end[node.id] = function_ends[-1] if function_ends else root.end_byte
@@ -206,7 +203,7 @@ def _note_binding(seen: _Seen, node: Node) -> None:
         if value.type == "new_expression":
             seen.bound[value.id] = name
     if target is not None and value is not None:
-        seen.imports.extend(_common_js_imports(target, value))
+        seen.imports.extend(common_js_imports(target, value))
 
 
 def _note_use(seen: _Seen, node: Node) -> None:
@@ -214,6 +211,8 @@ def _note_use(seen: _Seen, node: Node) -> None:
     if function is None or function.type != "member_expression":
         return
     target, method = unwrap(function.child_by_field_name("object")), _property(function)
+    if made := _begins_chain(target):
+        seen.chained[made.id].append(method)
     if target is not None and target.type == "new_expression":
         seen.method[target.id] = method
     elif name := ".".join(dotted(target)):
@@ -221,6 +220,16 @@ def _note_use(seen: _Seen, node: Node) -> None:
         given = arguments(node)
         if method == "addParam" and len(given) > 1 and string_value(given[0]) == "sysparm_name":
             seen.ajax[name].append((node.start_byte, string_value(given[1])))
+
+
+def _begins_chain(node: Node | None) -> Node | None:
+    """The `new A()` in `new A().b().c()`."""
+    for _ in range(_MAX_CHAIN):
+        function = node.child_by_field_name("function") if node is not None else None
+        if function is None or function.type != "member_expression":
+            break
+        node = unwrap(function.child_by_field_name("object"))
+    return node if node is not None and node.type == "new_expression" else None
 
 
 def _property(member: Node) -> str:
@@ -276,11 +285,12 @@ def _constructor(
 ) -> tuple[str, str, CallKind] | None:
     given = arguments(node)
     if path[-1] == "GlideAjax" and given and (name := string_value(given[0])):
-        return name, _later(seen, node, seen.ajax), "ajax"
+        return name, next(_later(seen, node, seen.ajax), ""), "ajax"
     is_built_in = path[0] in _BUILT_IN - _NO_CONSTRUCTORS
     if path[0] == "this" or path[0] in made_here or is_built_in:
         return None
-    return ".".join(path), seen.method.get(node.id) or _later(seen, node, seen.uses), "new"
+    method = seen.method.get(node.id) or next(_later(seen, node, seen.uses), "")
+    return ".".join(path), method, "new"
 
 
 def _static(path: tuple[str, ...], local: frozenset[str]) -> tuple[str, str, CallKind] | None:
@@ -296,58 +306,36 @@ def _static(path: tuple[str, ...], local: frozenset[str]) -> tuple[str, str, Cal
     return ".".join(owner), method, "static"
 
 
-def _later(seen: _Seen, node: Node, uses: dict[str, list[tuple[int, str]]]) -> str:
-    """First method called on the variable that a `new` is assigned to."""
+def _later(seen: _Seen, node: Node, uses: dict[str, list[tuple[int, str]]]) -> Iterator[str]:
+    """Methods called on the variable that a `new` is assigned to, in order."""
     name = seen.bound.get(node.id, "")
     every = uses.get(name, []) if name else []
     first = bisect_right(every, (node.end_byte, ""))
     if name.startswith("this."):  # a method of the object may stand above the one that assigns it
-        return every[first % len(every)][1] if every else ""
-    rebound = (end for start, end in seen.bindings[name] if start > node.start_byte)
-    end = min(seen.function_end[node.id], next(rebound, seen.function_end[node.id]))
-    return every[first][1] if first < len(every) and every[first][0] < end else ""
-
-
-# Imports and tables
-
-
-def _es_imports(node: Node) -> Iterator[Import]:
-    module = string_value(node.child_by_field_name("source"))
-    clause = next((child for child in node.named_children if child.type == "import_clause"), None)
-    for part in clause.named_children if clause is not None else ():
-        if part.type == "identifier":
-            yield Import(text(part), module, "default")
-        elif part.type == "namespace_import":
-            yield Import(text(first(part)), module, "*")
-        for specifier in part.named_children if part.type == "named_imports" else ():
-            exported = text(specifier.child_by_field_name("name"))
-            yield Import(text(specifier.child_by_field_name("alias")) or exported, module, exported)
-
-
-def _common_js_imports(target: Node, value: Node) -> Iterator[Import]:
-    exported = "*"
-    if value.type == "member_expression":  # require('m').name
-        exported, value = _property(value), value.child_by_field_name("object") or value
-    if value.type != "call_expression" or text(value.child_by_field_name("function")) != "require":
+        yield from (every[(first + i) % len(every)][1] for i in range(len(every)))
         return
-    module = string_value(next(iter(arguments(value)), None))
-    if module and target.type == "identifier":
-        yield Import(text(target), module, exported)
-    for name in target.named_children if module and target.type == "object_pattern" else ():
-        if name.type == "pair_pattern":
-            local = text(name.child_by_field_name("value"))
-            yield Import(local, module, text(name.child_by_field_name("key")))
-        elif name.type == "shorthand_property_identifier_pattern":
-            yield Import(text(name), module, text(name))
+    bound = seen.bindings.get(name, [])
+    again = bisect_right(bound, node.start_byte, key=lambda binding: binding[0])
+    end = min([seen.function_end[node.id], *(end for _, end in bound[again : again + 1])])
+    for i in range(first, len(every)):
+        if every[i][0] >= end:
+            break
+        yield every[i][1]
 
 
-_RECORD_CLASSES = frozenset({"GlideRecord", "GlideRecordSecure", "GlideAggregate", "GlideQuery"})
+# Tables
 
 
-def _tables(calls: Iterable[Node]) -> Iterator[str]:
-    for call in calls:
-        if call.type == "new_expression" and dotted(call.child_by_field_name("constructor"))[-1:]:
-            name = dotted(call.child_by_field_name("constructor"))[-1]
-            given = arguments(call) if name in _RECORD_CLASSES else []
-            if given and (table := string_value(given[0])):
-                yield table
+def _opened(seen: _Seen) -> Iterator[Opened]:
+    """Record sets that the file makes, and the one that the platform gives it."""
+    kept = {name: {method for _, method in every} for name, every in seen.uses.items() if "." in name}
+    for node in seen.calls:
+        if node.type == "new_expression" and (path := dotted(node.child_by_field_name("constructor"))):
+            table = string_value(next(iter(arguments(node)), None))
+            if table:  # what is kept in an object is used by all that the object has
+                on_variable = kept.get(seen.bound.get(node.id, "")) or _later(seen, node, seen.uses)
+                yield Opened(path[-1], table, frozenset((*on_variable, *seen.chained.get(node.id, ()))))
+    given = {method for _, method in seen.uses.get(CURRENT, ())}
+    is_set = any(name.rpartition(".")[0] == CURRENT for name in seen.bindings)
+    if (given or is_set) and CURRENT not in seen.bindings:
+        yield Opened(CURRENT, CURRENT, frozenset(given | ({"setValue"} if is_set else set())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from deepcodeseek.server.rows import API_COLUMNS, METHOD_COLUMNS, column_types, 
 from deepcodeseek.server.types import Api, Method
 
 from .extract import Extracted
-from .graph import Edge, Names, ajax_reachable, find_exports
+from .graph import Edge, Names, ajax_reachable, find_exports, inherited_methods
+from .scripts import Script
 
 STATEMENT_CHARS = 300
 
@@ -77,25 +78,28 @@ def write_database(path: Path, content: Content) -> None:
 # Tables
 
 _INDEXES = (("api", "api_name"), ("method", "api_id"), ("file", "path"), ("usage", "api_name"))
-_ID: dict[str, type] = dict.fromkeys(("id",), int)
-_API = _ID | column_types(Api, API_COLUMNS) | {"ajax": int}  # whether GlideAjax can reach it
-_METHOD = {"api_id": int, "api_name": str} | column_types(Method, METHOD_COLUMNS)
-_FILE_FACTS = ("package", "scope", "record_type", "record_name")
-_FILE: dict[str, type] = _ID | dict.fromkeys(("path", *_FILE_FACTS, "table_name", "inferred"), str)
+_FILE_FACTS = ("package", "scope", "record_type", "record_name", "field")
 _USAGE_TEXTS = ("api_name", "file", "method", "kind", "context", "statement")
-_USAGE: dict[str, type] = _ID | {"file_id": int, "line": int} | dict.fromkeys(_USAGE_TEXTS, str)
+
+
+def _types(numbers: Iterable[str], texts: Iterable[str]) -> dict[str, type]:
+    return {**dict.fromkeys(numbers, int), **dict.fromkeys(texts, str)}
 
 
 def _tables(content: Content) -> dict[str, tuple[dict[str, type], Iterable[Row]]]:
     exports = find_exports(content.extracted).items()
+    api = _types(["id", "ajax"], []) | column_types(Api, API_COLUMNS)
+    method = _types(["api_id"], ["api_name"]) | column_types(Method, METHOD_COLUMNS)
+    file = _types(["id"], ["path", *_FILE_FACTS, "table_name", "inferred"])
     return {
-        "api": (_API, _api_rows(content)),
-        "method": (_METHOD, _method_rows(content)),
-        "file": (_FILE, _file_rows(content)),
-        "usage": (_USAGE, (_usage_row(i, usage) for i, usage in enumerate(content.usages))),
-        "table_use": ({"file_id": int, "table_name": str}, _table_rows(content)),
+        "api": (api, _api_rows(content)),
+        "method": (method, _method_rows(content)),
+        "inherited": (_types(["api_id"], ["name", "origin"]), _inherited_rows(content)),
+        "file": (file, _file_rows(content)),
+        "usage": (_types(["id", "file_id", "line"], _USAGE_TEXTS), _usage_rows(content)),
+        "table_use": (_types(["file_id", "written"], ["table_name"]), _table_rows(content)),
         "export": (
-            dict.fromkeys(("module", "name", "api_name"), str),
+            _types([], ["module", "name", "api_name"]),
             ({"module": m, "name": name, "api_name": api_name} for (m, name), api_name in exports),
         ),
     }
@@ -122,34 +126,47 @@ def _method_rows(content: Content) -> Iterator[Row]:
 
 
 def _file_rows(content: Content) -> Iterator[Row]:
-    scripts = {item.script.path: item.script for item in content.extracted}
+    scripts: defaultdict[str, list[Script]] = defaultdict(list)
+    for item in content.extracted:
+        scripts[item.script.path].append(item.script)
     for i, path in enumerate(content.files):
-        script = scripts[path]
+        script, *others = scripts[path]
         facts = {name: getattr(script, name) for name in _FILE_FACTS}
+        facts["field"] = "" if others else script.field
         inferred = json.dumps(sorted(script.inferred))
         yield {"id": i, "path": path, **facts, "table_name": script.table, "inferred": inferred}
 
 
-def _usage_row(usage_id: int, usage: Usage) -> Row:
-    call = usage.edge.call
-    return {
-        "id": usage_id,
-        "file_id": usage.file_id,
-        "line": call.line,
-        "api_name": usage.edge.api_name,
-        "file": usage.file,
-        "method": call.method,
-        "kind": call.kind,
-        "context": usage.context,
-        "statement": usage.statement,
-    }
+def _usage_rows(content: Content) -> Iterator[Row]:
+    for i, usage in enumerate(content.usages):
+        call = usage.edge.call
+        yield {
+            "id": i,
+            "file_id": usage.file_id,
+            "line": call.line,
+            "api_name": usage.edge.api_name,
+            "file": usage.file,
+            "method": call.method,
+            "kind": call.kind,
+            "context": usage.context,
+            "statement": usage.statement,
+        }
 
 
 def _table_rows(content: Content) -> Iterator[Row]:
     ids = {path: i for i, path in enumerate(content.files)}
     for item in content.extracted:
         for name in item.tables:
-            yield {"file_id": ids[item.script.path], "table_name": name}
+            written = name in item.writes
+            yield {"file_id": ids[item.script.path], "table_name": name, "written": written}
+
+
+def _inherited_rows(content: Content) -> Iterator[Row]:
+    """The methods that an API has from its ancestors."""
+    for i, api in enumerate(content.apis):
+        if api.extends:
+            for inherited in inherited_methods(api, content.names):
+                yield {"api_id": i, "name": inherited.method.name, "origin": inherited.api_name}
 
 
 # Postings

@@ -7,13 +7,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from tree_sitter import Node
+
 from deepcodeseek.server.types import Api, ApiKind, Method
 
-from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, Import, find_calls
+from .ajax import read_parameters
+from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, find_calls
 from .definitions import DEFAULT, Definition, Definitions
+from .imports import Import
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
 from .syntax import parse
+from .tables import with_own
 
 __all__ = ("CallSite", "Extracted", "extract")
 
@@ -30,6 +35,7 @@ class Extracted:
     imports: tuple[tuple[str, str, str], ...] = ()  # local name, module, exported name
     exports: tuple[tuple[str, str], ...] = ()  # exported name, api_name
     problems: tuple[Problem, ...] = ()
+    writes: tuple[str, ...] = ()  # those of the tables that it writes
 
 
 def extract(script: Script) -> Extracted:
@@ -37,7 +43,7 @@ def extract(script: Script) -> Extracted:
     code = script.code.encode("utf-8", "replace")
     root = parse(code, script.language)
     found = find_definitions(root)
-    apis = _script_include(script, found) if script.record_type else _module(script, code, found)
+    apis = _script_include(script, root, found) if script.record_type else _module(script, code, found)
     names = tuple(definition.name for definition in found.every if _is_name(definition))
     defined = frozenset(d.name for d in found.every if d.is_declared and d.kind != "value")
     own = frozenset(api.name for api in apis if script.record_type)
@@ -46,10 +52,11 @@ def extract(script: Script) -> Extracted:
         script,
         apis,
         tuple(_call_sites(script, code, calls.every)),
-        calls.tables,
+        with_own(calls.tables, script.table),
         names,
         tuple(_imports(script, calls)),
         _exports(script, found, apis),
+        writes=with_own(calls.writes, script.table),
     )
 
 
@@ -60,14 +67,26 @@ def _is_name(definition: Definition) -> bool:
 # APIs
 
 
-def _script_include(script: Script, found: Definitions) -> tuple[Api, ...]:
+def _script_include(script: Script, root: Node, found: Definitions) -> tuple[Api, ...]:
     if script.record_type != SCRIPT_INCLUDE:
         return ()
-    defined = _named(script.record_name, found.every)
+    defined = _with_sysparms(_named(script.record_name, found.every), root, script)
     doc = "\n".join(dict.fromkeys(filter(None, (script.description.strip(), defined.doc))))
     api_name = script.api_name or script.record_name
     api = _api(script, defined, "script_include", doc)
     return (replace(api, api_name=api_name, name=script.record_name, code=script.code),)
+
+
+def _with_sysparms(defined: Definition, root: Node, script: Script) -> Definition:
+    """Only with an ancestor: it takes one to be an Ajax processor, which may stand in another file."""
+    if not defined.extends or "sysparm_" not in script.code:
+        return defined
+    read = read_parameters(root, script.language)
+    methods = (
+        replace(method, sysparms=read.get((method.name.rpartition(".")[2], method.line), ()))
+        for method in defined.methods
+    )
+    return replace(defined, methods=tuple(methods))
 
 
 def _named(name: str, every: tuple[Definition, ...]) -> Definition:
@@ -123,6 +142,7 @@ def _api(script: Script, definition: Definition, kind: ApiKind, doc: str) -> Api
         scope=script.scope,
         package=script.package,
         access=script.access,
+        caller_access=script.caller_access,
         client_callable=script.client_callable,
         extends=definition.extends,
         params=definition.params,

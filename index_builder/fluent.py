@@ -10,12 +10,12 @@ from types import MappingProxyType
 
 from tree_sitter import Node
 
+from deepcodeseek.server.places import is_code_field
+
 from .layouts import package_of
 from .manifests import Manifests, nearest
-from .scripts import SCRIPT_INCLUDE, Draft, Found, Script, is_code_field, with_scope
+from .scripts import SCRIPT_INCLUDE, Draft, Found, Script, caller_access, with_scope
 from .syntax import arguments, dotted, parse, text, unwrap
-
-FLUENT = (".now.ts", ".now.js")
 
 _TABLES = MappingProxyType(
     {
@@ -93,6 +93,7 @@ def _described(script: Script, values: Mapping[str, Node]) -> Script:
         record_name=name or posixpath.basename(script.path).partition(".")[0],
         api_name=said("apiName", "api_name") if script.record_type == SCRIPT_INCLUDE else "",
         access=said("accessibleFrom", "access"),
+        caller_access=caller_access(said("callerAccess", "caller_access")),
         client_callable=text(is_callable) == "true",
         table=said("table", "collection"),
         description=said("description"),

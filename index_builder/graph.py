@@ -7,11 +7,11 @@ where the caller's scope is unknown: a lost edge costs more than a doubtful one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deepcodeseek.server.context import is_scope
-from deepcodeseek.server.types import Api
+from deepcodeseek.server.places import is_scope
+from deepcodeseek.server.types import Api, Method
 
 from .definitions import WHOLE
 from .extract import CallSite, Extracted
@@ -23,6 +23,14 @@ class Edge:
 
     api_name: str
     call: CallSite
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """A method that an API has from an ancestor."""
+
+    api_name: str  # of the ancestor
+    method: Method
 
 
 class Names:
@@ -110,3 +118,34 @@ def ajax_reachable(api: Api, names: Names) -> bool:
             return not api.methods
         current = names.resolve(current.extends, current.scope)
     return current is None
+
+
+def ancestors(api: Api, names: Names) -> Iterator[Api]:
+    """What an API extends, the nearest first, as far as the index has it."""
+    seen = {api.api_name}
+    while (base := _base(api, names)) and base.api_name not in seen:
+        seen.add(base.api_name)
+        yield base
+        api = base
+
+
+def inherited_methods(api: Api, names: Names) -> tuple[Inherited, ...]:
+    """Methods that an API has from its ancestors; of one name the nearest, and none that it has itself."""
+    found: dict[str, Inherited] = {}
+    own = {method.name for method in api.methods}
+    for base in ancestors(api, names):
+        # A class made by Class.create passes on its prototype, an object literal all that it has.
+        is_object = all(method.is_static for method in base.methods)
+        for method in base.methods:
+            if method.name not in own and (is_object or not method.is_static):
+                found.setdefault(method.name, Inherited(base.api_name, method))
+    return tuple(found.values())
+
+
+def _base(api: Api, names: Names) -> Api | None:
+    if not api.extends:
+        return None
+    if api.kind == "script_include":
+        return names.resolve(api.extends, api.scope)
+    module = api.api_name.rpartition(".")[0]  # another file's class is named by imports
+    return names.resolve(f"{module}.{api.extends}", api.scope)

@@ -1,11 +1,7 @@
 """Records and files -> scripts: where each way of keeping ServiceNow code in a repository puts what.
 
-<app>/update/<table>_<sys_id>.xml                 source control, written by the instance
-any.xml                                           an exported list or update set
-<scope>/<table>/<name>.<field>.js                 sn-scriptsync and its like
-<scope>/<table>/<name>/<field>.js                 Sincronia
-src/fluent/<any>.now.ts                           ServiceNow SDK (fluent.py)
-any other .js, .ts, ...                           a module
+What the path of a file says is known to server/places.py; here the manifests around it and the record inside
+it add to that. Fluent files have a reader of their own (fluent.py).
 """
 
 from __future__ import annotations
@@ -15,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from deepcodeseek.server.context import is_scope
+from deepcodeseek.server.places import Place, app_folder, is_code_field, is_scope, place_of
 
 from .manifests import Manifests, nearest
 from .records import DELETE, Record
@@ -24,27 +20,10 @@ from .scripts import (
     SCRIPT_INCLUDE,
     Draft,
     Script,
-    is_code_field,
+    caller_access,
     is_sys_id,
     with_scope,
 )
-from .walk import RECORD_FOLDERS
-
-# fmt: off
-SCRIPT_TABLES = frozenset((
-    "sys_script_include", "sys_script", "sys_script_client", "sys_ui_action", "sys_ui_script",
-    "sys_ui_page", "sys_ui_policy", "sys_script_fix", "sys_script_email", "sys_script_validator",
-    "sys_processor", "sys_ws_operation", "sys_web_service", "sys_security_acl", "sys_transform_map",
-    "sys_transform_entry", "sys_transform_script", "sys_relationship", "sys_atf_step", "sysauto_script",
-    "sysevent_script_action", "sysevent_in_email_action", "sys_flow_trigger_auto_script",
-    "sys_hub_input_scripts", "sys_ux_client_script", "sys_ux_data_broker_transform",
-    "sys_ux_client_script_include", "sp_widget", "sp_angular_provider", "sp_header_footer",
-    "catalog_script_client", "catalog_ui_policy", "sc_cat_item_producer", "ecc_agent_script_include",
-    "ecc_agent_script", "scan_table_check", "scan_linter_check", "scan_script_only_check",
-    "scan_column_type_check",
-))
-# fmt: on
-
 
 # Records
 
@@ -63,7 +42,7 @@ def record_draft(record: Record, path: str, workspace: str, manifests: Manifests
 
 def _record_scripts(record: Record, path: str, workspace: str, manifests: Manifests) -> Iterator[Script]:
     api_name = record.text("api_name") if record.table == SCRIPT_INCLUDE else ""
-    app = _app_folder(path)
+    app = app_folder(path)
     name, package = record.text("name", "sys_name", "short_description"), _package(record)
     missing = {"record_name": name, "package": package}
     scope = api_name.rpartition(".")[0] or _scope(record) or _stated_scope(path, manifests)
@@ -80,6 +59,7 @@ def _record_scripts(record: Record, path: str, workspace: str, manifests: Manife
                 package=package or PurePosixPath(app).name or workspace,
                 app=app,
                 access=record.text("access"),
+                caller_access=caller_access(record.text("caller_access")),
                 client_callable=record.text("client_callable") == "true",
                 table=record.text("collection", "table"),
                 description=record.text("description"),
@@ -121,23 +101,15 @@ def _scope(record: Record) -> str:
     return found or (source if is_scope(source) and source != "global" else "")
 
 
-def _app_folder(path: str) -> str:
-    folder = PurePosixPath(path).parent
-    app = str(folder.parent if folder.name in RECORD_FOLDERS else folder)
-    return "" if app == "." else app
-
-
 # Files
 
 
 def file_draft(code: str, path: str, workspace: str, manifests: Manifests) -> Draft:
     """A file of JavaScript or TypeScript: a field of a record, or a module."""
-    where = PurePosixPath(path)
-    script = Script(path=path, code=code, language=LANGUAGES[where.suffix])
-    for record in (_synced_file(script, where), _synced_folder(script, where)):
-        if record is not None:
-            return Draft((_in_scope_folder(record, workspace, manifests),))
-    return Draft((_module(script, workspace, manifests),))
+    script = Script(path=path, code=code, language=LANGUAGES[PurePosixPath(path).suffix])
+    place = place_of(path, workspace, manifests.names)
+    made = _synced(script, place, workspace, manifests) if place.record_type else None
+    return Draft((made or _module(script, workspace, manifests),))
 
 
 def is_module(draft: Draft) -> bool:
@@ -162,38 +134,21 @@ def _module(script: Script, workspace: str, manifests: Manifests) -> Script:
     )
 
 
-def _synced_file(script: Script, where: PurePosixPath) -> Script | None:
-    """`<scope>/<table>/<name>.<field>.js`; `<name>.js` is a script too."""
-    if where.parent.name not in SCRIPT_TABLES:
-        return None
-    name, _, field = where.stem.rpartition(".")
-    if not (name and is_code_field(where.parent.name, field)):
-        name, field = where.stem, "script"
-    app = where.parent.parent
-    return replace(script, record_type=where.parent.name, record_name=name, field=field, app=str(app))
-
-
-def _synced_folder(script: Script, where: PurePosixPath) -> Script | None:
-    """`<scope>/<table>/<name>/<field>.js`"""
-    folder = where.parent
-    if folder.parent.name not in SCRIPT_TABLES or not is_code_field(folder.parent.name, where.stem):
-        return None
-    app = folder.parent.parent
-    return replace(
-        script, record_type=folder.parent.name, record_name=folder.name, field=where.stem, app=str(app)
+def _synced(script: Script, place: Place, workspace: str, manifests: Manifests) -> Script:
+    """The script of a record, in the scope that its folder's name or a manifest states."""
+    folder = PurePosixPath(place.app).name or workspace
+    stated = _stated_scope(script.path, manifests)
+    scope = place.scope or stated
+    record = replace(
+        script,
+        record_type=place.record_type,
+        record_name=place.record_name,
+        field=place.field,
+        app=place.app,
+        package=scope or folder,
+        inferred=frozenset(("record_type", "record_name", "field", "package")),
     )
-
-
-def _in_scope_folder(record: Script, workspace: str, manifests: Manifests) -> Script:
-    """The record, with what the name of the folder around its table says."""
-    app = "" if record.app == "." else record.app
-    folder = PurePosixPath(app).name or workspace
-    stated = folder if folder in manifests.names else ""
-    scope = stated or (folder if is_scope(folder) else _stated_scope(record.path, manifests))
-    doubtful = frozenset(("record_type", "record_name", "field", "package"))
-    record = replace(record, app=app, package=scope or folder, inferred=doubtful)
-    is_stated = bool(stated) or scope == _stated_scope(record.path, manifests)
-    return with_scope(record, scope, inferred=not is_stated)
+    return with_scope(record, scope, inferred=folder not in manifests.names and scope != stated)
 
 
 def _stated_scope(path: str, manifests: Manifests) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deepcodeseek.server.context import is_scope
+from deepcodeseek.server.places import is_scope
 
 from .scripts import is_sys_id
 from .walk import relative

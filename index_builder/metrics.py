@@ -24,7 +24,7 @@ class Score:
     ms_p95: float
 
 
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+def wilson(hits: float, n: int, z: float = 1.96) -> tuple[float, float]:
     """The 95 % interval of a share, in percent (Wilson, 1927)."""
     share, spread = hits / n, 1 + z * z / n
     middle = (share + z * z / (2 * n)) / spread

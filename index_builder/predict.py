@@ -6,6 +6,7 @@ import json
 import os
 import posixpath
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from deepcodeseek.server.types import Context
 from .parts import Progress
 from .scripts import Problem
 
-SAMPLE_FACTS = ("file", "record_type", "record_name", "table", "scope")
+SAMPLE_FACTS = ("file", "record_type", "record_name", "field", "table", "scope")
 
 
 class CursorProblem(Exception):
@@ -51,7 +52,8 @@ def cursor_context(index: Index, file: Path, workspace: Path | None, line: int, 
     content = text[starts[line - 1] : end].rstrip("\r\n")
     offset = starts[line - 1] + min(column - 1, len(content))
     name = _indexed_name(index, file) if workspace is None else _inside(file, workspace)
-    return make_context(text[:offset], text[offset:], known_facts(index, {"file": name}))
+    home = (workspace or find_workspace(file)).resolve().name
+    return make_context(text[:offset], text[offset:], known_facts(index, {"file": name}, home))
 
 
 def predict_file(
@@ -92,13 +94,18 @@ def predict_file(
     return written, tuple(problems)
 
 
+def sample_context(index: Index, sample: Mapping[str, Any]) -> Context:
+    """Context of a sample: what it states, and what the index knows of its file."""
+    given = {key: str(sample.get(key) or "") for key in SAMPLE_FACTS}
+    given["file"] = posixpath.normpath(given["file"]).lstrip("/") if given["file"] else ""
+    facts = known_facts(index, given)
+    return make_context(sample["code_before"], str(sample.get("code_after") or ""), facts)
+
+
 def _predict(
     engine: Engine, sample: dict[str, Any], variant: Variant, first_only: bool, deadline_ms: float | None
 ) -> dict[str, Any]:
-    given = {key: str(sample.get(key) or "") for key in SAMPLE_FACTS}
-    given["file"] = posixpath.normpath(given["file"]).lstrip("/") if given["file"] else ""
-    facts = known_facts(engine.index, given)
-    context = make_context(sample["code_before"], str(sample.get("code_after") or ""), facts)
+    context = sample_context(engine.index, sample)
     answer = predict_apis(engine, context, variant, first_only=first_only, deadline_ms=deadline_ms)
     return {
         "id": sample["id"],

@@ -43,10 +43,9 @@ def settings_table() -> str:
 
 
 def results_text() -> str:
-    """Every result file: what was measured, on what, with which command, and the table."""
-    return "\n".join(
-        _result(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("*.json"))
-    )
+    """Every file of results by method: what was measured, on what, with which command, and the table."""
+    every = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json")))
+    return "\n".join(_result(content) for content in every if "results" in content)
 
 
 def _result(result: dict[str, Any]) -> str:

@@ -19,6 +19,9 @@ LANGUAGES: Mapping[str, Language] = MappingProxyType(
     {suffix: language for language, suffixes in _BY_LANGUAGE for suffix in suffixes}
 )
 SCRIPT_INCLUDE = "sys_script_include"
+_CALLER_ACCESS: Mapping[str, str] = MappingProxyType(
+    {"1": "restricted", "restriction": "restricted", "2": "tracked", "tracking": "tracked"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Script:
     module: str = ""  # of a plain module: its path inside the package, without extension
     app: str = ""  # the folder of the record's application, relative to the workspace
     access: str = ""
+    caller_access: str = ""  # "restricted", "tracked" or ""
     client_callable: bool = False
     table: str = ""  # that the record works on
     description: str = ""
@@ -80,10 +84,9 @@ def is_sys_id(name: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{32}", name) is not None
 
 
-def is_code_field(table: str, name: str) -> bool:
-    """Whether a field of this name may hold code."""
-    is_script = name == "script" or name.endswith("_script") or name.startswith("script_")
-    return is_script or (table, name) == ("sp_widget", "link")
+def caller_access(stated: str) -> str:
+    """What a record (1, 2) or a Fluent file (restriction, tracking) says of callers from other scopes."""
+    return _CALLER_ACCESS.get(stated, "")
 
 
 def with_scope(script: Script, scope: str, inferred: bool = False) -> Script:

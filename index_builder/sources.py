@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deepcodeseek.server.places import FLUENT
+
 from .decoding import TooLarge, read_chunks, read_text
-from .fluent import FLUENT, read_fluent
+from .fluent import read_fluent
 from .layouts import file_draft, is_module, record_draft, too_long
 from .manifests import Manifests, read_manifests
 from .records import read_records

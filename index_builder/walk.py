@@ -14,12 +14,13 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from deepcodeseek.server.places import RECORD_FOLDERS
+
 from .decoding import decode
 from .records import is_record_file
 from .scripts import LANGUAGES, Problem
 
 MANIFESTS = ("package.json", "now.config.json", "sinc.manifest.json", "scopes.json")
-RECORD_FOLDERS = ("update", "author_elective_update")  # where ServiceNow puts an application's records
 
 _RECORD_FILES = ("sys_app_", "sys_script_include_")  # read in any folder, whatever is in them
 _FOREIGN_FOLDERS = frozenset(("node_modules", "bower_components", "__pycache__"))

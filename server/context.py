@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from .places import side_of
 from .text import WINDOW_LINES, whole_characters, window_after, window_before
 from .types import Context
 
@@ -23,12 +24,14 @@ def make_context(
 ) -> Context:
     """Context at the cursor between `before` and `after`.
 
-    `facts` may state file, scope, package, record_type, record_name and table; what is missing stays empty.
+    `facts` may state file, scope, package, record_type, record_name, field and table; what is missing stays
+    empty.
     """
+    known = {key: str((facts or {}).get(key) or "") for key in _FACTS}
+    known["field"] = known["field"] or _field_around(before)
     before, after = map(whole_characters, _script_only(before, after))
     prefix = _prefix(before)
     head = before[: len(before) - len(prefix)]
-    known = {key: str((facts or {}).get(key) or "") for key in _FACTS}
     return Context(
         before=before,
         after=after,
@@ -38,35 +41,35 @@ def make_context(
         qualifier=_qualifier(head),
         trigger="ajax" if _AJAX.search(before[-200:]) else "new" if _NEW.search(head[-200:]) else "",
         used=_names(head, after),
+        side=side_of(known["record_type"], known["field"]),
         **known,
     )
 
 
-def facts_from_path(path: str) -> dict[str, str]:
-    """What the folders of a sync tool say of a script: `<scope>/<table>/<name>.script.js`."""
-    parts = path.split("/")
-    if len(parts) < 3 or not _RECORD_TABLE.fullmatch(parts[-2]) or not _SCOPE.fullmatch(parts[-3]):
-        return {}
-    name = re.sub(r"(\.script)?\.[jt]s$", "", parts[-1])
-    return {"scope": parts[-3], "record_type": parts[-2], "record_name": name}
-
-
-_RECORD_TABLE = re.compile(r"(sys|sp|sc|catalog|scan|ecc)(_\w+)|sysauto_script|sysevent_\w+")
-_SCOPE = re.compile(r"global|(x|sn)_\w+")
-_FACTS = ("file", "scope", "package", "record_type", "record_name", "table")
-
-
-def is_scope(name: str) -> bool:
-    """Whether a name has the shape of an application scope's: global, x_..., sn_..."""
-    return _SCOPE.fullmatch(name) is not None
+_FACTS = ("file", "scope", "package", "record_type", "record_name", "field", "table")
+_CDATA = "<![CDATA["
+_FIELD = re.compile(r"<(\w+)>\s*\Z")
 
 
 def _script_only(before: str, after: str) -> tuple[str, str]:
     """In a record's XML the script is what stands in CDATA around the cursor."""
-    start = before.rfind("<![CDATA[")
-    if start < 0 or "]]>" in before[start:]:
+    start = _cdata(before)
+    if start < 0:
         return before, after
-    return before[start + len("<![CDATA[") :], after.split("]]>", 1)[0]
+    return before[start + len(_CDATA) :], after.split("]]>", 1)[0]
+
+
+def _field_around(before: str) -> str:
+    """The element that the CDATA around the cursor stands in."""
+    start = _cdata(before)
+    found = _FIELD.search(before[max(0, start - 200) : start]) if start >= 0 else None
+    return found[1] if found else ""
+
+
+def _cdata(before: str) -> int:
+    """Where the CDATA around the cursor begins, or -1."""
+    start = before.rfind(_CDATA)
+    return -1 if start >= 0 and "]]>" in before[start:] else start
 
 
 def _prefix(before: str) -> str:

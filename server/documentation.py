@@ -52,6 +52,8 @@ def _facts(api: Api) -> str:
         facts.append(f"extends `{api.extends}`")
     if api.access:
         facts.append(api.access.replace("_", " "))
+    if api.caller_access:
+        facts.append(f"callers {api.caller_access}")
     if api.client_callable:
         facts.append("client callable")
     return " · ".join(facts)
@@ -67,7 +69,8 @@ def _methods(api: Api) -> str:
 
 def _method_line(method: Method) -> str:
     heading = method_heading(method)
-    return f"- `{method.signature}`" + (f" — {_escaped(heading)}" if heading else "")
+    reads = f", reads {', '.join(map(_escaped, method.sysparms))}" if method.sysparms else ""
+    return f"- `{method.signature}`{reads}" + (f" — {_escaped(heading)}" if heading else "")
 
 
 def _origin(api: Api) -> str:

@@ -27,7 +27,7 @@ from .text import name_terms
 from .types import Api, Method, Usage
 from .vectors import Vectors, nearest
 
-_FACTS = ("package", "scope", "record_type", "record_name", "table")
+_FACTS = ("package", "scope", "record_type", "record_name", "field", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Index:
     def file_facts(self, path: str) -> dict[str, str]:
         """What is known of a file: all where it is indexed, else what its neighbours agree on."""
         database = self._layers[0].database
-        columns = "package, scope, record_type, record_name, table_name"
+        columns = "package, scope, record_type, record_name, field, table_name"
         row = database.execute(f"SELECT {columns} FROM file WHERE path = ?", (path,)).fetchone()
         if row:
             return dict(zip(_FACTS, row, strict=True))

@@ -189,8 +189,13 @@ def _asks_for_api(text: str, offset: int, context: lsp.CompletionContext | None)
 
 def _context(session: Session, text: str, offset: int, path: str) -> Context:
     assert session.engine
-    facts = known_facts(session.engine.index, {"file": _relative(session.workspace, path)})
+    facts = _facts(session.engine, session.workspace, path)
     return make_context(text[:offset], text[offset:], facts)
+
+
+def _facts(engine: Engine, workspace: Path | None, path: str) -> dict[str, str]:
+    home = workspace.resolve().name if workspace else ""
+    return known_facts(engine.index, {"file": _relative(workspace, path)}, home)
 
 
 def _relative(workspace: Path | None, path: str) -> str:
@@ -283,8 +288,7 @@ async def _hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
     document = ls.workspace.get_text_document(params.text_document.uri)
     text = document.source
     name = _name_at(text, document.offset_at_position(params.position))
-    path = _relative(ls.session.workspace, document.path)
-    api = await run_on(ls.lookups, _look_up, engine, name, path)
+    api = await run_on(ls.lookups, _look_up, engine, ls.session.workspace, name, document.path)
     return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, api_markdown(api))) if api else None
 
 
@@ -295,9 +299,9 @@ def _name_at(text: str, offset: int) -> str:
     return (before.group() if before else "") + (after.group() if after else "")
 
 
-def _look_up(engine: Engine, name: str, path: str) -> Api | None:
+def _look_up(engine: Engine, workspace: Path | None, name: str, path: str) -> Api | None:
     """The API a name means in a file: in the file's scope, global, or as it is written."""
-    scope = known_facts(engine.index, {"file": path}).get("scope", "")
+    scope = _facts(engine, workspace, path).get("scope", "")
     for candidate in (f"{scope}.{name}", f"global.{name}", name):
         found = engine.index.find(candidate)
         if found:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from .context import facts_from_path, is_scope
 from .expand import expand
 from .index import Index, open_index
 from .models import Encoder, Generator, GeneratorProcess, ModelProblem, Reranker, find_model, load_encoder
+from .places import is_scope, place_of
 from .rerank import rerank
 from .retrieve import RAREST_TERMS, SIGNALS, retrieve
 from .text import encoder_query, whole_characters
@@ -94,15 +94,27 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
     return Engine(index, encoder, generator, None, (*notes, *index.notes))
 
 
-def known_facts(index: Index, given: Mapping[str, str]) -> dict[str, str]:
-    """What is known of a file: what is given, then what its path says, then what the index knows of it."""
+def known_facts(index: Index, given: Mapping[str, str], home: str = "") -> dict[str, str]:
+    """What is known of a file: what is given, then what was read of it, its path, and its neighbours."""
     given = {key: whole_characters(value) for key, value in given.items()}
-    path = given.get("file", "")
-    facts = {**(index.file_facts(path) if path else {}), **facts_from_path(path)}
-    stated = {key: value for key, value in given.items() if value}
+    facts = _file_facts(index, given.get("file", ""), home)
+    stated = _filled(given)
     if not is_scope(stated.get("scope", "")) and facts.get("scope"):
         stated.pop("scope", None)  # some records state their scope's sys_id
     return {**facts, **stated}
+
+
+def _file_facts(index: Index, path: str, home: str) -> dict[str, str]:
+    if not path:
+        return {}
+    place, indexed = place_of(path, home), _filled(index.file_facts(path))
+    said = _filled({key: getattr(place, key) for key in ("scope", "record_type", "record_name", "field")})
+    # Of a file that is indexed its own record has spoken; of a new one only its neighbours.
+    return {**said, **indexed} if index.file_ids(path) else {**indexed, **said}
+
+
+def _filled(facts: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in facts.items() if value}
 
 
 class _Clock:

@@ -32,11 +32,6 @@ RANK_OFFSET = 5
 """Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
 mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
 
-CLIENT_TABLES = frozenset(
-    {"sys_script_client", "catalog_script_client", "sys_ui_policy", "catalog_ui_policy", "sys_ui_script"}
-)
-"""Record types whose scripts run in the browser: they reach a Script Include through GlideAjax alone."""
-
 Weights = Mapping[str, float]
 
 
@@ -82,7 +77,7 @@ def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool
     apis = index.apis.live & (index.apis.source != context.file if context.file else True)
     usages = index.usages.live & ~np.isin(index.usages.file, index.file_ids(context.file))
     if graph:
-        apis = apis & _reachable(index, context, usages)
+        apis = apis & reachable(index, context, usages)
         if context.qualifier:
             apis = apis & (index.apis.scope == context.qualifier)
     if context.prefix:
@@ -92,25 +87,39 @@ def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool
     )
 
 
-def _reachable(index: Index, context: Context, usages: Mask) -> Mask:
+def reachable(index: Index, context: Context, usages: Mask) -> Mask:
     """What can be called from here; where metadata is missing the filter widens.
 
-    Own package and scope; packages that others call (the platform, shared libraries); whatever states
-    public access. A record that states package_private is left to its own scope. From the browser only
-    what GlideAjax reaches.
+    From the browser that is only what GlideAjax reaches, and the scopes hold for it as well. An API that
+    states a package and no scope goes by its package: most such are modules.
     """
-    columns = index.apis
-    keep = np.ones(index.count, np.bool_)
-    own = np.zeros(index.count, np.bool_)
-    if context.scope and context.scope != "global":
-        own |= columns.scope == context.scope
-        keep &= own | (columns.access != "package_private")
+    keep = _scope_allows(index, context)
     if context.package:
-        own |= columns.package == context.package
-        keep &= own | _shared(index, usages) | (columns.access == "public") | (columns.package == "")
-    if context.record_type in CLIENT_TABLES or context.trigger == "ajax":
-        keep &= columns.ajax
+        keep &= _in_scope(index, context) | _package_allows(index, context.package, usages)
+    if context.side == "client" or context.trigger == "ajax":
+        keep &= index.apis.ajax
     return keep
+
+
+def _in_scope(index: Index, context: Context) -> Mask:
+    """The caller's own scope, in which everything is within reach: of a record without one, any scope."""
+    if not context.scope and not context.record_type:  # a module has none
+        return np.zeros(index.count, np.bool_)
+    found: Mask = index.apis.scope == context.scope if context.scope else index.apis.scope != ""
+    return found
+
+
+def _scope_allows(index: Index, context: Context) -> Mask:
+    """What other scopes keep to themselves is out of reach, the global scope's too."""
+    is_private: Mask = (index.apis.access == "package_private") & (index.apis.scope != "")
+    return _in_scope(index, context) | ~is_private if context.scope else np.ones_like(is_private)
+
+
+def _package_allows(index: Index, package: str, usages: Mask) -> Mask:
+    """The caller's own package, packages that others call, and whatever states public access."""
+    columns = index.apis
+    is_open: Mask = (columns.access == "public") | (columns.package == "") | (columns.package == package)
+    return is_open | _shared(index, usages)
 
 
 def _shared(index: Index, usages: Mask) -> Mask:

@@ -13,6 +13,9 @@ DocOrigin = Literal["written", "none"]
 
 ApiKind = Literal["script_include", "class", "function", "object"]
 
+Side = Literal["", "client", "server"]
+"""Where a script runs: in the browser, on the instance, or not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -24,6 +27,7 @@ class Method:
     line: int = 0  # 1-based line in the source file
     is_static: bool = False
     is_private: bool = False  # by convention: a leading underscore, or @private
+    sysparms: tuple[str, ...] = ()  # request parameters that it reads, where it answers GlideAjax
 
     @property
     def signature(self) -> str:
@@ -40,6 +44,7 @@ class Api:
     scope: str = ""
     package: str = ""
     access: str = ""  # "public", "package_private", or "" where the record states none
+    caller_access: str = ""  # "restricted" to scopes that were let in, "tracked", or ""
     client_callable: bool = False
     extends: str = ""
     params: tuple[str, ...] = ()  # of the constructor, or of the function itself
@@ -67,6 +72,8 @@ class Context:
     package: str = ""
     record_type: str = ""
     record_name: str = ""
+    field: str = ""  # of the record, that holds the script
+    side: Side = ""
     table: str = ""
     trigger: Literal["", "new", "ajax"] = ""  # what stands right before the typed prefix
     used: tuple[str, ...] = ()  # names used elsewhere in the file, in order of appearance

@@ -349,12 +349,122 @@ def test_places(code: str, expected: list[tuple[int, str]]) -> None:
     check_place(code, expected)
 
 
-def test_tables_and_names() -> None:
-    found = include(
-        "var gr = new GlideRecord('incident'); new GlideAggregate(\"task\"); function f() {} gr.a = 1;"
-    )
-    assert found.tables == ("incident", "task")
-    assert found.names == ("gr", "f")
+AJAX = {  # code of a Script Include -> method: parameters
+    "processor": (
+        "var X = Class.create(); X.prototype = Object.extendsObject(AbstractAjaxProcessor, {"
+        "a: function() { var b = this.getParameter('sysparm_b'); return this.getParameter(\"sysparm_c\"); },"
+        "d: function() { return this.getParameter('sysparm_b') || this.getParameter('sysparm_b'); },"
+        "e: function() {}, type: 'X'});",
+        ["a: sysparm_b sysparm_c", "d: sysparm_b"],
+    ),
+    "other objects": (
+        "X.prototype = Object.extendsObject(Base, {a: function() { g_request.getParameter('sysparm_a');"
+        "request.getParameter('sysparm_b'); this.request.getParameter('sysparm_c');"
+        "gs.get('sysparm_d'); }});",
+        ["a: sysparm_a sysparm_b sysparm_c"],
+    ),
+    "inner functions": (
+        "X.prototype = Object.extendsObject(Base, {a: function() { var self = this;"
+        "each(function() { self.getParameter('sysparm_a'); });"
+        "function b() { self.getParameter('sysparm_b'); }}});",
+        ["a: sysparm_a sysparm_b"],
+    ),
+    "es class": (
+        "class X extends AbstractAjaxProcessor { a() { return this.getParameter('sysparm_a'); } b() {} }",
+        ["a: sysparm_a"],
+    ),
+    "one by one": (
+        "var X = Class.create(); X.prototype = Object.extendsObject(Base, {});"
+        "X.prototype.a = function() { return this.getParameter('sysparm_a'); };",
+        ["a: sysparm_a"],
+    ),
+    "two classes, one name": (
+        "Y.prototype = Object.extendsObject(Base, {a: function() { this.getParameter('sysparm_y'); }});\n"
+        "X.prototype = Object.extendsObject(Base, {a: function() { this.getParameter('sysparm_x'); }});",
+        ["a: sysparm_x"],
+    ),
+    "no names": (
+        "X.prototype = Object.extendsObject(Base, {a: function() { this.getParameter(b);"
+        "this.getParameter('id'); this.getParameter('sysparm_a b'); this.getParameter(); }});",
+        [],
+    ),
+    "no ancestor": ("var X = {a: function() { request.getParameter('sysparm_a'); }};", []),
+    "broken": (
+        "X.prototype = Object.extendsObject(Base, {"
+        "a: function() { this.getParameter('sysparm_a'), new Foo(; },"
+        "b: function() {}});",
+        ["a: sysparm_a"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AJAX)
+def test_parameters_of_ajax_methods(case: str) -> None:
+    code, expected = AJAX[case]
+    (api,) = include(code).apis
+    read = [f"{method.name}: {' '.join(method.sysparms)}" for method in api.methods if method.sysparms]
+    assert read == expected
+
+
+GR = "var gr = new GlideRecord('task');"
+TABLES = {  # code of a rule on `incident` -> tables it uses / those it writes
+    "read": (f"{GR} gr.query(); while (gr.next()) gs.info(gr.number);", "task /"),
+    "several": ("new GlideRecord('b'); new GlideAggregate('a'); new GlideRecordSecure(\"b\");", "b a /"),
+    "inserted": (f"{GR} gr.initialize(); gr.setValue('a', 1); gr.insert();", "task / task"),
+    "set alone": (f"{GR} gr.setValue('a', 1);", "task /"),
+    "updated in a loop": (f"{GR} gr.query(); while (gr.next()) {{ gr.a = 1; gr.update(); }}", "task / task"),
+    "deleted": (f"{GR} gr.deleteMultiple();", "task / task"),
+    "on the spot": ("new GlideRecord('a').insert();", "a / a"),
+    "assigned later": ("var gr; gr = new GlideRecord('a'); gr.deleteRecord();", "a / a"),
+    "bound again": (f"{GR} gr.query(); gr = new GlideRecord('b'); gr.update();", "task b / b"),
+    "another function's": (
+        "function a() { var gr = new GlideRecord('a'); gr.query(); }"
+        "function b() { var gr = new GlideRecord('b'); gr.insert(); }",
+        "a b / b",
+    ),
+    "inner function": (f"{GR} each(function() {{ gr.updateMultiple(); }});", "task / task"),
+    "of the object": (
+        "X.prototype = {save: function() { this.gr.update(); }, initialize: function() "
+        "{ this.gr = new GlideRecord('a'); }};",
+        "a / a",
+    ),
+    "query": ("new GlideQuery('a').where('b', 1).updateMultiple({c: 1});", "a / a"),
+    "query that reads": ("new GlideQuery('a').where('b', 1).select().forEach(f);", "a /"),
+    "query in a variable": ("var q = new GlideQuery('a'); q.insert({});", "a / a"),
+    "bulk": ("var d = new GlideMultipleDelete('a'); d.execute();", "a / a"),
+    "qualified": ("new global.GlideRecord('a').query();", "a /"),
+    "current, read": ("gs.info(current.getValue('a'));", "incident /"),
+    "current, updated": ("(function(current) { current.update(); })(current);", "incident / incident"),
+    "current, set": ("current.state = 3;", "incident / incident"),
+    "current, set by name": ("current.setValue('state', 3);", "incident / incident"),
+    "current, made here": ("var current = new GlideRecord('a'); current.update();", "a / a"),
+    "name unknown": ("new GlideRecord(name).insert(); new GlideRecord().insert();", "/"),
+    "others": ("new Foo('a').update(); new GlideDateTime('a');", "/"),
+    "broken": (f"{GR} gr.update();\nvar a = new Foo(;", "task / task"),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_tables(case: str) -> None:
+    code, expected = TABLES[case]
+    found = extract(Script("r.xml", code, record_type="sys_script", record_name="R", table="incident"))
+    assert f"{' '.join(found.tables)} / {' '.join(found.writes)}".strip() == expected
+
+
+@pytest.mark.parametrize("language", ["javascript", "typescript", "tsx"])
+def test_parameters_in_every_language(language: Language) -> None:
+    code = "class X extends AbstractAjaxProcessor { a() { return this.getParameter('sysparm_a'); } }"
+    (api,) = extract(Script("x.ts", code, 0, language, "sys_script_include", "X")).apis
+    assert [method.sysparms for method in api.methods] == [("sysparm_a",)]
+
+
+def test_current_of_a_script_include_has_no_table() -> None:
+    found = include("current.update(); new GlideRecord('task');")
+    assert (found.tables, found.writes) == (("task",), ())
+
+
+def test_names() -> None:
+    assert include("var gr = new GlideRecord('incident'); function f() {} gr.a = 1;").names == ("gr", "f")
 
 
 # Modules
@@ -505,7 +615,7 @@ def test_wide_file() -> None:
 PIECES = """
     var X = ; X.prototype = { } ( ) [ ] function class extends Base a: , this.b = Object.extendsObject( =>
     new Foo( Foo.bar() GlideAjax 'x' " ` /* */ // export default module.exports exports.y import from return
-    if else static get async * ... ${ require('m') 1 . ; ü 😀 <div> @ # \\ ? :
+    this.getParameter('sysparm_a') if else static get async * ... ${ require('m') 1 . ; ü 😀 <div> @ # \\ ? :
 """
 CODE = st.lists(st.sampled_from([*PIECES.split(), "\n"])).map(" ".join)
 

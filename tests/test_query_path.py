@@ -10,7 +10,7 @@ import pytest
 
 from deepcodeseek.index_builder.llama_flags import cmake_args
 from deepcodeseek.server import text
-from deepcodeseek.server.context import facts_from_path, make_context
+from deepcodeseek.server.context import make_context
 from deepcodeseek.server.documentation import api_markdown
 from deepcodeseek.server.expand import expand
 from deepcodeseek.server.models import ModelFiles, ModelProblem
@@ -93,25 +93,6 @@ def test_qualifier(before: str, qualifier: str) -> None:
 
 def test_names_of_the_file_come_nearest_first() -> None:
     assert make_context("far(); near(); ", "ahead();").used == ("near", "far", "ahead")
-
-
-@pytest.mark.parametrize(
-    ("path", "facts"),
-    [
-        (
-            "apps/x/x_a_b/sys_script/On save.script.js",
-            {"scope": "x_a_b", "record_type": "sys_script", "record_name": "On save"},
-        ),
-        (
-            "global/sys_script_include/A.js",
-            {"scope": "global", "record_type": "sys_script_include", "record_name": "A"},
-        ),
-        ("src/lib/a.js", {}),
-        ("a.js", {}),
-    ],
-)
-def test_facts_from_path(path: str, facts: dict[str, str]) -> None:
-    assert facts_from_path(path) == facts
 
 
 @pytest.mark.parametrize(
@@ -220,19 +201,24 @@ def test_rerank_reorders_the_first_and_keeps_the_rest() -> None:
 
 def test_documentation_is_escaped_markdown() -> None:
     method = Method("find", ("id",), "Finds <b>one</b>.\n@returns {Object} it")
+    answer = Method("answer", sysparms=("sysparm_id", "sysparm_day"))
     hidden = Method("_hidden", (), is_private=True)
     api = Api(
         "global.A",
         "A",
         "script_include",
-        methods=(method, hidden),
+        methods=(method, answer, hidden),
         doc="![x](http://e)",
         source="a.js",
         line=3,
+        access="public",
+        caller_access="restricted",
     )
     markdown = api_markdown(api)
+    assert "`global.A` · public · callers restricted" in markdown
     assert "new A()" in markdown
     assert "`find(id)` — Finds \\<b>one\\</b>." in markdown
+    assert "`answer()`, reads sysparm\\_id, sysparm\\_day\n" in f"{markdown}\n"
     assert "_hidden" not in markdown
     assert "\\!\\[x\\](" in markdown
     assert "No documentation was written for it" in markdown

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from deepcodeseek.index_builder.graph import Names, ajax_reachable
 from deepcodeseek.index_builder.write import write_hnsw
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
+from deepcodeseek.server.retrieve import reachable
 from deepcodeseek.server.types import Api
 from deepcodeseek.server.vectors import EXACT_ROWS, Vectors
 
@@ -37,6 +40,82 @@ def test_the_graph_keeps_what_can_be_called(
     names = {item.api.name for item in answer.ranked}
     assert reached <= names
     assert names.isdisjoint(pruned)
+
+
+APIS = {  # name -> scope, package, access, GlideAjax reaches it
+    "own": ("x_a", "a", "package_private", False),
+    "own ajax": ("x_a", "a", "package_private", True),
+    "own elsewhere": ("x_a", "c", "package_private", False),
+    "private": ("x_b", "b", "package_private", False),
+    "private ajax": ("x_b", "b", "package_private", True),
+    "public": ("x_b", "b", "public", False),
+    "public ajax": ("x_b", "b", "public", True),
+    "unsaid": ("x_b", "b", "", False),
+    "unsaid ajax": ("x_b", "b", "", True),
+    "global private": ("global", "g", "package_private", False),
+    "global unsaid": ("global", "g", "", False),
+    "called by others": ("global", "shared", "", False),
+    "called but private": ("global", "shared", "package_private", False),
+    "no scope": ("", "b", "package_private", False),
+    "no package": ("x_b", "", "", False),
+    "nothing known": ("", "", "", False),
+}
+CALLERS: dict[str, tuple[dict[str, str], str]] = {  # facts of the caller -> what it cannot reach
+    "unknown": ({}, ""),
+    "scope": (
+        {"scope": "x_a"},
+        "private, private ajax, global private, called but private",
+    ),
+    "scope and package": (
+        {"scope": "x_a", "package": "a"},
+        "private, private ajax, unsaid, unsaid ajax, global private, global unsaid, called but private, "
+        "no scope",
+    ),
+    "global scope": ({"scope": "global"}, "own, own ajax, own elsewhere, private, private ajax"),
+    "global scope and package": (
+        {"scope": "global", "package": "other"},
+        "own, own ajax, own elsewhere, private, private ajax, unsaid, unsaid ajax, no scope",
+    ),
+    "package": (
+        {"package": "b"},
+        "own, own ajax, own elsewhere, global private, global unsaid",
+    ),
+    "record of a package": (
+        {"package": "other", "record_type": "sys_script"},
+        "no scope",
+    ),
+    "browser": (
+        {"record_type": "sys_script_client"},
+        "own, own elsewhere, private, public, unsaid, global private, global unsaid, called by others, "
+        "called but private, no scope, no package, nothing known",
+    ),
+    "browser and scope": (
+        {"record_type": "sp_widget", "field": "client_script", "scope": "x_a"},
+        "own, own elsewhere, private, private ajax, public, unsaid, global private, global unsaid, "
+        "called by others, called but private, no scope, no package, nothing known",
+    ),
+    "widget's server": ({"record_type": "sp_widget", "field": "script"}, ""),
+    "widget": ({"record_type": "sp_widget"}, ""),
+    "button": ({"record_type": "sys_ui_action"}, ""),
+}
+
+
+def known_apis() -> Any:
+    """An index of APIS: one is called by a file of another package, `private` by one of its own."""
+    columns = [np.array(column) for column in zip(*APIS.values(), strict=True)]
+    scope, package, access, ajax = columns
+    called = np.array([list(APIS).index("called by others"), list(APIS).index("private")])
+    usages = SimpleNamespace(api=called, file=np.array([0, 1]), file_package=np.array(["a", "b"]))
+    apis = SimpleNamespace(scope=scope, package=package, access=access, ajax=ajax)
+    return SimpleNamespace(count=len(APIS), apis=apis, usages=usages)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_reachable(caller: str) -> None:
+    facts, unreached = CALLERS[caller]
+    kept = reachable(known_apis(), make_context("", "", facts), np.ones(2, np.bool_))
+    pruned = [name for name, is_kept in zip(APIS, kept, strict=True) if not is_kept]
+    assert ", ".join(pruned) == unreached
 
 
 @pytest.mark.parametrize(

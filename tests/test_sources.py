@@ -349,6 +349,17 @@ def test_scope_and_package(tmp_path: Path, head: str, expected: tuple[str, str],
     check_scope(tmp_path, head, expected, inferred)
 
 
+@pytest.mark.parametrize(
+    ("stated", "expected"), [("", ""), ("1", "restricted"), ("2", "tracked"), ("true", "")]
+)
+def test_caller_access(tmp_path: Path, stated: str, expected: str) -> None:
+    fields = {"name": "A", "script": "var A = {};", "caller_access": stated}
+    (script,) = read(tmp_path, {"a.xml": unload(row(TABLE, **fields))}).scripts
+    assert script.caller_access == expected
+    (api,) = extract(script).apis
+    assert api.caller_access == expected
+
+
 def test_scope_of_an_application_in_the_same_export(tmp_path: Path) -> None:
     exported = unload(
         row("sys_script_include", name="A", script="a()", sys_scope=sys_id("Shop")),
@@ -479,7 +490,7 @@ export const a = ScriptInclude({
     name: 'A',
     apiName: 'x_sdk.A',
     clientCallable: true,
-    accessibleFrom: 'public',
+    accessibleFrom: 'public', callerAccess: 'restriction',
     description: "It's A",
     script: script`
         var A = Class.create();
@@ -518,6 +529,7 @@ def test_sdk(tmp_path: Path) -> None:
     assert {script.package for script in scripts[1:]} == {"The App"}
     _, a, c, rule, action, b, other = scripts
     assert (a.access, a.client_callable, a.description, a.app) == ("public", True, "It's A", "app")
+    assert (a.caller_access, c.caller_access) == ("restricted", "")
     assert a.code == "\n        var A = Class.create();\n        A.b = `${c}` + '\\n';\n    "
     assert (rule.table, rule.code, action.table, b.code) == ("incident", 'run("a");\n', "task", "var B = {};")
     assert (a.language, b.language, other.language) == ("javascript", "javascript", "typescript")

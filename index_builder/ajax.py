@@ -1,0 +1,64 @@
+"""Syntax tree -> the request parameters that each function reads, as an Ajax processor's methods do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from tree_sitter import Node, Query, QueryCursor
+
+from .scripts import Language
+from .syntax import grammar, string_value, text
+
+_FUNCTION = "[(function_expression) (arrow_function) (generator_function)] @function"
+_QUERY = f"""
+(pair key: (_) @name value: {_FUNCTION})
+(method_definition name: (_) @name) @function
+(function_declaration name: (_) @name) @function
+(variable_declarator name: (_) @name value: {_FUNCTION})
+(assignment_expression left: (member_expression property: (_) @name) right: {_FUNCTION})
+(call_expression
+    function: (member_expression property: (property_identifier) @called)
+    arguments: (arguments . (string) @parameter))
+"""
+_MAX_DEPTH = 10_000  # of nodes that are looked at: beyond some 32,000 a query takes time without end
+_MAX_AROUND = 8  # functions in one another, from the outermost: a method is not nested deeper
+_PARAMETER = re.compile(r"sysparm_\w+")
+
+Read = Mapping[tuple[str, int], tuple[str, ...]]
+"""Name of a function and the line on which it begins -> the parameters read in it, in their order."""
+
+
+def read_parameters(root: Node, language: Language) -> Read:
+    """`getParameter('sysparm_...')` of whatever object, by each named function around the call."""
+    cursor = QueryCursor(_query(language))
+    cursor.set_max_start_depth(_MAX_DEPTH)
+    read: dict[tuple[str, int], dict[str, None]] = {}
+    around: list[tuple[int, tuple[str, int]]] = []  # where each function ends, and its key
+    for node, key in sorted(_found(cursor, root), key=lambda item: item[0].start_byte):
+        while around and around[-1][0] <= node.start_byte:
+            around.pop()
+        if key:
+            around.append((node.end_byte, key))
+            continue
+        for _, function in around[:_MAX_AROUND]:
+            read.setdefault(function, {})[string_value(node)] = None
+    return {function: tuple(names) for function, names in read.items()}
+
+
+@cache
+def _query(language: Language) -> Query:
+    return Query(grammar(language), _QUERY)
+
+
+def _found(cursor: QueryCursor, root: Node) -> Iterator[tuple[Node, tuple[str, int] | None]]:
+    """Functions with their key, and the names of parameters that are read."""
+    for _, captured in cursor.matches(root):
+        if "function" in captured:
+            (function,), (name,) = captured["function"], captured["name"]
+            yield function, (string_value(name) or text(name), function.start_point.row + 1)
+        elif text(captured["called"][0]) == "getParameter":
+            (parameter,) = captured["parameter"]
+            if _PARAMETER.fullmatch(string_value(parameter)):
+                yield parameter, None
