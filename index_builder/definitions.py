@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from deepcodeseek.server.types import Method
 
-from .members import CONSTRUCTORS
-
-Kind = Literal["value", "object", "function", "class"]  # "value": nothing that can be called
+from .shapes import Kind, richer
+from .signatures import CONSTRUCTORS
 
 DEFAULT = "default"  # stands for the name of what is exported without one
 WHOLE = "*"  # stands for the exported name in `module.exports = X`
-_KINDS: tuple[Kind, ...] = ("value", "object", "function", "class")  # the later says more
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +23,12 @@ class Definition:
     params: tuple[str, ...] = ()  # of the function, or of the constructor
     extends: str = ""
     methods: tuple[Method, ...] = ()  # without the constructor
+    types: tuple[str, ...] = ()  # of the parameters
+    returns: str = ""
     doc: str = ""
     has_jsdoc: bool = False
     is_declared: bool = True  # False where the file only adds to what another one defines
+    is_public: bool = False  # whatever the file exports
     line: int = 0  # 1-based
     spans: tuple[tuple[int, int], ...] = ()  # bytes of the statements
 
@@ -60,15 +60,19 @@ def merge(pieces: Iterable[Definition]) -> tuple[Definition, ...]:
 
 def _join(a: Definition, b: Definition) -> Definition:
     docs = dict.fromkeys(doc for doc in (a.doc, b.doc) if doc)
+    is_overloaded = a.kind == b.kind == "function"
     return Definition(
         name=a.name,
-        kind=max(a.kind, b.kind, key=_KINDS.index),
+        kind=richer(a.kind, b.kind),
         params=a.params or b.params,
+        types=a.types if a.params else b.types,
+        returns=a.returns or b.returns,
         extends=a.extends or b.extends,
         methods=a.methods + b.methods,
-        doc="\n".join(docs),
+        doc=next(iter(docs), "") if is_overloaded else "\n".join(docs),
         has_jsdoc=a.has_jsdoc or b.has_jsdoc,
         is_declared=a.is_declared or b.is_declared,
+        is_public=a.is_public or b.is_public,
         line=a.line if a.is_declared or not b.is_declared else b.line,
         spans=a.spans + b.spans,
     )
@@ -78,7 +82,7 @@ def _without_constructor(definition: Definition) -> Definition:
     methods: dict[str, Method] = {}
     for method in definition.methods:  # of two with one name the later holds, as when the script runs
         earlier = methods.get(method.name)
-        methods[method.name] = replace(method, doc=method.doc or earlier.doc) if earlier else method
+        methods[method.name] = _later(earlier, method) if earlier else method
     made_by = None
     if definition.kind == "class":
         made_by = next((methods.pop(name) for name in CONSTRUCTORS if name in methods), None)
@@ -88,5 +92,10 @@ def _without_constructor(definition: Definition) -> Definition:
         definition,
         methods=tuple(methods.values()),
         params=made_by.params or definition.params,
+        types=made_by.types if made_by.params else definition.types,
         doc="\n".join(filter(None, (definition.doc, made_by.doc))),
     )
+
+
+def _later(earlier: Method, method: Method) -> Method:
+    return replace(method, doc=method.doc or earlier.doc, is_static=method.is_static and earlier.is_static)

@@ -90,14 +90,15 @@ def _module(script: Script, code: bytes, found: Definitions) -> tuple[Api, ...]:
         _module_api(script, code, definition)
         for definition in found.every
         if definition.kind != "value"
-        if definition.name in exported or _is_public(definition, is_module=bool(exported))
+        if not exported.isdisjoint((definition.name, definition.name.partition(".")[0]))
+        or _is_public(definition, is_module=bool(exported))
     )
 
 
 def _is_public(definition: Definition, is_module: bool) -> bool:
     """Not exported: public where it is documented, or where nothing is exported and it has methods."""
     is_known = definition.has_jsdoc or bool(definition.methods and not is_module)
-    return is_known and definition.is_declared and definition.name != DEFAULT
+    return definition.is_public or (is_known and definition.is_declared and definition.name != DEFAULT)
 
 
 def _module_api(script: Script, code: bytes, definition: Definition) -> Api:
@@ -126,6 +127,8 @@ def _api(script: Script, definition: Definition, kind: ApiKind, doc: str) -> Api
         client_callable=script.client_callable,
         extends=definition.extends,
         params=definition.params,
+        types=definition.types,
+        returns=definition.returns,
         methods=methods,
         doc=doc,
         doc_origin="written" if doc or any(method.doc for method in methods) else "none",

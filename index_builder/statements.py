@@ -8,28 +8,23 @@ the ways to write one in several statements, and `merge` puts the pieces togethe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tree_sitter import Node
 
 from deepcodeseek.server.types import Method
 
-from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, Kind, merge
-from .members import (
-    class_members,
-    functions_in,
-    member_key,
-    methods_named,
-    object_members,
-    params,
-    this_member,
-)
+from .declarations import INTERFACES, NAMESPACES, SIGNATURE, interface_shape, type_shape, without_overloads
+from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, merge
+from .members import class_members, methods_named, object_members, this_member
+from .scopes import in_one_scope, top_statements
+from .shapes import Kind, Shape
+from .signatures import member_key, param_types, params, returned
 from .syntax import (
     CLASSES,
     FUNCTION_DECLARATIONS,
     FUNCTIONS,
     MAX_NESTING,
-    TOP,
     VARIABLES,
     Around,
     Commented,
@@ -50,8 +45,7 @@ _LIBRARIES = ("Object", "_", "$", "jQuery", "angular", "lodash")
 
 def find_definitions(root: Node) -> Definitions:
     """All that the top-level statements define and export."""
-    statements = _in_one_scope(_statements(root), TOP)
-    found = [item for statement in statements for item in _define(statement)]
+    found = [item for statement in top_statements(root) for item in _define(statement)]
     exports = dict.fromkeys(item for item in found if isinstance(item, Export))
     return Definitions(merge(item for item in found if isinstance(item, Definition)), tuple(exports))
 
@@ -62,45 +56,64 @@ def find_definitions(root: Node) -> Definitions:
 _Item = Definition | Export
 
 
-def _in_one_scope(statements: Iterable[Commented], around: Around) -> list[Commented]:
-    every = list(statements)
-    functions = {function.name: function for function in functions_in(every)}
-    around = replace(around, functions={**around.functions, **functions})
-    return [replace(statement, around=around) for statement in every]
-
-
-def _statements(block: Node, nesting: int = 0) -> Iterator[Commented]:
-    """Statements, and those inside a top-level `if` or a function that is called on the spot."""
-    for statement in commented(block):
-        body = _inner_block(statement.node) if nesting < MAX_NESTING else None
-        if body is None:
-            yield statement
-        else:
-            yield from _statements(body, nesting + 1)
-
-
-def _inner_block(statement: Node) -> Node | None:
-    if statement.type == "if_statement":
-        return statement.child_by_field_name("consequence")
-    if statement.type == "try_statement":
-        return statement.child_by_field_name("body")
-    inside = unwrap(first(statement)) if statement.type == "expression_statement" else None
-    if inside is not None and inside.type == "unary_expression":  # !function () { ... }()
-        inside = inside.child_by_field_name("argument")
-    return called_on_the_spot(inside) if inside is not None and inside.type == "call_expression" else None
-
-
 def _define(statement: Commented) -> Iterator[_Item]:
     node = statement.node
     if node.type == "export_statement":
         yield from _export(statement)
-    elif node.type in FUNCTION_DECLARATIONS or node.type in CLASSES:
+    elif node.type in (*FUNCTION_DECLARATIONS, *CLASSES, *INTERFACES, SIGNATURE):
         yield _whole(text(node.child_by_field_name("name")) or DEFAULT, statement, node)
+    elif node.type == "ambient_declaration" or node.type in NAMESPACES:
+        yield from _declared(statement)
     elif node.type in VARIABLES:
         for declarator in node.named_children:
             yield from _declare(statement, declarator)
     elif node.type == "expression_statement" and node.named_child_count:
-        yield from _expression(statement, node.named_children[0])
+        inside = node.named_children[0]  # TypeScript's grammar takes a bare namespace for an expression
+        yield from (
+            _declared(statement.of(inside)) if inside.type in NAMESPACES else _expression(statement, inside)
+        )
+
+
+def _declared(statement: Commented) -> Iterator[_Item]:
+    """`declare ...`, `namespace N {...}`, `declare module "m" {...}`, `declare global {...}`"""
+    node = statement.node
+    if node.type == "ambient_declaration" and (inside := first(node)) is not None:
+        if inside.type == "statement_block":
+            yield from (_public(item) for item in _block(statement.of(inside)))
+        else:
+            yield from _define(statement.of(inside))
+        return
+    name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+    if body is None or statement.around.nesting >= MAX_NESTING:
+        return
+    items = _block(statement.of(body))
+    if name is None or name.type == "string":
+        yield from map(_public, items)
+    else:
+        yield from _namespace("".join(text(name).split()), statement, items)
+
+
+def _block(body: Commented) -> list[_Item]:
+    statements = in_one_scope(commented(body.node, body.around), body.around.deeper())
+    return [item for statement in statements for item in _define(statement)]
+
+
+def _public(item: _Item) -> _Item:
+    return replace(item, is_public=True) if isinstance(item, Definition) else item
+
+
+def _namespace(name: str, statement: Commented, items: Iterable[_Item]) -> Iterator[_Item]:
+    """Its functions are its methods, the rest goes by dotted names."""
+    definitions = [item for item in items if isinstance(item, Definition)]
+    functions = [d for d in definitions if d.kind == "function" and "." not in d.name]
+    methods = without_overloads(
+        Method(d.name, d.params, d.doc, d.line, True, types=d.types, returns=d.returns) for d in functions
+    )
+    if methods:
+        yield replace(_more(name, statement, methods), kind="object", doc=statement.doc, is_declared=True)
+    for definition in definitions:
+        if definition.kind != "function" or definition.methods:
+            yield replace(definition, name=f"{name}.{definition.name}")
 
 
 def _declare(statement: Commented, declarator: Node) -> Iterator[_Item]:
@@ -112,7 +125,12 @@ def _declare(statement: Commented, declarator: Node) -> Iterator[_Item]:
         yield from _expression(statement, value)
     while value is not None and value.type == "assignment_expression":
         value = value.child_by_field_name("right")
-    yield _whole(text(name), statement, value)
+    made, declared = _whole(text(name), statement, value), declarator.child_by_field_name("type")
+    if made.kind == "value" and declared is not None:
+        shape = type_shape(declared, statement.around, is_static=True)
+        made = replace(made, kind=shape.kind, params=shape.params, types=shape.types)
+        made = replace(made, returns=shape.returns, methods=shape.methods)
+    yield made
 
 
 def _expression(statement: Commented, node: Node) -> Iterator[_Item]:
@@ -178,6 +196,8 @@ def _whole(name: str, statement: Commented, value: Node | None) -> Definition:
         name=name,
         kind=shape.kind,
         params=shape.params,
+        types=shape.types,
+        returns=shape.returns,
         extends=shape.extends,
         methods=shape.methods,
         doc=statement.doc,
@@ -210,6 +230,8 @@ def _export(statement: Commented) -> Iterator[_Item]:
     value = node.child_by_field_name("value")
     if value is not None:
         yield from _exported_value(DEFAULT, statement, value)
+    elif any(child.type == "=" for child in node.children) and (value := first(node)) is not None:
+        yield from _exported_value(WHOLE, statement, value)  # TypeScript's export = X
     if node.child_by_field_name("source") is None:
         clauses = (child for child in node.named_children if child.type == "export_clause")
         for specifier in (specifier for clause in clauses for specifier in clause.named_children):
@@ -258,45 +280,39 @@ def _exported_value(name: str, statement: Commented, value: Node) -> Iterator[_I
 # Expressions
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What an expression makes."""
-
-    kind: Kind = "value"
-    params: tuple[str, ...] = ()
-    extends: str = ""
-    methods: tuple[Method, ...] = ()
-
-
-def _shape(value: Node | None, around: Around) -> _Shape:
+def _shape(value: Node | None, around: Around) -> Shape:
     value = unwrap(value)
     if value is None or around.nesting > MAX_NESTING:
-        return _Shape()
-    if value.type in FUNCTIONS or value.type in FUNCTION_DECLARATIONS:
+        return Shape()
+    if value.type in INTERFACES:
+        return interface_shape(value, around)
+    if value.type in (*FUNCTIONS, *FUNCTION_DECLARATIONS, SIGNATURE):
         body = value.child_by_field_name("body")
-        made = _body_shape(body, around) if body is not None else _Shape()
-        return _Shape("class" if made.methods else "function", params(value), methods=made.methods)
+        made = _body_shape(body, around) if body is not None else Shape()
+        kind: Kind = "class" if made.methods else "function"
+        result = returned(value) if kind == "function" else ""
+        return Shape(kind, params(value), methods=made.methods, types=param_types(value), returns=result)
     if value.type in CLASSES:
-        return _Shape("class", extends=_heritage(value), methods=tuple(class_members(value)))
+        return Shape("class", extends=_heritage(value), methods=class_members(value))
     if value.type == "object":
-        return _Shape("object", methods=tuple(object_members(value, around)))
+        return Shape("object", methods=tuple(object_members(value, around)))
     if value.type in ("call_expression", "new_expression"):
         body = called_on_the_spot(value)
         return _call_shape(value, around) if body is None else _body_shape(body, around)
-    return _Shape()
+    return Shape()
 
 
-def _body_shape(body: Node, around: Around) -> _Shape:
+def _body_shape(body: Node, around: Around) -> Shape:
     """What a function makes: members it gives to `this`, and what it returns."""
     if body.type != "statement_block":  # an arrow function's expression
-        return _Shape()
-    statements = _in_one_scope(commented(body), around.deeper())
+        return Shape()
+    statements = in_one_scope(commented(body), around.deeper())
     own = tuple(method for statement in statements for method in this_member(statement))
     returned = next((s for s in reversed(statements) if s.node.type == "return_statement"), None)
     value = unwrap(first(returned.node)) if returned is not None else None
     if returned is None or value is None:
-        return _Shape("object" if own else "value", methods=own)
-    made = _Shape()
+        return Shape("object" if own else "value", methods=own)
+    made = Shape()
     if value.type == "identifier":
         made = _named_shape(text(value), statements)
     elif value.type in ("object", "call_expression", *CLASSES):
@@ -304,20 +320,20 @@ def _body_shape(body: Node, around: Around) -> _Shape:
     return replace(made, methods=own + made.methods)
 
 
-def _named_shape(name: str, statements: Iterable[Commented]) -> _Shape:
+def _named_shape(name: str, statements: Iterable[Commented]) -> Shape:
     if all(statement.around.nesting > MAX_NESTING for statement in statements):
-        return _Shape()
+        return Shape()
     items = (item for s in statements if s.node.type != "return_statement" for item in _define(s))
     definitions = merge(item for item in items if isinstance(item, Definition))
     named = next((d for d in definitions if d.name == name), Definition(name))
-    return _Shape(named.kind, named.params, named.extends, named.methods)
+    return Shape(named.kind, named.params, named.extends, named.methods)
 
 
-def _call_shape(call: Node, around: Around) -> _Shape:
+def _call_shape(call: Node, around: Around) -> Shape:
     """Class.create(...), Object.extendsObject(Base, {...}), Object.freeze({...}), Base.extend({...})"""
     function, given = dotted(call.child_by_field_name("function")), arguments(call)
     if len(function) < 2 or function[-1] not in (*_INHERITING, *_COPYING):
-        return _Shape()
+        return Shape()
     shapes = [_shape(argument, around.deeper()) for argument in given]
     bases = [_base(argument) for argument in given]
     if function[0] not in (*_LIBRARIES, "Class"):
@@ -326,8 +342,8 @@ def _call_shape(call: Node, around: Around) -> _Shape:
     inherits = function[-1] in _INHERITING and (extends != "" or function[0] == "Class")
     methods = tuple(method for shape in shapes for method in shape.methods)
     if not inherits and not methods:
-        return _Shape()
-    return _Shape("class" if inherits else "object", extends=extends, methods=methods)
+        return Shape()
+    return Shape("class" if inherits else "object", extends=extends, methods=methods)
 
 
 def _base(argument: Node) -> str:

@@ -119,6 +119,7 @@ class Around:
 
     nesting: int = 0  # objects and functions around it
     functions: Mapping[str, Method] = field(default_factory=dict)  # those it can name
+    types: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)  # bodies of those it can name
 
     def deeper(self) -> Around:
         """One object or function further in."""

@@ -442,11 +442,121 @@ def test_typescript() -> None:
         export function pick(...names: string[]): Shape;
         """
     found = module(code, language="typescript")
-    check_module(found, ["class Pen", "object all"], {"Pen": "Pen", "all": "all"})
+    names = {"Pen": "Pen", "all": "all", "pick": "pick"}
+    check_module(found, ["class Pen", "object all", "function pick"], names)
     pen = found.apis[0]
     assert (pen.extends, pen.params, pen.doc) == ("Tool", ("width",), "Draws.")
     assert [method.signature for method in pen.methods] == ["draw(to, dashed)", "of(color)"]
     check_calls(found, ["new Line.paint", "new Ink"])
+
+
+def shown(api: Api) -> str:
+    """kind name(parameters): return base: methods; `-` stands before a static one."""
+    methods = " ".join(
+        f"{'-' * m.is_static}{m.signature}{f': {m.returns}' if m.returns else ''}" for m in api.methods
+    )
+    params = f"({', '.join(api.params)})" if api.params else ""
+    base = f" {api.extends}" if api.extends else ""
+    result = f": {api.returns}" if api.returns else ""
+    return f"{api.kind} {api.name}{params}{result}{base} | {methods}".rstrip(" |")
+
+
+def check_apis(code: str, expected: list[str], language: Language = "typescript") -> tuple[Api, ...]:
+    found = module(code, language=language)
+    assert [shown(api) for api in found.apis] == expected
+    return found.apis
+
+
+DECLARATIONS: dict[str, tuple[str, list[str]]] = {
+    "class": (
+        "export declare abstract class A<T> extends B.C<T> implements D { constructor(a?: string); "
+        "abstract b(c: T): Map<T, string>; static d(): void; e: (f: T) => void; g?: (() => T) | null; "
+        "get h(): string; i: string; private j(): void; static readonly k: () => void; }",
+        [
+            "class A(a) B.C | b(c): Map<T, string> -d(): void e(f): void g(): T j(): void -k(): void",
+        ],
+    ),
+    "overloads": (
+        "export declare class A { b(c: 1): 1; d(): void; b(c: 2, e: 3): 2; }\n"
+        "export declare function f(a: 1): 1;\nexport declare function f(a: 1, b: 2): 2;",
+        ["class A | b(c, e): 1 d(): void", "function f(a): 1"],
+    ),
+    "interface": (
+        "export interface A<T> extends B.C<T>, D { b(c: T): string; (x: number): string; e: () => void; "
+        "f: { g(h: 1): 2 }; i?: string; readonly j: (k: 1) => 2; }",
+        ["object A B.C | b(c): string e(): void f.g(h): 2 j(k): 2"],
+    ),
+    "interface not exported": (
+        "/** Yes. */\ninterface A { b(): void }\ninterface C { d(): void }\nexport const e = 1;",
+        ["object A | b(): void"],
+    ),
+    "type": (
+        "export type A = { b(): void } & Other;\nexport type C = (d: string) => void;\nexport type E = 'f';",
+        ["object A | b(): void"],
+    ),
+    "namespace": (
+        "declare namespace N.M { class A { b(): void } function c(d: 1): 2; function c(d: 1, e: 2): 2; "
+        "namespace O { interface P { q(): void } } const r: (s: 1) => 2; type T = 1; }",
+        ["object N.M | -c(d, e): 2 -r(s): 2", "class N.M.A | b(): void", "object N.M.O.P | q(): void"],
+    ),
+    "namespace in code": (
+        "export namespace N { export function a(b: string) { return b; } function c() {} }",
+        ["object N | -a(b) -c()"],
+    ),
+    "namespace of a function": (
+        "declare function f(a: 1): 2;\ndeclare namespace f { function g(): void; }\nexport = f;",
+        ["function f(a): 2 | -g(): void"],
+    ),
+    "module": (
+        "declare module 'x' { export class A { b(): void } export default A; }",
+        ["class A | b(): void"],
+    ),
+    "global": (
+        "export {};\ndeclare global { interface Window { a(): void } var b: { c(): void }; }",
+        ["object Window | a(): void", "object b | -c(): void"],
+    ),
+    "object": (
+        "export declare const A: { b(c: 1): void; d: (e: 1) => 2; f: { g(): void }; h: 1 };",
+        ["object A | -b(c): void -d(e): 2 -f.g(): void"],
+    ),
+    "function type": ("export declare let f: (a: string) => number;", ["function f(a): number"]),
+    "constructor": (
+        "interface A { b(): void }\ninterface AConstructor { new (c: 1): A; d(): A }\n"
+        "export declare var A: AConstructor;",
+        ["class A(c) | b(): void -d(): A"],
+    ),
+    "alias of itself": (
+        "type B = A;\ntype A = B & { c(): void };\nexport declare const d: A;",
+        ["object d | -c(): void"],
+    ),
+    "export =": ("declare class A { b(): void }\nexport = A;", ["class A | b(): void"]),
+    "long type": (
+        "export declare function f(): { a: string; b: string; c: string; d: string; e: string; f: string };",
+        ["function f: {...}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DECLARATIONS)
+def test_declarations(case: str) -> None:
+    code, expected = DECLARATIONS[case]
+    check_apis(code, expected)
+
+
+def test_declared_members() -> None:
+    code = """
+        export declare class A {
+            b(c: string): void;
+            /** Of b. */
+            b(c: number, d): void;
+            private e(): void;
+            protected f(): void;
+        }
+        """
+    (api,) = module(code, language="typescript").apis
+    b, e, f = api.methods
+    assert (b.doc, b.types, b.line) == ("Of b.", ("number", ""), 3)
+    assert [method.is_private for method in (b, e, f)] == [False, True, False]
 
 
 def check_imports(code: str, expected: list[tuple[str, str, str]]) -> None:
@@ -495,6 +605,22 @@ def test_deep_nesting(opening: str, name: str) -> None:
     code = opening * 10_000
     assert include(f"var X = {code}", name).apis
     module(f"module.exports = {code}\n;var y = {code}")
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        "namespace a {",
+        "declare global {",
+        "let a: {b: ",
+        "let a: A<",
+        "let a: (b: ",
+        "type A = A | (",
+        "class A { b: {",
+    ],
+)
+def test_deep_declarations(opening: str) -> None:
+    module(opening * 5_000, language="typescript")
 
 
 def test_wide_file() -> None:
