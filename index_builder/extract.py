@@ -106,7 +106,14 @@ def _module_api(script: Script, code: bytes, definition: Definition) -> Api:
     text = "\n\n".join(code[start:end].decode("utf-8", "replace") for start, end in definition.spans)
     kind: ApiKind = "object" if definition.kind == "value" else definition.kind
     api = _api(script, definition, kind, definition.doc)
-    return replace(api, api_name=f"{script.package}/{script.module}.{name}", name=name, code=text)
+    return replace(api, api_name=_api_name(script, name), name=name, code=text)
+
+
+def _api_name(script: Script, name: str) -> str:
+    """The platform's own go by the name that a script writes."""
+    if script.platform:
+        return name if script.platform == "global" else f"{script.platform}.{name}"
+    return f"{script.package}/{script.module}.{name}"
 
 
 def _public_name(script: Script, name: str) -> str:

@@ -5,6 +5,7 @@ any.xml                                           an exported list or update set
 <scope>/<table>/<name>.<field>.js                 sn-scriptsync and its like
 <scope>/<table>/<name>/<field>.js                 Sincronia
 src/fluent/<any>.now.ts                           ServiceNow SDK (fluent.py)
+@servicenow/glide: src/<namespace>/<name>.d.ts    the platform's own classes, "types" for global ones
 any other .js, .ts, ...                           a module
 """
 
@@ -25,10 +26,13 @@ from .scripts import (
     Draft,
     Script,
     is_code_field,
+    is_declaration,
     is_sys_id,
     with_scope,
 )
 from .walk import RECORD_FOLDERS
+
+PLATFORM = "@servicenow/glide"
 
 # fmt: off
 SCRIPT_TABLES = frozenset((
@@ -133,8 +137,12 @@ def _app_folder(path: str) -> str:
 def file_draft(code: str, path: str, workspace: str, manifests: Manifests) -> Draft:
     """A file of JavaScript or TypeScript: a field of a record, or a module."""
     where = PurePosixPath(path)
+    package = package_of(path, workspace, manifests)[0] if is_declaration(path) else ""
+    if package == PLATFORM and where.parent.name == "imports":
+        return Draft()  # types that no script can name
     script = Script(path=path, code=code, language=LANGUAGES[where.suffix])
-    for record in (_synced_file(script, where), _synced_folder(script, where)):
+    records = () if is_declaration(path) else (_synced_file(script, where), _synced_folder(script, where))
+    for record in records:
         if record is not None:
             return Draft((_in_scope_folder(record, workspace, manifests),))
     return Draft((_module(script, workspace, manifests),))
@@ -153,13 +161,25 @@ def package_of(path: str, workspace: str, manifests: Manifests) -> tuple[str, st
 
 def _module(script: Script, workspace: str, manifests: Manifests) -> Script:
     package, folder = package_of(script.path, workspace, manifests)
+    where = PurePosixPath(script.path).relative_to(folder).with_suffix("")
+    module = where.with_suffix("") if is_declaration(script.path) else where
+    platform = _platform(package, where)
     return replace(
         script,
         package=package,
-        module=PurePosixPath(script.path).relative_to(folder).with_suffix("").as_posix(),
-        scope=_stated_scope(script.path, manifests),
+        module=module.as_posix(),
+        scope=platform or _stated_scope(script.path, manifests),
+        platform=platform,
         inferred=frozenset() if folder in manifests.packages else frozenset({"package"}),
     )
+
+
+def _platform(package: str, where: PurePosixPath) -> str:
+    """Namespace of a class of the platform, by the folder its declaration lies in."""
+    if package != PLATFORM or len(where.parts) < 3:
+        return ""
+    folder = where.parts[1]
+    return "global" if folder == "types" else folder if folder.startswith("sn_") else ""
 
 
 def _synced_file(script: Script, where: PurePosixPath) -> Script | None:

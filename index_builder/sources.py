@@ -16,9 +16,10 @@ from pathlib import Path
 from .decoding import TooLarge, read_chunks, read_text
 from .fluent import FLUENT, read_fluent
 from .layouts import file_draft, is_module, record_draft, too_long
-from .manifests import Manifests, read_manifests
+from .manifests import Manifests, read_manifests, with_packages
+from .packages import find_packages
 from .records import read_records
-from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, with_scope
+from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, is_declaration, with_scope
 from .walk import relative, walk
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
@@ -51,13 +52,22 @@ def read_workspace(
     skip: frozenset[Path] = frozenset(),
     progress: Progress = lambda what, done, total: None,
     max_bytes: int = MAX_BYTES,
+    packages: bool = False,
 ) -> Workspace:
-    """Every script below a folder, in the order of the walk. `skip` names folders that are no source."""
+    """Every script below a folder, in the order of the walk. `skip` names folders that are no source.
+
+    With `packages`, then those of the installed packages that the workspace's package.json files name.
+    """
     walked, home = walk(workspace, skip), workspace.resolve().name  # `.` has no name
-    manifests = read_manifests(walked.manifests, workspace)
+    installed = find_packages(walked.manifests, workspace) if packages else ()
+    manifests = with_packages(
+        read_manifests(walked.manifests, workspace),
+        {relative(package.folder, workspace): package.name for package in installed},
+    )
+    files = (*walked.files, *(path for package in installed for path in package.files))
     found: list[Found] = []
-    for done, path in enumerate(walked.files):
-        progress("reading", done, len(walked.files))
+    for done, path in enumerate(files):
+        progress("reading", done, len(files))
         found.append(_read_file(path, relative(path, workspace), home, manifests, max_bytes))
     skipped = Counter((*walked.skipped, *(reason for item in found for reason in item.skipped)))
     problems = (*walked.problems, *(problem for item in found for problem in item.problems))
@@ -81,7 +91,7 @@ def _read_file(path: Path, name: str, home: str, manifests: Manifests, max_bytes
     if name.endswith(FLUENT):
         return read_fluent(code, name, home, manifests)
     draft = file_draft(code, name, home, manifests)
-    reason = _made_by_a_tool(code) if is_module(draft) else ""
+    reason = _made_by_a_tool(code) if is_module(draft) and not is_declaration(name) else ""
     return Found(skipped=(reason,)) if reason else Found((draft,))
 
 
