@@ -57,7 +57,7 @@ def interface_shape(declared: Node, around: Around) -> Shape:
     heritage = next((child for child in declared.named_children if child.type == "extends_type_clause"), None)
     methods = type_shape(_body(declared), around).methods
     kind: Kind = "object" if methods or declared.type == "interface_declaration" else "value"
-    return Shape(kind, extends=type_name(first(heritage)), methods=methods)
+    return Shape(kind, extends=type_name(first(heritage)), methods=methods, is_syntax=True)
 
 
 def _body(declared: Node) -> Node | None:
@@ -67,17 +67,20 @@ def _body(declared: Node) -> Node | None:
 def type_shape(annotation: Node | None, around: Around, is_static: bool = False) -> Shape:
     """What a value of a type is: a function, a class (what can be constructed), an object."""
     shape = Shape()
+    kind: Kind
     if annotation is None or around.nesting > MAX_NESTING:
         return shape
     for node in _parts(annotation, around.types):
         if node.type in _BODIES:
             methods = without_overloads(type_members(node, around, is_static))
-            shape = replace(shape, kind=richer(shape.kind, "object"), methods=shape.methods + methods)
+            kind = richer(shape.kind, "object" if methods else "value")
+            shape = replace(shape, kind=kind, methods=shape.methods + methods)
             continue
-        kind: Kind = "class" if node.type in _CONSTRUCTED else "function"
+        kind = "class" if node.type in _CONSTRUCTED else "function"
         if richer(kind, shape.kind) != shape.kind:  # the first of several says it
             result = returned(node) if kind == "function" else ""
             shape = replace(shape, kind=kind, params=params(node), types=param_types(node), returns=result)
+            shape = replace(shape, is_syntax=True)
     return shape
 
 
@@ -114,13 +117,23 @@ def declared_member(member: Commented, is_static: bool = False) -> Iterator[Meth
     if node.type in SIGNATURES:
         yield method_of(name, member, is_static)
         return
-    # Only what is written here: a named type's methods are found under its own name.
-    shape = type_shape(node.child_by_field_name("type"), replace(member.around, types={}))
+    annotation = node.child_by_field_name("type")
+    written = type_shape(annotation, replace(member.around, types={}))
+    shape = type_shape(annotation, member.around) if written.kind == "value" else written
     if shape.kind == "function":
         made = replace(method_of(name, member, is_static), params=shape.params)
         yield replace(made, types=shape.types, returns=shape.returns)
-    for method in shape.methods:
+    elif (function := _function_named(annotation, member.around)) is not None:
+        yield replace(function, name=name, doc=member.doc or function.doc, is_static=is_static)
+    for method in written.methods:  # those of a named type are found under its own name
         yield replace(method, name=f"{name}.{method.name}", is_static=is_static)
+
+
+def _function_named(annotation: Node | None, around: Around) -> Method | None:
+    """`typeof f`"""
+    query = first(annotation)
+    is_query = query is not None and query.type == "type_query"
+    return around.functions.get(text(first(query))) if is_query else None
 
 
 def without_overloads(methods: Iterable[Method]) -> tuple[Method, ...]:

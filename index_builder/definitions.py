@@ -28,6 +28,7 @@ class Definition:
     doc: str = ""
     has_jsdoc: bool = False
     is_declared: bool = True  # False where the file only adds to what another one defines
+    is_syntax: bool = False  # as in Shape
     is_public: bool = False  # whatever the file exports
     line: int = 0  # 1-based
     spans: tuple[tuple[int, int], ...] = ()  # bytes of the statements
@@ -72,6 +73,7 @@ def _join(a: Definition, b: Definition) -> Definition:
         doc=next(iter(docs), "") if is_overloaded else "\n".join(docs),
         has_jsdoc=a.has_jsdoc or b.has_jsdoc,
         is_declared=a.is_declared or b.is_declared,
+        is_syntax=a.is_syntax or b.is_syntax,
         is_public=a.is_public or b.is_public,
         line=a.line if a.is_declared or not b.is_declared else b.line,
         spans=a.spans + b.spans,
@@ -85,7 +87,8 @@ def _without_constructor(definition: Definition) -> Definition:
         methods[method.name] = _later(earlier, method) if earlier else method
     made_by = None
     if definition.kind == "class":
-        made_by = next((methods.pop(name) for name in CONSTRUCTORS if name in methods), None)
+        names = ("constructor",) if definition.is_syntax else CONSTRUCTORS
+        made_by = next((methods.pop(name) for name in names if name in methods), None)
     if made_by is None:
         return replace(definition, methods=tuple(methods.values()))
     return replace(

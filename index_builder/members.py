@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from deepcodeseek.server.types import Method
 
-from .declarations import SIGNATURES, declared_member, overloaded
+from .declarations import SIGNATURE, SIGNATURES, declared_member, declared_node, overloaded
 from .signatures import (
     CONSTRUCTORS,
     is_accessor,
@@ -55,7 +55,7 @@ def object_members(value: Node, around: Around) -> Iterator[Method]:
 def functions_in(statements: Iterable[Commented]) -> Iterator[Method]:
     """That the other statements can name."""
     for statement in statements:
-        node = statement.node
+        node = declared_node(statement.node)
         declared = node.named_children if node.type in VARIABLES else [node]
         for made in declared:
             function = made if node is made else unwrap(made.child_by_field_name("value"))
@@ -115,7 +115,7 @@ def _made_by(constructor: Commented) -> Iterator[Method]:
 
 def methods_named(name: str, made: Commented, is_static: bool = False) -> Iterator[Method]:
     """A function is a method; the functions in an object are methods with a dotted name."""
-    if name and made.node.type in (*FUNCTIONS, *FUNCTION_DECLARATIONS):
+    if name and made.node.type in (*FUNCTIONS, *FUNCTION_DECLARATIONS, SIGNATURE):
         yield method_of(name, made, is_static)
     elif name and made.node.type == "object" and made.around.nesting < MAX_NESTING:
         for method in object_members(made.node, made.around.deeper()):

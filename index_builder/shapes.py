@@ -22,6 +22,7 @@ class Shape:
     methods: tuple[Method, ...] = ()
     types: tuple[str, ...] = ()  # of the parameters
     returns: str = ""
+    is_syntax: bool = False  # a class by its syntax, in which `initialize` is a method like any other
 
 
 def richer(a: Kind, b: Kind) -> Kind:

@@ -129,7 +129,7 @@ def _declare(statement: Commented, declarator: Node) -> Iterator[_Item]:
     if made.kind == "value" and declared is not None:
         shape = type_shape(declared, statement.around, is_static=True)
         made = replace(made, kind=shape.kind, params=shape.params, types=shape.types)
-        made = replace(made, returns=shape.returns, methods=shape.methods)
+        made = replace(made, returns=shape.returns, methods=shape.methods, is_syntax=shape.is_syntax)
     yield made
 
 
@@ -200,6 +200,7 @@ def _whole(name: str, statement: Commented, value: Node | None) -> Definition:
         returns=shape.returns,
         extends=shape.extends,
         methods=shape.methods,
+        is_syntax=shape.is_syntax,
         doc=statement.doc,
         has_jsdoc=statement.has_jsdoc,
         line=node.start_point.row + 1,
@@ -293,7 +294,7 @@ def _shape(value: Node | None, around: Around) -> Shape:
         result = returned(value) if kind == "function" else ""
         return Shape(kind, params(value), methods=made.methods, types=param_types(value), returns=result)
     if value.type in CLASSES:
-        return Shape("class", extends=_heritage(value), methods=class_members(value))
+        return Shape("class", extends=_heritage(value), methods=class_members(value), is_syntax=True)
     if value.type == "object":
         return Shape("object", methods=tuple(object_members(value, around)))
     if value.type in ("call_expression", "new_expression"):
