@@ -14,7 +14,6 @@ from .signatures import is_accessor, member_key, method_of, param_types, params,
 from .syntax import MAX_NESTING, Around, Commented, commented, first, text
 
 INTERFACES = ("interface_declaration", "type_alias_declaration")
-NAMESPACES = ("internal_module", "module")
 SIGNATURE = "function_signature"
 SIGNATURES = ("method_signature", "abstract_method_signature")
 _BODIES = ("interface_body", "object_type")

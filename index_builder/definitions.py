@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from deepcodeseek.server.types import Method
 
 from .shapes import Kind, richer
 from .signatures import CONSTRUCTORS
+from .syntax import Commented
 
 DEFAULT = "default"  # stands for the name of what is exported without one
 WHOLE = "*"  # stands for the exported name in `module.exports = X`
@@ -19,6 +20,7 @@ class Definition:
     """One top-level name and what is known of it, from every statement that adds to it."""
 
     name: str  # dotted where a namespace stands before it
+    full_name: str = ""  # by which the code registers it, where the name is local
     kind: Kind = "value"
     params: tuple[str, ...] = ()  # of the function, or of the constructor
     extends: str = ""
@@ -50,6 +52,46 @@ class Definitions:
     exports: tuple[Export, ...]
 
 
+Item = Definition | Export
+
+
+def more(name: str, statement: Commented, methods: Iterable[Method]) -> Definition:
+    """Methods for what is defined elsewhere; a comment above them is theirs."""
+    node = statement.node
+    span = (node.start_byte, node.end_byte)
+    line = node.start_point.row + 1
+    return Definition(name, methods=tuple(methods), is_declared=False, line=line, spans=(span,))
+
+
+def renamed(found: Definitions, names: Mapping[str, str]) -> Definitions:
+    """By their full names: local name -> full name. What has the same name is one."""
+
+    def full(name: str) -> str:
+        head, dot, rest = name.partition(".")
+        return names.get(name) or (f"{names[head]}{dot}{rest}" if head in names else name)
+
+    every = (replace(definition, name=full(definition.name)) for definition in found.every)
+    exports = (Export(export.name, full(export.local)) for export in found.exports)
+    return Definitions(merge(every), tuple(dict.fromkeys(exports)))
+
+
+def with_nested_classes(found: Definitions) -> Definitions:
+    """`a.B = function () {}` is a method of `a`, unless `a.B.prototype.c = ...` makes it a class."""
+    every = {definition.name: definition for definition in found.every}
+    for name, nested in list(every.items()):
+        owner, _, last = name.rpartition(".")
+        if owner not in every or nested.kind != "class" or nested.is_declared:
+            continue
+        made = next((method for method in every[owner].methods if method.name == last), None)
+        if made is not None:
+            rest = tuple(method for method in every[owner].methods if method is not made)
+            every[owner] = replace(every[owner], methods=rest)
+            doc = "\n".join(dict.fromkeys(filter(None, (made.doc, nested.doc))))
+            nested = replace(nested, params=made.params, types=made.types, doc=doc, line=made.line)
+            every[name] = replace(nested, is_declared=True)
+    return replace(found, every=tuple(every.values()))
+
+
 def merge(pieces: Iterable[Definition]) -> tuple[Definition, ...]:
     """One definition a name, in order of appearance."""
     merged: dict[str, Definition] = {}
@@ -64,6 +106,7 @@ def _join(a: Definition, b: Definition) -> Definition:
     is_overloaded = a.kind == b.kind == "function"
     return Definition(
         name=a.name,
+        full_name=a.full_name or b.full_name,
         kind=richer(a.kind, b.kind),
         params=a.params or b.params,
         types=a.types if a.params else b.types,

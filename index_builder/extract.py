@@ -10,10 +10,11 @@ from pathlib import PurePosixPath
 from deepcodeseek.server.types import Api, ApiKind, Method
 
 from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, Import, find_calls
-from .definitions import DEFAULT, Definition, Definitions
+from .definitions import DEFAULT, Definition, Definitions, with_nested_classes
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
 from .syntax import parse
+from .tags import is_hidden, says_api, stated_base, typed, with_tags
 
 __all__ = ("CallSite", "Extracted", "extract")
 
@@ -85,6 +86,7 @@ def _named(name: str, every: tuple[Definition, ...]) -> Definition:
 
 
 def _module(script: Script, code: bytes, found: Definitions) -> tuple[Api, ...]:
+    found = with_nested_classes(with_tags(found, code, script.language))
     exported = {export.local for export in found.exports}
     return tuple(
         _module_api(script, code, definition)
@@ -97,8 +99,10 @@ def _module(script: Script, code: bytes, found: Definitions) -> tuple[Api, ...]:
 
 def _is_public(definition: Definition, is_module: bool) -> bool:
     """Not exported: public where it is documented, or where nothing is exported and it has methods."""
-    is_known = definition.has_jsdoc or bool(definition.methods and not is_module)
-    return definition.is_public or (is_known and definition.is_declared and definition.name != DEFAULT)
+    has_doc = definition.has_jsdoc and says_api(definition)
+    is_known = has_doc or bool(definition.methods and not is_module)
+    is_named = definition.is_declared and definition.name != DEFAULT and not is_hidden(definition.doc)
+    return definition.is_public or (is_known and is_named)
 
 
 def _module_api(script: Script, code: bytes, definition: Definition) -> Api:
@@ -106,7 +110,8 @@ def _module_api(script: Script, code: bytes, definition: Definition) -> Api:
     text = "\n\n".join(code[start:end].decode("utf-8", "replace") for start, end in definition.spans)
     kind: ApiKind = "object" if definition.kind == "value" else definition.kind
     api = _api(script, definition, kind, definition.doc)
-    return replace(api, api_name=_api_name(script, name), name=name, code=text)
+    base = api.extends or stated_base(definition.doc)
+    return replace(api, api_name=_api_name(script, name), name=name, code=text, extends=base)
 
 
 def _api_name(script: Script, name: str) -> str:
@@ -123,7 +128,8 @@ def _public_name(script: Script, name: str) -> str:
 
 
 def _api(script: Script, definition: Definition, kind: ApiKind, doc: str) -> Api:
-    methods = tuple(replace(m, line=m.line + script.line_offset) for m in definition.methods)
+    methods = tuple(replace(typed(m), line=m.line + script.line_offset) for m in definition.methods)
+    made = typed(Method("", definition.params, doc, types=definition.types, returns=definition.returns))
     return Api(
         api_name="",
         name="",
@@ -134,8 +140,8 @@ def _api(script: Script, definition: Definition, kind: ApiKind, doc: str) -> Api
         client_callable=script.client_callable,
         extends=definition.extends,
         params=definition.params,
-        types=definition.types,
-        returns=definition.returns,
+        types=made.types,
+        returns=made.returns,
         methods=methods,
         doc=doc,
         doc_origin="written" if doc or any(method.doc for method in methods) else "none",

@@ -9,7 +9,21 @@ from tree_sitter import Node
 
 from .declarations import types_in
 from .members import functions_in
-from .syntax import MAX_NESTING, TOP, Around, Commented, called_on_the_spot, commented, first, unwrap
+from .syntax import (
+    FUNCTIONS,
+    MAX_NESTING,
+    TOP,
+    Around,
+    Commented,
+    arguments,
+    called_on_the_spot,
+    commented,
+    dotted,
+    first,
+    unwrap,
+)
+
+_MODULE_CALLS = (("sap", "ui", "define"), ("sap", "ui", "require"), ("goog", "scope"))
 
 
 def top_statements(root: Node) -> list[Commented]:
@@ -45,4 +59,23 @@ def _inner_block(statement: Node) -> Node | None:
     inside = unwrap(first(statement)) if statement.type == "expression_statement" else None
     if inside is not None and inside.type == "unary_expression":  # !function () { ... }()
         inside = inside.child_by_field_name("argument")
-    return called_on_the_spot(inside) if inside is not None and inside.type == "call_expression" else None
+    if inside is None or inside.type != "call_expression":
+        return None
+    body, given = called_on_the_spot(inside), arguments(inside)
+    factory = given[-1] if given and given[-1].type in FUNCTIONS else None
+    if factory is None or not (body is not None or is_module_call(inside)):
+        return body
+    block = factory.child_by_field_name("body")
+    return block if block is not None and block.type == "statement_block" else body
+
+
+def is_module_call(call: Node) -> bool:
+    """`define([...], function (a) { ... })` and its like: the function is the module."""
+    function = dotted(call.child_by_field_name("function"))
+    return function in (("define",), ("require",), ("requirejs",), *_MODULE_CALLS)
+
+
+def returns_module(statement: Node) -> bool:
+    """Whether a `return` stands in a function that is an argument, and so says what a module is."""
+    function = statement.parent.parent if statement.parent is not None else None
+    return function is not None and function.parent is not None and function.parent.type == "arguments"

@@ -12,7 +12,7 @@ from .syntax import Commented, string_value, text
 
 CONSTRUCTORS = ("initialize", "constructor")
 _MAX_PATTERN = 60  # characters of a destructured parameter, or of a type, that a signature can show
-_HIDDEN = re.compile(r"^@(?:private|ignore)\b", re.M)
+HIDDEN = re.compile(r"^@(?:private|ignore)\b", re.M)
 
 
 def method_of(name: str, made: Commented, is_static: bool = False) -> Method:
@@ -61,8 +61,13 @@ def returned(function: Node) -> str:
 
 
 def type_text(annotation: Node | None) -> str:
-    """In one line, shortened where it is long."""
-    shown = " ".join(text(annotation).removeprefix(":").split())
+    """As it is written."""
+    return shortened(text(annotation).removeprefix(":"))
+
+
+def shortened(type_: str) -> str:
+    """In one line, cut where it is long."""
+    shown = " ".join(type_.split())
     if len(shown) <= _MAX_PATTERN:
         return shown
     return "{...}" if shown.startswith("{") else f"{shown[: _MAX_PATTERN - 1].rstrip()}…"
@@ -79,7 +84,7 @@ def _param(node: Node) -> str:
 
 def is_private(name: str, doc: str) -> bool:
     """By its name or its comment."""
-    return name.rpartition(".")[2].startswith("_") or "@private" in doc or _HIDDEN.search(doc) is not None
+    return name.rpartition(".")[2].startswith("_") or "@private" in doc or HIDDEN.search(doc) is not None
 
 
 def is_declared_private(node: Node) -> bool:

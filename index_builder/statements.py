@@ -7,6 +7,7 @@ the ways to write one in several statements, and `merge` puts the pieces togethe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -14,10 +15,11 @@ from tree_sitter import Node
 
 from deepcodeseek.server.types import Method
 
-from .declarations import INTERFACES, NAMESPACES, SIGNATURE, interface_shape, type_shape, without_overloads
-from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, merge
+from .declarations import INTERFACES, SIGNATURE, interface_shape, type_shape
+from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, Item, merge, more, renamed
 from .members import class_members, methods_named, object_members, this_member
-from .scopes import in_one_scope, top_statements
+from .namespaces import NAMESPACES, declared
+from .scopes import in_one_scope, returns_module, top_statements
 from .shapes import Kind, Shape
 from .signatures import member_key, param_types, params, returned
 from .syntax import (
@@ -33,6 +35,7 @@ from .syntax import (
     commented,
     dotted,
     first,
+    string_value,
     text,
     unwrap,
 )
@@ -40,6 +43,7 @@ from .syntax import (
 _GLOBAL_OBJECTS = ("this", "window", "global", "globalThis", "self", "root")
 _INHERITING = ("extendsObject", "extend", "extends", "create", "subclass")
 _COPYING = ("assign", "extend", "freeze", "seal", "create", "extendsObject")
+_REGISTERING = (("extend",), ("define",), ("declare",), ("widget",))
 _LIBRARIES = ("Object", "_", "$", "jQuery", "angular", "lodash")
 
 
@@ -47,76 +51,36 @@ def find_definitions(root: Node) -> Definitions:
     """All that the top-level statements define and export."""
     found = [item for statement in top_statements(root) for item in _define(statement)]
     exports = dict.fromkeys(item for item in found if isinstance(item, Export))
-    return Definitions(merge(item for item in found if isinstance(item, Definition)), tuple(exports))
+    definitions = [item for item in found if isinstance(item, Definition)]
+    full_names = {d.name: d.full_name for d in definitions if d.full_name}
+    return renamed(Definitions(tuple(definitions), tuple(exports)), full_names)
 
 
 # Statements
 
 
-_Item = Definition | Export
-
-
-def _define(statement: Commented) -> Iterator[_Item]:
+def _define(statement: Commented) -> Iterator[Item]:
     node = statement.node
     if node.type == "export_statement":
         yield from _export(statement)
     elif node.type in (*FUNCTION_DECLARATIONS, *CLASSES, *INTERFACES, SIGNATURE):
         yield _whole(text(node.child_by_field_name("name")) or DEFAULT, statement, node)
     elif node.type == "ambient_declaration" or node.type in NAMESPACES:
-        yield from _declared(statement)
+        yield from declared(statement, _define)
+    elif node.type == "return_statement" and returns_module(node):
+        yield from _common_js((), statement, first(node))
     elif node.type in VARIABLES:
         for declarator in node.named_children:
             yield from _declare(statement, declarator)
     elif node.type == "expression_statement" and node.named_child_count:
         inside = node.named_children[0]  # TypeScript's grammar takes a bare namespace for an expression
-        yield from (
-            _declared(statement.of(inside)) if inside.type in NAMESPACES else _expression(statement, inside)
-        )
-
-
-def _declared(statement: Commented) -> Iterator[_Item]:
-    """`declare ...`, `namespace N {...}`, `declare module "m" {...}`, `declare global {...}`"""
-    node = statement.node
-    if node.type == "ambient_declaration" and (inside := first(node)) is not None:
-        if inside.type == "statement_block":
-            yield from (_public(item) for item in _block(statement.of(inside)))
+        if inside.type in NAMESPACES:
+            yield from declared(statement.of(inside), _define)
         else:
-            yield from _define(statement.of(inside))
-        return
-    name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
-    if body is None or statement.around.nesting >= MAX_NESTING:
-        return
-    items = _block(statement.of(body))
-    if name is None or name.type == "string":
-        yield from map(_public, items)
-    else:
-        yield from _namespace("".join(text(name).split()), statement, items)
+            yield from _expression(statement, inside)
 
 
-def _block(body: Commented) -> list[_Item]:
-    statements = in_one_scope(commented(body.node, body.around), body.around.deeper())
-    return [item for statement in statements for item in _define(statement)]
-
-
-def _public(item: _Item) -> _Item:
-    return replace(item, is_public=True) if isinstance(item, Definition) else item
-
-
-def _namespace(name: str, statement: Commented, items: Iterable[_Item]) -> Iterator[_Item]:
-    """Its functions are its methods, the rest goes by dotted names."""
-    definitions = [item for item in items if isinstance(item, Definition)]
-    functions = [d for d in definitions if d.kind == "function" and "." not in d.name]
-    methods = without_overloads(
-        Method(d.name, d.params, d.doc, d.line, True, types=d.types, returns=d.returns) for d in functions
-    )
-    if methods:
-        yield replace(_more(name, statement, methods), kind="object", doc=statement.doc, is_declared=True)
-    for definition in definitions:
-        if definition.kind != "function" or definition.methods:
-            yield replace(definition, name=f"{name}.{definition.name}")
-
-
-def _declare(statement: Commented, declarator: Node) -> Iterator[_Item]:
+def _declare(statement: Commented, declarator: Node) -> Iterator[Item]:
     name = declarator.child_by_field_name("name")
     value = declarator.child_by_field_name("value")
     if name is None or name.type != "identifier":
@@ -133,7 +97,7 @@ def _declare(statement: Commented, declarator: Node) -> Iterator[_Item]:
     yield made
 
 
-def _expression(statement: Commented, node: Node) -> Iterator[_Item]:
+def _expression(statement: Commented, node: Node) -> Iterator[Item]:
     if node.type == "sequence_expression":  # a = b, c = d; a stray brace makes one of what follows it
         for at, part in enumerate(node.named_children):
             yield from _expression(
@@ -145,6 +109,9 @@ def _expression(statement: Commented, node: Node) -> Iterator[_Item]:
         if len(function) > 1 and function[-1] in _COPYING and given:
             for mixed in given[1:]:
                 yield from _assign(dotted(given[0]), statement, mixed, is_mixin=True)
+        if function[-1:] in _REGISTERING and (name := _stated_name(node)):
+            yield _whole(name, statement, node)
+            return
     targets = []
     value: Node | None = node
     while value is not None and value.type == "assignment_expression":  # a = b = value
@@ -156,7 +123,7 @@ def _expression(statement: Commented, node: Node) -> Iterator[_Item]:
 
 def _assign(
     target: tuple[str, ...], statement: Commented, value: Node | None, is_mixin: bool = False
-) -> Iterator[_Item]:
+) -> Iterator[Item]:
     if target[:2] == ("module", "exports"):
         target = target[1:]
     if target[:1] == ("exports",):
@@ -170,28 +137,39 @@ def _assign(
         at = target.index("prototype", 1)
         yield _prototype(".".join(target[:at]), target[at + 1 :], statement, value)
     elif is_mixin:
-        yield _more(".".join(target), statement, _shape(value, statement.around).methods)
+        yield more(".".join(target), statement, _shape(value, statement.around).methods)
     elif len(target) > 1 and value.type in (*FUNCTIONS, "object"):
-        yield _more(".".join(target[:-1]), statement, methods_named(target[-1], statement.of(value), True))
+        yield more(".".join(target[:-1]), statement, methods_named(target[-1], statement.of(value), True))
     elif len(target) == 1 or _shape(value, statement.around).kind != "value":
         yield _whole(".".join(target), statement, value)
-    elif dotted(value)[-1:] == target[-1:] and not target[-1][:1].isupper():  # X.m = Base.m
+    elif dotted(value)[-1:] == target[-1:] and _may_copy(target[-1], statement, value):  # X.m = Base.m
         copied = Method(target[-1], (), statement.doc, value.start_point.row + 1, is_static=True)
-        yield _more(".".join(target[:-1]), statement, (copied,))
+        yield more(".".join(target[:-1]), statement, (copied,))
+
+
+def _may_copy(name: str, statement: Commented, value: Node) -> bool:
+    """Inside a function `x.value = value` copies data."""
+    is_method = (
+        statement.around.nesting == 0 or value.type != "identifier" or name in statement.around.functions
+    )
+    return is_method and not name[:1].isupper()
 
 
 def _prototype(owner: str, member: tuple[str, ...], statement: Commented, value: Node) -> Definition:
     if member:  # X.prototype.m = function
-        return replace(_more(owner, statement, methods_named(member[-1], statement.of(value))), kind="class")
+        return replace(more(owner, statement, methods_named(member[-1], statement.of(value))), kind="class")
     shape = _shape(value, statement.around)
     extends = shape.extends
     if value.type == "new_expression":  # X.prototype = new Base()
         extends = ".".join(dotted(value.child_by_field_name("constructor")))
-    return replace(_more(owner, statement, shape.methods), kind="class", extends=extends, doc=statement.doc)
+    return replace(more(owner, statement, shape.methods), kind="class", extends=extends, doc=statement.doc)
 
 
 def _whole(name: str, statement: Commented, value: Node | None) -> Definition:
     shape, node = _shape(value, statement.around), statement.node
+    is_registered = value is not None and value.type == "call_expression" and shape.kind == "class"
+    stated = _stated_name(value) if is_registered and value is not None else ""
+    full_name = stated if name in (DEFAULT, stated.rpartition(".")[2]) else ""
     return Definition(
         name=name,
         kind=shape.kind,
@@ -203,23 +181,23 @@ def _whole(name: str, statement: Commented, value: Node | None) -> Definition:
         is_syntax=shape.is_syntax,
         doc=statement.doc,
         has_jsdoc=statement.has_jsdoc,
+        full_name=full_name,
         line=node.start_point.row + 1,
         spans=((node.start_byte, node.end_byte),),
     )
 
 
-def _more(name: str, statement: Commented, methods: Iterable[Method]) -> Definition:
-    """Methods for what is defined elsewhere; a comment above them is theirs."""
-    node = statement.node
-    span = (node.start_byte, node.end_byte)
-    line = node.start_point.row + 1
-    return Definition(name, methods=tuple(methods), is_declared=False, line=line, spans=(span,))
+def _stated_name(call: Node) -> str:
+    """`Base.extend("a.b.Name", {...})`"""
+    given = arguments(call)
+    stated = string_value(given[0]) if len(given) > 1 else ""
+    return stated if re.fullmatch(r"[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)+", stated) else ""
 
 
 # Exports
 
 
-def _export(statement: Commented) -> Iterator[_Item]:
+def _export(statement: Commented) -> Iterator[Item]:
     node = statement.node
     is_default = any(child.type == "default" for child in node.children)
     declaration = node.child_by_field_name("declaration")
@@ -240,7 +218,7 @@ def _export(statement: Commented) -> Iterator[_Item]:
             yield Export(text(specifier.child_by_field_name("alias")) or local, local)
 
 
-def _common_js(target: tuple[str, ...], statement: Commented, value: Node | None) -> Iterator[_Item]:
+def _common_js(target: tuple[str, ...], statement: Commented, value: Node | None) -> Iterator[Item]:
     value = unwrap(value)
     if value is None:
         return
@@ -255,7 +233,7 @@ def _common_js(target: tuple[str, ...], statement: Commented, value: Node | None
         yield from _exported_value(WHOLE, statement, value)
 
 
-def _exported_member(member: Commented) -> Iterator[_Item]:
+def _exported_member(member: Commented) -> Iterator[Item]:
     node = member.node
     if node.type == "shorthand_property_identifier":
         yield Export(text(node), text(node))
@@ -265,7 +243,7 @@ def _exported_member(member: Commented) -> Iterator[_Item]:
             yield from _exported_value(key, member, value)
 
 
-def _exported_value(name: str, statement: Commented, value: Node) -> Iterator[_Item]:
+def _exported_value(name: str, statement: Commented, value: Node) -> Iterator[Item]:
     if value.type == "new_expression" and called_on_the_spot(value) is None:
         value = value.child_by_field_name("constructor") or value
     if value.type == "identifier":
@@ -333,14 +311,15 @@ def _named_shape(name: str, statements: Iterable[Commented]) -> Shape:
 def _call_shape(call: Node, around: Around) -> Shape:
     """Class.create(...), Object.extendsObject(Base, {...}), Object.freeze({...}), Base.extend({...})"""
     function, given = dotted(call.child_by_field_name("function")), arguments(call)
-    if len(function) < 2 or function[-1] not in (*_INHERITING, *_COPYING):
+    is_registered = function[-1:] in _REGISTERING[1:] and _stated_name(call) != ""
+    if len(function) < 2 or not (is_registered or function[-1] in (*_INHERITING, *_COPYING)):
         return Shape()
     shapes = [_shape(argument, around.deeper()) for argument in given]
     bases = [_base(argument) for argument in given]
-    if function[0] not in (*_LIBRARIES, "Class"):
+    if function[0] not in (*_LIBRARIES, "Class") and not is_registered:
         bases.insert(0, ".".join(function[:-1]))
     extends = next(filter(None, (*bases, *(shape.extends for shape in shapes))), "")
-    inherits = function[-1] in _INHERITING and (extends != "" or function[0] == "Class")
+    inherits = (function[-1] in _INHERITING and (extends != "" or function[0] == "Class")) or is_registered
     methods = tuple(method for shape in shapes for method in shape.methods)
     if not inherits and not methods:
         return Shape()

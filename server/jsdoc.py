@@ -69,7 +69,7 @@ def parse_doc(text: str) -> Doc:
         deprecated=_plain(deprecated[0]) if deprecated else None,
         examples=tuple(dedent(body) for body in said.get("example", ()) if body),
         tags=tuple((tag, _plain(body)) for tag, body in blocks if tag not in _PARTS),
-        type=next((_type(body)[0] for body in said.get("type", ())), ""),
+        type=next((split_type(body)[0] for body in said.get("type", ())), ""),
     )
 
 
@@ -93,12 +93,12 @@ def _joined(lines: list[str]) -> str:
 
 
 def _param(body: str) -> Param | None:
-    type_, rest = _type(body)
+    type_, rest = split_type(body)
     found = _NAME.match(rest)
     if found is None:
         return None
     if not type_ and rest[found.end() :].startswith("{"):  # name {type}, as some write it
-        type_, after = _type(rest[found.end() :])
+        type_, after = split_type(rest[found.end() :])
     else:
         after = rest[found.end() :]
     is_optional = found[1] is not None or type_.endswith("=")
@@ -107,11 +107,11 @@ def _param(body: str) -> Param | None:
 
 
 def _typed(body: str) -> Typed:
-    type_, rest = _type(body)
+    type_, rest = split_type(body)
     return Typed(type_, _plain(_description(rest)))
 
 
-def _type(body: str) -> tuple[str, str]:
+def split_type(body: str) -> tuple[str, str]:
     """The type in braces, which may hold braces itself, and what stands after it."""
     body = body.lstrip()
     depth = 0

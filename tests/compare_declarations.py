@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deepcodeseek.index_builder.extract import extract
+from deepcodeseek.index_builder.scripts import Script
 from deepcodeseek.index_builder.sources import read_workspace
 
 LISTER = Path(__file__).with_name("declarations_typescript.mjs")
 NPM = "npm install --prefix FOLDER typescript@5 jsdoc@4 @servicenow/glide@27 @types/three@0.180"
 COMMAND = "python tests/compare_declarations.py FOLDER"
+OBJECTS = ("class", "interface", "namespace", "mixin", "typedef")  # kinds of what has methods
 Listed = Mapping[str, frozenset[str]]  # `path Name` -> its methods
 
 
@@ -34,16 +37,38 @@ class Package:
 
     name: str
     against: str  # "typescript" or "jsdoc"
+    under: str = ""  # its sources: a folder or a file
 
 
 PACKAGES = (
     Package("@servicenow/glide", "typescript"),
     Package("@types/three", "typescript"),
+    Package("three", "jsdoc", "src"),
+    Package("mocha", "jsdoc", "lib"),
+    Package("lodash", "jsdoc", "lodash.js"),
 )
 
 
 class Missing(Exception):
     """What the comparison needs and this computer has not, with what to do."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many there are."""
+
+    theirs: int
+    both: int
+    ours: int
+    right: int  # ours that the other tool knows
+
+    @property
+    def recall(self) -> float:
+        return self.both / max(1, self.theirs)
+
+    @property
+    def precision(self) -> float:
+        return self.right / max(1, self.ours)
 
 
 @dataclass(frozen=True)
@@ -53,19 +78,22 @@ class Comparison:
     package: Package
     ours: Listed
     theirs: Listed
+    known: Listed  # theirs, and what the other tool knows but does not hold for documented
 
     @property
     def common(self) -> list[str]:
         return sorted(self.ours.keys() & self.theirs.keys())
 
-    def counts(self) -> dict[str, tuple[int, int, int]]:
-        """What is counted -> theirs, both, ours. Methods are those of the names that both lists have."""
+    def counts(self) -> dict[str, Count]:
+        """Methods are those of the names that both lists have."""
         theirs = sum(map(len, self.theirs.values()))
         both = sum(len(self.ours[key] & self.theirs[key]) for key in self.common)
         ours = sum(len(self.ours[key]) for key in self.common)
+        right = sum(len(self.ours[key] & self.known[key]) for key in self.common)
+        names = len(self.ours.keys() & self.known.keys())
         return {
-            "names": (len(self.theirs), len(self.common), len(self.ours)),
-            "methods": (theirs, both, ours),
+            "names": Count(len(self.theirs), len(self.common), len(self.ours), names),
+            "methods": Count(theirs, both, ours, right),
         }
 
 
@@ -73,33 +101,82 @@ def compare(folder: Path, package: Package) -> Comparison:
     """Read a package in both ways."""
     need(folder, package)
     folder = folder.resolve()
-    scripts = [
-        s
-        for s in read_workspace(folder, packages=True).scripts
-        if s.path.startswith(f"node_modules/{package.name}/")
-    ]
+    home = folder / "node_modules" / package.name
+    if package.against == "typescript":
+        read = read_workspace(folder, packages=True).scripts
+        scripts = [
+            replace(s, path=str(folder / s.path)) for s in read if (folder / s.path).is_relative_to(home)
+        ]
+    else:
+        every = [replace(s, path=str(home / s.path)) for s in read_workspace(home).scripts]
+        scripts = [s for s in every if Path(s.path).is_relative_to(home / package.under)]
+    apis = [(script.path, api) for script in scripts for api in extract(script).apis]
     ours = {
-        f"{script.path} {api.name}": frozenset(
-            m.name for m in api.methods if not m.is_private
-        )  # nor are those in the other list
-        for script in scripts
-        for api in extract(script).apis
+        f"{path} {api.name}": frozenset(m.name for m in api.methods if not m.is_private) for path, api in apis
     }
-    paths = "\n".join(str(folder / script.path) for script in scripts)
-    listed = _run(["node", str(LISTER), str(folder)], paths)
-    theirs = {
-        str(Path(key.split()[0]).relative_to(folder)) + " " + key.split()[1]: frozenset(methods)
-        for key, methods in listed.items()
-    }
-    return Comparison(package, ours, theirs)
-
-
-def _run(command: Sequence[str], given: str) -> dict[str, Any]:
-    done = subprocess.run(
-        command, input=given, capture_output=True, encoding="utf-8", check=True, timeout=600
+    theirs, known = (
+        _typescript(folder, scripts) if package.against == "typescript" else _jsdoc(folder, scripts)
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return Comparison(package, ours, theirs, known)
+
+
+def _typescript(folder: Path, scripts: Sequence[Script]) -> tuple[Listed, Listed]:
+    found = _run(["node", str(LISTER), str(folder)], "\n".join(script.path for script in scripts))
+    listed = {key: frozenset(methods) for key, methods in found.items()}
+    return listed, listed
+
+
+def _jsdoc(folder: Path, scripts: Sequence[Script]) -> tuple[Listed, Listed]:
+    """What is documented and public, and all that is there."""
+    tool = str(folder / "node_modules/.bin/jsdoc")
+    doclets = _run([tool, "-p", "-X", *(script.path for script in scripts)], "")
+    public: dict[str, set[str]] = {}
+    known: dict[str, set[str]] = {}
+    hidden = {
+        f"{path} {owner}.{name}".replace(" .", " ")
+        for d in doclets
+        if d.get("access") == "private"
+        for path, owner, name in [_place(d)]
+    }
+    for doclet in doclets:
+        path, owner, name = _place(doclet)
+        whole = f"{owner}.{name}".removeprefix(".")
+        known.setdefault(f"{path} {whole}", set())
+        known.setdefault(f"{path} {owner}", set()).add(name)
+        if path and name and _is_public(doclet) and not {f"{path} {whole}", f"{path} {owner}"} & hidden:
+            if doclet["kind"] in OBJECTS or not owner:
+                public.setdefault(f"{path} {whole}", set())
+            elif not name.startswith("_"):
+                public.setdefault(f"{path} {owner}", set()).add(name)
+    return _frozen(public), _frozen(known)
+
+
+def _frozen(listed: Mapping[str, set[str]]) -> Listed:
+    return {key: frozenset(names) for key, names in listed.items()}
+
+
+def _place(doclet: Mapping[str, Any]) -> tuple[str, str, str]:
+    """File, owner, name; nothing for what is inside a function."""
+    longname = re.sub(r"^module:[^.~#]*[.~#]?", "", doclet["longname"])
+    if "meta" not in doclet or "~" in longname or "<anonymous>" in longname or longname == "module.exports":
+        return "", "", ""
+    owner, _, name = longname.replace("#", ".").rpartition(".")
+    return f"{doclet['meta']['path']}/{doclet['meta']['filename']}", owner, name
+
+
+def _is_public(doclet: Mapping[str, Any]) -> bool:
+    """Documented, no one's secret, and something that can be called or has methods."""
+    is_hidden = doclet.get("access") == "private" or "@ignore" in doclet.get("comment", "")
+    if is_hidden or doclet.get("undocumented") or doclet.get("inherited") or doclet.get("scope") == "inner":
+        return False
+    is_called = doclet["kind"] == "member" and "returns" in doclet and "params" in doclet
+    is_callback = "function" in str(doclet.get("type", "")).lower()
+    return is_called or doclet["kind"] == "function" or (doclet["kind"] in OBJECTS and not is_callback)
+
+
+def _run(command: Sequence[str], given: str) -> Any:
+    done = subprocess.run(command, input=given, capture_output=True, encoding="utf-8", timeout=600)
+    return json.loads(done.stdout)
 
 
 def need(folder: Path, package: Package) -> None:
@@ -113,18 +190,20 @@ def need(folder: Path, package: Package) -> None:
 
 def report(result: Comparison, differences: int) -> Iterator[str]:
     """Lines to print."""
-    for what, (theirs, both, ours) in result.counts().items():
-        yield (
-            f"{result.package.name} {what}: theirs {theirs:,}, ours {ours:,}, "
-            f"recall {both / max(1, theirs):.2%}, precision {both / max(1, ours):.2%}"
-        )
+    for what, count in result.counts().items():
+        figures = f"recall {count.recall:.2%}, precision {count.precision:.2%}"
+        yield f"{result.package.name} {what}: theirs {count.theirs:,}, ours {count.ours:,}, {figures}"
     yield from _names("- ", result.theirs.keys() - result.ours.keys(), differences)
-    yield from _names("+ ", result.ours.keys() - result.theirs.keys(), differences)
-    differing = [key for key in result.common if result.ours[key] != result.theirs[key]]
+    yield from _names("+ ", result.ours.keys() - result.known.keys(), differences)
+    differing = [
+        key
+        for key in result.common
+        if result.theirs[key] - result.ours[key] or result.ours[key] - result.known[key]
+    ]
     for key in differing[:differences]:
         yield f"  {key}"
         yield from _names("    -", result.theirs[key] - result.ours[key], 8)
-        yield from _names("    +", result.ours[key] - result.theirs[key], 8)
+        yield from _names("    +", result.ours[key] - result.known[key], 8)
 
 
 def _names(sign: str, names: Any, limit: int) -> Iterator[str]:
@@ -136,16 +215,16 @@ def rows(folder: Path, result: Comparison) -> Iterator[dict[str, object]]:
     """As the results file holds them."""
     manifest = json.loads((folder / "node_modules" / result.package.name / "package.json").read_bytes())
     tool = json.loads((folder / "node_modules" / result.package.against / "package.json").read_bytes())
-    for what, (theirs, both, ours) in result.counts().items():
+    for what, count in result.counts().items():
         yield {
             "package": result.package.name,
             "version": manifest["version"],
             "licence": manifest["license"],
             "against": f"{tool['name']} {tool['version']}",
             "what": what,
-            "n": theirs,
-            "recall": round(both / max(1, theirs), 4),
-            "precision": round(both / max(1, ours), 4),
+            "n": count.theirs,
+            "recall": round(count.recall, 4),
+            "precision": round(count.precision, 4),
             "command": f"{COMMAND} --only {result.package.name}",
         }
 
