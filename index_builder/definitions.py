@@ -80,14 +80,14 @@ def with_nested_classes(found: Definitions) -> Definitions:
     every = {definition.name: definition for definition in found.every}
     for name, nested in list(every.items()):
         owner, _, last = name.rpartition(".")
-        if owner not in every or nested.kind != "class" or nested.is_declared:
+        if owner not in every or nested.kind != "class":
             continue
         made = next((method for method in every[owner].methods if method.name == last), None)
         if made is not None:
             rest = tuple(method for method in every[owner].methods if method is not made)
             every[owner] = replace(every[owner], methods=rest)
             doc = "\n".join(dict.fromkeys(filter(None, (made.doc, nested.doc))))
-            nested = replace(nested, params=made.params, types=made.types, doc=doc, line=made.line)
+            nested = replace(nested, params=nested.params or made.params, doc=doc, line=made.line)
             every[name] = replace(nested, is_declared=True)
     return replace(found, every=tuple(every.values()))
 

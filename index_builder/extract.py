@@ -91,7 +91,7 @@ def _module(script: Script, code: bytes, found: Definitions) -> tuple[Api, ...]:
     return tuple(
         _module_api(script, code, definition)
         for definition in found.every
-        if definition.kind != "value"
+        if definition.kind != "value" or definition.methods
         if not exported.isdisjoint((definition.name, definition.name.partition(".")[0]))
         or _is_public(definition, is_module=bool(exported))
     )

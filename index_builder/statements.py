@@ -40,6 +40,7 @@ from .syntax import (
     unwrap,
 )
 
+_EXPORTS = (("exports",), ("module", "exports"))
 _GLOBAL_OBJECTS = ("this", "window", "global", "globalThis", "self", "root")
 _INHERITING = ("extendsObject", "extend", "extends", "create", "subclass")
 _COPYING = ("assign", "extend", "freeze", "seal", "create", "extendsObject")
@@ -89,9 +90,11 @@ def _declare(statement: Commented, declarator: Node) -> Iterator[Item]:
         yield from _expression(statement, value)
     while value is not None and value.type == "assignment_expression":
         value = value.child_by_field_name("right")
-    made, declared = _whole(text(name), statement, value), declarator.child_by_field_name("type")
-    if made.kind == "value" and declared is not None:
-        shape = type_shape(declared, statement.around, is_static=True)
+    if dotted(value) in _EXPORTS:  # var X = exports: what X gets is exported
+        yield Export(WHOLE, text(name))
+    made, annotation = _whole(text(name), statement, value), declarator.child_by_field_name("type")
+    if made.kind == "value" and annotation is not None:
+        shape = type_shape(annotation, statement.around, is_static=True)
         made = replace(made, kind=shape.kind, params=shape.params, types=shape.types)
         made = replace(made, returns=shape.returns, methods=shape.methods, is_syntax=shape.is_syntax)
     yield made
@@ -314,6 +317,8 @@ def _call_shape(call: Node, around: Around) -> Shape:
     is_registered = function[-1:] in _REGISTERING[1:] and _stated_name(call) != ""
     if len(function) < 2 or not (is_registered or function[-1] in (*_INHERITING, *_COPYING)):
         return Shape()
+    if function == ("Object", "create"):  # the second argument describes properties
+        given = given[:1]
     shapes = [_shape(argument, around.deeper()) for argument in given]
     bases = [_base(argument) for argument in given]
     if function[0] not in (*_LIBRARIES, "Class") and not is_registered:

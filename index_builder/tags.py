@@ -7,8 +7,10 @@ be there at all. A comment that says it is private, or part of a function, defin
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from tree_sitter import Node
 
@@ -59,6 +61,7 @@ _NO_API = frozenset(
 _NAME = re.compile(r"([\w$.#~:/-]*[\w$])[.#]?(?:\s+-.*)?")
 _IS_OBJECT = re.compile(r"^@(?:namespace|mixin|typedef)\b", re.M)
 _IS_MEMBER = re.compile(r"^@member[oO]f\b", re.M)
+_INSTANCE = re.compile(r"#|\.prototype\b")
 _TYPED = re.compile(r"^@(?:param|arg|argument|returns?)\b", re.M)
 _EXTENDS = re.compile(r"^@(?:extends|augments)\s+\{?([\w$.:/#~-]*[\w$])", re.M)
 _MODULE = re.compile(r"^module:[^.#~]*[.#~]?")
@@ -93,8 +96,8 @@ def with_tags(found: Definitions, code: bytes, language: Language) -> Definition
     blocks = [block for block in _BLOCK.finditer(code) if _NAMING.search(block[0])]
     if not blocks:
         return found
-    root = parse(code, language)
-    comments = [made for block in blocks if (made := _comment(root, block[0], block.start()))]
+    nodes = sorted(_comments(parse(code, language), [block.start() for block in blocks]), key=_start)
+    comments = [_comment(node, following) for node, following in nodes]
     found = renamed(found, {comment.below[0]: full for comment in comments if (full := _full_name(comment))})
     known = {(d.name, method.name) for d in found.every for method in d.methods}
     added = []
@@ -136,13 +139,26 @@ def is_hidden(doc: str) -> bool:
 # Comments
 
 
-def _comment(root: Node, block: bytes, start: int) -> _Comment | None:
-    node = root.descendant_for_byte_range(start, start + 1)
-    if node is None or node.type != "comment" or node.start_byte != start:  # "/**" in a string
-        return None
-    cleaned = clean_comment([block.decode("utf-8", "replace")])
+def _comments(root: Node, starts: list[int]) -> Iterator[tuple[Node, Node | None]]:
+    """Those that begin there, each with what follows it; "/**" in a string is none."""
+    waiting, wanted = [root], set(starts)
+    while waiting:
+        children = waiting.pop().named_children
+        for node, following in zip_longest(children, children[1:]):
+            if node.type == "comment":
+                if node.start_byte in wanted:
+                    yield node, following
+            elif bisect_left(starts, node.start_byte) < bisect_left(starts, node.end_byte):
+                waiting.append(node)
+
+
+def _start(found: tuple[Node, Node | None]) -> int:
+    return found[0].start_byte
+
+
+def _comment(node: Node, code: Node | None) -> _Comment:
+    cleaned = clean_comment([text(node)])
     doc = parse_doc(cleaned)
-    code = node.next_named_sibling
     comment = _Comment(
         cleaned,
         tags=dict(reversed(doc.tags)),
@@ -175,7 +191,7 @@ def _with_code(comment: _Comment, code: Node) -> _Comment:
 
 def _full_name(comment: _Comment) -> str:
     """What a local name is known by, where the comment says it."""
-    stated = comment.named("alias", "name", *_CLASSES)
+    stated = comment.named("alias", "name", "exports", *_CLASSES)
     owner = comment.named("memberof") if comment.has(*_CLASSES) else ""
     full = f"{owner}.{(stated or ''.join(comment.below)).rpartition('.')[2]}" if owner else stated
     is_local = len(comment.below) == 1 and not comment.is_member and "#" not in full and "~" not in full
@@ -220,7 +236,7 @@ def _whole(comment: _Comment) -> Iterator[Definition]:
     if not name or "#" in name or "~" in name or is_callback:
         return
     kind: Kind = "class" if comment.has(*_CLASSES) or _is_class(comment.code) else "object"
-    yield replace(_piece(comment, name), kind=kind, params=comment.given if kind == "class" else ())
+    yield replace(_piece(comment, name), kind=kind, params=_params(comment) if kind == "class" else ())
 
 
 def _function(comment: _Comment) -> Iterator[Definition]:
@@ -243,11 +259,15 @@ def _function(comment: _Comment) -> Iterator[Definition]:
 
 
 def _method(comment: _Comment, name: str) -> Method:
-    given = params(comment.code) if _is_code(comment) and comment.code is not None else comment.given
     said = " ".join(comment.tags.get(tag, "") for tag in ("memberof", "name", "alias", *_METHODS))
-    is_instance = comment.has("instance") or "#" in said or "prototype" in (*comment.below, *said.split("."))
+    is_instance = comment.has("instance") or "prototype" in comment.below or bool(_INSTANCE.search(said))
     hidden = is_private(name, comment.text)
-    return Method(name, given, comment.text, comment.line, not is_instance, hidden, returns=comment.returns)
+    made = Method(name, _params(comment), comment.text, comment.line, not is_instance, hidden)
+    return replace(made, returns=comment.returns)
+
+
+def _params(comment: _Comment) -> tuple[str, ...]:
+    return params(comment.code) if _is_code(comment) and comment.code is not None else comment.given
 
 
 def _lent(comment: _Comment) -> Iterator[Definition]:

@@ -632,6 +632,7 @@ PIECES = """
     var X = ; X.prototype = { } ( ) [ ] function class extends Base a: , this.b = Object.extendsObject( =>
     new Foo( Foo.bar() GlideAjax 'x' " ` /* */ // export default module.exports exports.y import from return
     if else static get async * ... ${ require('m') 1 . ; ü 😀 <div> @ # \\ ? :
+    declare namespace interface type A | & typeof new() /**@class X*/ /**@memberof@X#a*/ define(
 """
 CODE = st.lists(st.sampled_from([*PIECES.split(), "\n"])).map(" ".join)
 
