@@ -20,8 +20,8 @@ from .scripts import DECLARATIONS, is_declaration
 _DEPENDENCIES = ("dependencies", "peerDependencies", "devDependencies")
 _NAME = re.compile(r"(?:@[\w.~-]+/)?[\w~-][\w.~-]*")
 _IMPORT = re.compile(
-    rb"""(?:\bfrom|\bimport|\brequire)\s*\(?\s*["'](\.{1,2}(?:/[^"'\n]*)?)["']"""
-    rb"""|<reference\s+path\s*=\s*["']([^"'\n]+)["']"""
+    rb"""(?:\bfrom|\bimport|\brequire)\s{0,9}\(?\s{0,9}["'](\.{1,2}(?:/[^"'\n]*)?)["']"""
+    rb"""|<reference\s{1,9}path\s{0,9}=\s{0,9}["']([^"'\n]+)["']"""
 )
 _SOURCES = (".ts", ".tsx", ".mts", ".cts", ".js", ".mjs", ".cjs", ".jsx")
 _MAX_NAME = 214  # npm takes no longer one

@@ -36,28 +36,18 @@ from .syntax import (
     unwrap,
 )
 
-_BLOCK = re.compile(rb"/\*\*(?!/).*?\*/", re.S)
 _NAMING = re.compile(
     rb"@(?:class|constructor|namespace|interface|mixin|typedef|func(?:tion)?|method|name|alias|member[oO]f|lends)\b"
 )
 _CLASSES = ("class", "constructor", "interface")
 _OBJECTS = ("namespace", "mixin", "typedef")
 _METHODS = ("function", "func", "method")
-_NO_API = frozenset(
-    (
-        "private",
-        "ignore",
-        "inner",
-        "callback",
-        "event",
-        "member",
-        "var",
-        "enum",
-        "constant",
-        "module",
-        "package",
-    )
-)
+# fmt: off
+_NO_API = frozenset((
+    "private", "ignore", "inner", "callback", "event", "member", "var", "enum", "constant", "module",
+    "package",
+))
+# fmt: on
 _NAME = re.compile(r"([\w$.#~:/-]*[\w$])[.#]?(?:\s+-.*)?")
 _IS_OBJECT = re.compile(r"^@(?:namespace|mixin|typedef)\b", re.M)
 _IS_MEMBER = re.compile(r"^@member[oO]f\b", re.M)
@@ -93,10 +83,10 @@ class _Comment:
 
 def with_tags(found: Definitions, code: bytes, language: Language) -> Definitions:
     """What the statements define, and what the comments add to it."""
-    blocks = [block for block in _BLOCK.finditer(code) if _NAMING.search(block[0])]
-    if not blocks:
+    starts = [start for start, end in _blocks(code) if _NAMING.search(code, start, end)]
+    if not starts:
         return found
-    nodes = sorted(_comments(parse(code, language), [block.start() for block in blocks]), key=_start)
+    nodes = sorted(_comments(parse(code, language), starts), key=_start)
     comments = [_comment(node, following) for node, following in nodes]
     found = renamed(found, {comment.below[0]: full for comment in comments if (full := _full_name(comment))})
     known = {(d.name, method.name) for d in found.every for method in d.methods}
@@ -137,6 +127,15 @@ def is_hidden(doc: str) -> bool:
 
 
 # Comments
+
+
+def _blocks(code: bytes) -> Iterator[tuple[int, int]]:
+    """Where something like a JSDoc comment begins and ends."""
+    end = 0
+    while (start := code.find(b"/**", end)) >= 0:
+        if (end := code.find(b"*/", start + 2) + 2) < 2:
+            return
+        yield start, end
 
 
 def _comments(root: Node, starts: list[int]) -> Iterator[tuple[Node, Node | None]]:

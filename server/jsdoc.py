@@ -12,8 +12,8 @@ from textwrap import dedent
 from types import MappingProxyType
 
 _TAG = re.compile(r"^[ \t]*@([A-Za-z][\w-]*)[ \t]*(.*)$")
-_NAME = re.compile(r"^(?:\[\s*([^\]=\s]+)[^\]]*\]|([^\s,:{}\[\]]+))[\s,:]*")
-_LINK = re.compile(r"\{@(?:link|linkcode|linkplain|tutorial)\s+([^}\s|]+)[\s|]*([^}]*)\}")
+_NAME = re.compile(r"^(?:\[\s*([^\]=\s]+)(?:[=\s][^\]]*)?\]|([^\s,:{}\[\]]+))[\s,:]*")
+_LINK = re.compile(r"\{@(?:link|linkcode|linkplain|tutorial)\s([^{}]{1,300})\}")
 _SYNONYMS = MappingProxyType(
     {
         "arg": "param", "argument": "param", "parameter": "param", "return": "returns",
@@ -128,4 +128,9 @@ def _description(text: str) -> str:
 
 def _plain(text: str) -> str:
     """`{@link X|words}` as its words."""
-    return _LINK.sub(lambda link: link[2].strip() or link[1], text).strip()
+    return _LINK.sub(lambda link: _words(link[1].strip()), text).strip()
+
+
+def _words(link: str) -> str:
+    target, _, words = link.partition("|" if "|" in link else " ")
+    return words.strip() or target.strip()

@@ -57,6 +57,13 @@ def test_any_doc(text: str) -> None:
     api_markdown(Api("a", "a", "function", doc=text, methods=(Method("m", doc=text),)))
 
 
+@pytest.mark.parametrize("piece", ["@param [a", "{@link ", "{@link a|", "{", "@param {", "[a=", "@x\n", "`"])
+def test_endless_docs(piece: str) -> None:
+    text = piece + piece[-1] * 50_000 + piece * 20_000
+    parse_doc(text)
+    parse_doc(f"@param {text}\n@returns {text}")
+
+
 def test_an_example_keeps_its_indentation() -> None:
     comment = "/**\n * A   b.\n * @example\n *   if (a) {\n *     b();\n *   }\n * @param  c   d\n */"
     assert clean_comment([comment]) == "A b.\n@example\n  if (a) {\n    b();\n  }\n@param c d"

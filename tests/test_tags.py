@@ -127,3 +127,11 @@ def test_many_comments() -> None:
     code = "/** @memberof X */\nfunction f() {}\n" * 5_000 + "(" * 5_000 + "/** @class X */" * 5_000
     (api,) = module(code).apis
     assert [method.name for method in api.methods] == ["f"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["/** " * 5_000, "/**" * 100_000, f"/** @class {'a.' * 100_000} */", f"/** @name {'a-' * 100_000}! */"],
+)
+def test_endless_comments(code: str) -> None:
+    assert len(module(code).apis) <= 1
