@@ -117,15 +117,20 @@ def declared_member(member: Commented, is_static: bool = False) -> Iterator[Meth
         yield method_of(name, member, is_static)
         return
     annotation = node.child_by_field_name("type")
-    written = type_shape(annotation, replace(member.around, types={}))
-    shape = type_shape(annotation, member.around) if written.kind == "value" else written
-    if shape.kind == "function":
-        made = replace(method_of(name, member, is_static), params=shape.params)
-        yield replace(made, types=shape.types, returns=shape.returns)
+    if (called := _called(annotation, member.around)) is not None:
+        made = replace(method_of(name, member, is_static), params=params(called))
+        yield replace(made, types=param_types(called), returns=returned(called))
     elif (function := _function_named(annotation, member.around)) is not None:
         yield replace(function, name=name, doc=member.doc or function.doc, is_static=is_static)
+    written = type_shape(annotation, replace(member.around, types={}))
     for method in written.methods:  # those of a named type are found under its own name
         yield replace(method, name=f"{name}.{method.name}", is_static=is_static)
+
+
+def _called(annotation: Node | None, around: Around) -> Node | None:
+    """The signature by which a value of the type can be called."""
+    parts = _parts(annotation, around.types) if annotation is not None else ()
+    return next((part for part in parts if part.type in _CALLED), None)
 
 
 def _function_named(annotation: Node | None, around: Around) -> Method | None:

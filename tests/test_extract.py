@@ -623,6 +623,14 @@ def test_deep_declarations(opening: str) -> None:
     module(opening * 5_000, language="typescript")
 
 
+def test_types_that_name_one_another() -> None:
+    names = " | ".join(f"T{i}" for i in range(60))
+    code = "".join(
+        f"export interface T{i} {{ a: {names}; b: {{ c: {names} }}; d(): void }}\n" for i in range(60)
+    )
+    assert {len(api.methods) for api in module(code, language="typescript").apis} == {1}
+
+
 def test_wide_file() -> None:
     found = include("".join(f"function f{i}() {{ return new A().b(); }}\n" for i in range(5_000)))
     assert len(found.calls) == len(found.apis[0].methods) == 5_000
