@@ -17,6 +17,7 @@ from .decoding import decode
 from .manifests import read_json
 from .scripts import DECLARATIONS, is_declaration
 
+INSTALLED = "node_modules"  # the folder that packages are installed in
 _DEPENDENCIES = ("dependencies", "peerDependencies", "devDependencies")
 _NAME = re.compile(r"(?:@[\w.~-]+/)?[\w~-][\w.~-]*")
 _IMPORT = re.compile(
@@ -59,7 +60,7 @@ def _installed(name: str, start: Path, workspace: Path) -> Iterator[Package]:
     scope, _, plain = name.removeprefix("@types/").rpartition("__")
     plain = f"@{scope}/{plain}" if scope else plain
     for folder in (start, *start.parents):
-        own = folder / "node_modules" / plain
+        own = folder / INSTALLED / plain
         typed = own.parents[plain.count("/")] / "@types" / plain.removeprefix("@").replace("/", "__")
         for place, entries in ((own, _types), (typed, _types), (own, _source)):
             if _is_inside(place, workspace) and (files := _reachable(entries(place), place)):
@@ -72,7 +73,7 @@ def _installed(name: str, start: Path, workspace: Path) -> Iterator[Package]:
 def _is_inside(place: Path, workspace: Path) -> bool:
     """A link out of the workspace is not followed; one to a folder beside node_modules is its own source."""
     real, home = place.resolve(), workspace.resolve()
-    return place.is_dir() and real.is_relative_to(home) and "node_modules" in real.relative_to(home).parts
+    return place.is_dir() and real.is_relative_to(home) and INSTALLED in real.relative_to(home).parts
 
 
 # Files

@@ -62,8 +62,8 @@ def _inner_block(statement: Node) -> Node | None:
     if inside is None or inside.type != "call_expression":
         return None
     body, given = called_on_the_spot(inside), arguments(inside)
-    factory = given[-1] if given and given[-1].type in FUNCTIONS else None
-    if factory is None or not (body is not None or is_module_call(inside)):
+    factory = unwrap(given[-1]) if given else None
+    if factory is None or factory.type not in FUNCTIONS or not (body is not None or is_module_call(inside)):
         return body
     block = factory.child_by_field_name("body")
     return block if block is not None and block.type == "statement_block" else body

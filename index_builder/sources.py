@@ -17,7 +17,7 @@ from .decoding import TooLarge, read_chunks, read_text
 from .fluent import FLUENT, read_fluent
 from .layouts import file_draft, is_module, record_draft, too_long
 from .manifests import Manifests, read_manifests, with_packages
-from .packages import find_packages
+from .packages import INSTALLED, find_packages
 from .records import read_records
 from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, is_declaration, with_scope
 from .walk import relative, walk
@@ -26,6 +26,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, how much of it
 
 MAX_BYTES = 5_000_000  # hand-written scripts stay far below; bundles and data dumps do not
 TOO_LARGE = "too large"
+GENERATED = "generated"
 
 _APPLICATIONS = ("sys_app", "sys_scope", "sys_store_app")
 _MINIFIED_LINE = 300  # characters in an average line: nobody writes so, and long tables stay below
@@ -92,6 +93,8 @@ def _read_file(path: Path, name: str, home: str, manifests: Manifests, max_bytes
         return read_fluent(code, name, home, manifests)
     draft = file_draft(code, name, home, manifests)
     reason = _made_by_a_tool(code) if is_module(draft) and not is_declaration(name) else ""
+    if reason == GENERATED and INSTALLED in path.parts:  # of most packages a bundle is all there is
+        reason = ""
     return Found(skipped=(reason,)) if reason else Found((draft,))
 
 
@@ -121,7 +124,7 @@ def _made_by_a_tool(code: str) -> str:
         return "minified"
     top = "\n".join(code[:_BUNDLE_ENDS].splitlines()[:_BANNER_LINES])
     ends = code if len(code) < 2 * _BUNDLE_ENDS else f"{code[:_BUNDLE_ENDS]}\n{code[-_BUNDLE_ENDS:]}"
-    return "generated" if _BANNER.search(top) or _BUNDLE.search(ends) else ""
+    return GENERATED if _BANNER.search(top) or _BUNDLE.search(ends) else ""
 
 
 # All files together

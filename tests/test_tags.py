@@ -79,8 +79,8 @@ REGISTERED: dict[str, tuple[str, list[str]]] = {
         ["function a(b)"],
     ),
     "umd": (
-        "(function(root, factory) { factory(root); })(this, function(exports) {\n"
-        "function A() {}\nA.prototype.b = function() {};\nexports.A = A; });",
+        "(function(root, factory) { factory(root); })(this, (function(exports) {\n"
+        "function A() {}\nA.prototype.b = function() {};\nexports.A = A; }));",
         ["class A | b()"],
     ),
     "ext": (
