@@ -121,7 +121,8 @@ def declared_member(member: Commented, is_static: bool = False) -> Iterator[Meth
         made = replace(method_of(name, member, is_static), params=params(called))
         yield replace(made, types=param_types(called), returns=returned(called))
     elif (function := _function_named(annotation, member.around)) is not None:
-        yield replace(function, name=name, doc=member.doc or function.doc, is_static=is_static)
+        line = node.start_point.row + 1
+        yield replace(function, name=name, doc=member.doc or function.doc, line=line, is_static=is_static)
     written = type_shape(annotation, replace(member.around, types={}))
     for method in written.methods:  # those of a named type are found under its own name
         yield replace(method, name=f"{name}.{method.name}", is_static=is_static)
@@ -134,10 +135,12 @@ def _called(annotation: Node | None, around: Around) -> Node | None:
 
 
 def _function_named(annotation: Node | None, around: Around) -> Method | None:
-    """`typeof f`"""
+    """`typeof f`, `typeof A.prototype.b`"""
     query = first(annotation)
-    is_query = query is not None and query.type == "type_query"
-    return around.functions.get(text(first(query))) if is_query else None
+    if query is None or query.type != "type_query":
+        return None
+    name = "".join(text(query).removeprefix("typeof").split())
+    return Method(name) if ".prototype." in name else around.functions.get(name)
 
 
 def without_overloads(methods: Iterable[Method]) -> tuple[Method, ...]:

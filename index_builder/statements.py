@@ -20,7 +20,7 @@ from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, Item, 
 from .members import class_members, methods_named, object_members, this_member
 from .namespaces import NAMESPACES, declared
 from .scopes import in_one_scope, returns_module, top_statements
-from .shapes import Kind, Shape
+from .shapes import Kind, Shape, richer
 from .signatures import member_key, param_types, params, returned
 from .syntax import (
     CLASSES,
@@ -93,11 +93,17 @@ def _declare(statement: Commented, declarator: Node) -> Iterator[Item]:
     if dotted(value) in _EXPORTS:  # var X = exports: what X gets is exported
         yield Export(WHOLE, text(name))
     made, annotation = _whole(text(name), statement, value), declarator.child_by_field_name("type")
-    if made.kind == "value" and annotation is not None:
-        shape = type_shape(annotation, statement.around, is_static=True)
-        made = replace(made, kind=shape.kind, params=shape.params, types=shape.types)
-        made = replace(made, returns=shape.returns, methods=shape.methods, is_syntax=shape.is_syntax)
-    yield made
+    yield made if annotation is None else _annotated(made, type_shape(annotation, statement.around, True))
+
+
+def _annotated(made: Definition, declared: Shape) -> Definition:
+    """With what its type says beyond its value."""
+    if made.kind == "value":
+        made = replace(made, params=declared.params, types=declared.types, returns=declared.returns)
+        made = replace(made, is_syntax=declared.is_syntax)
+    known = {method.name for method in made.methods}
+    methods = (method for method in declared.methods if method.name not in known)
+    return replace(made, kind=richer(made.kind, declared.kind), methods=(*made.methods, *methods))
 
 
 def _expression(statement: Commented, node: Node) -> Iterator[Item]:

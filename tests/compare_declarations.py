@@ -27,7 +27,7 @@ from deepcodeseek.index_builder.sources import read_workspace
 LISTER = Path(__file__).with_name("declarations_typescript.mjs")
 NPM = (
     "npm install --prefix FOLDER typescript@5 jsdoc@4 @servicenow/glide@27 three@0.187 @types/three@0.187 "
-    "lodash@4 mocha@9 protobufjs@7"
+    "rxjs@7 lodash@4 mocha@9 protobufjs@7"
 )
 COMMAND = "python tests/compare_declarations.py FOLDER"
 OBJECTS = ("class", "interface", "namespace", "mixin", "typedef")  # kinds of what has methods
@@ -52,6 +52,12 @@ PACKAGES = (
         "TypeScript all in a file of declarations is exported; no script can write these names.",
     ),
     Package("@types/three", "typescript"),
+    Package(
+        "rxjs",
+        "typescript",
+        "src",
+        "Not found: `delegate.x` of four providers, declared as `typeof` functions of the browser.",
+    ),
     Package("three", "jsdoc", "src"),
     Package("lodash", "jsdoc", "lodash.js"),
     Package(
@@ -124,7 +130,7 @@ def compare(folder: Path, package: Package) -> Comparison:
     need(folder, package)
     folder = folder.resolve()
     home = folder / "node_modules" / package.name
-    if package.against == "typescript":
+    if not package.under:
         read = read_workspace(folder, packages=True).scripts
         scripts = [
             replace(s, path=str(folder / s.path)) for s in read if (folder / s.path).is_relative_to(home)
@@ -144,8 +150,8 @@ def compare(folder: Path, package: Package) -> Comparison:
 
 def _typescript(folder: Path, scripts: Sequence[Script]) -> tuple[Listed, Listed]:
     found = _run(["node", str(LISTER), str(folder)], "\n".join(script.path for script in scripts))
-    listed = {key: frozenset(methods) for key, methods in found.items()}
-    return listed, listed
+    listed = {key: frozenset(methods) for key, methods in found["listed"].items()}
+    return listed, {**dict.fromkeys(found["inside"], frozenset()), **listed}
 
 
 def _jsdoc(folder: Path, scripts: Sequence[Script]) -> tuple[Listed, Listed]:

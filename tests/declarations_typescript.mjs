@@ -1,5 +1,5 @@
 // Exported classes, interfaces, objects and functions with their methods, as TypeScript's own compiler sees them.
-//   node declarations_typescript.mjs FOLDER < absolute paths, one a line > {"path Name": [methods], ...}
+//   node declarations_typescript.mjs FOLDER < absolute paths, one a line > {"listed": {"path Name": [methods]}, "inside": ["path Name"]}
 // FOLDER is where `npm install --prefix FOLDER typescript@5` put the compiler. A name is dotted where namespaces stand
 // before it. A method is what can be called on the object, a property of a function's type too, and dotted inside an
 // object type; nothing private, inherited or made by a getter. The functions of a namespace are its methods.
@@ -78,4 +78,10 @@ for (const path of files) {
     for (const d of names) if (d.name && ts.isIdentifier(d.name)) { const s = checker.getSymbolAtLocation(d.name); if (s) symbol(s, "", seen); }
   }
 }
-console.log(JSON.stringify(Object.fromEntries(Object.entries(found).map(([key, methods]) => [key, [...methods]]))));
+const inside = []; // names of what is declared and not exported: no fault to find them, none to pass them over
+for (const path of files) for (const statement of program.getSourceFile(path)?.statements ?? []) {
+  const names = ts.isVariableStatement(statement) ? statement.declarationList.declarations : [statement];
+  for (const d of names) if (nameOf(d)) inside.push(`${path} ${nameOf(d)}`);
+}
+const listed = Object.fromEntries(Object.entries(found).map(([key, methods]) => [key, [...methods]]));
+console.log(JSON.stringify({ listed, inside }));

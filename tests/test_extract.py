@@ -525,6 +525,11 @@ DECLARATIONS: dict[str, tuple[str, list[str]]] = {
         "export declare var A: AConstructor;",
         ["class A(c) | b(): void -d(): A"],
     ),
+    "type and value": (
+        "interface A { (b: 1): 2; c(): void }\nexport const d: A = ((e) => 1) as A;\n"
+        "export const f: { g: typeof h; i: typeof J.prototype.k } = {};\nfunction h(l: 1) {}",
+        ["function d(e) | -c(): void", "object f | -g(l) -i()"],
+    ),
     "alias of itself": (
         "type B = A;\ntype A = B & { c(): void };\nexport declare const d: A;",
         ["object d | -c(): void"],
