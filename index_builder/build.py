@@ -21,15 +21,17 @@ from deepcodeseek.server import text
 from deepcodeseek.server.models import Encoder
 
 from .cache import Cache, digest
-from .database import Content, Usage
+from .database import Content, Options, Usage
 from .extract import Extracted
 from .generations import make_current, new_generation, unless_equal
 from .graph import Names, find_exports, resolve_calls, unique_apis
 from .layers import Base
+from .packages import INSTALLED
 from .parts import Part, Progress, read_parts
 from .scripts import Problem
 from .write import write_generation
 
+NO_OPTIONS = Options()
 LOCK = "build.lock"
 MAX_USAGES = 500
 """Of one API that are kept, spread evenly: a class that is called everywhere is told by fewer."""
@@ -55,27 +57,28 @@ def build_index(
     encoder: Encoder,
     progress: Progress,
     bases: Sequence[Base] = (),
+    options: Options = NO_OPTIONS,
     say: Callable[[str], None] = lambda message: None,
 ) -> Report:
     """Index `workspace` into a new generation of `out` and make it the current one.
 
-    A second build of the same index waits for the first, and says so. Raises OSError or sqlite3.Error where
-    `out` cannot be written; the generation in use stays as it was.
+    `bases` are the layers below it. A second build of the same index waits for the first, and says so. Raises
+    OSError or sqlite3.Error where `out` cannot be written; the generation in use stays as it was.
     """
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out, say), Cache(out) as cache:
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
-        parts = read_parts(workspace, frozenset({out.resolve()}), cache, progress)
-        content = _content(parts.every, bases)
-        generation = new_generation(out)
+        parts = read_parts(workspace, frozenset({out.resolve()}), options.packages, cache, progress)
+        content = _content(parts.every, bases, options)
+        made = new_generation(out)
         try:
-            write_generation(generation, content, encoder, cache, progress)
-            generation = unless_equal(out, generation)
+            write_generation(made, content, encoder, cache, progress)
+            generation = unless_equal(out, made)
             make_current(out, generation)
         except BaseException:
-            shutil.rmtree(generation, ignore_errors=True)
+            shutil.rmtree(made, ignore_errors=True)
             raise
     methods = sum(len(api.methods) for api in content.apis)
     counts = (len(content.files), len(content.apis), methods, len(content.usages))
@@ -94,7 +97,7 @@ def _alone(out: Path, say: Callable[[str], None]) -> FileLock:
     return lock
 
 
-def _content(parts: Sequence[Part], bases: Sequence[Base]) -> Content:
+def _content(parts: Sequence[Part], bases: Sequence[Base], options: Options) -> Content:
     """Resolve what the scripts say of one another."""
     terms = {
         id(api): counts for p in parts for api, counts in zip(p.extracted.apis, p.code_terms, strict=True)
@@ -111,7 +114,8 @@ def _content(parts: Sequence[Part], bases: Sequence[Base]) -> Content:
     }
     usages = _spread(_usages(extracted, files, names, exports))
     code_terms = tuple(terms[id(api)] for api in apis)
-    return Content(apis, code_terms, extracted, files, usages, names, tuple(base.name for base in bases))
+    layers = tuple(base.name for base in bases)
+    return Content(apis, code_terms, extracted, files, usages, names, layers, options)
 
 
 def _usages(
@@ -119,6 +123,8 @@ def _usages(
 ) -> Iterator[Usage]:
     file_ids = {path: i for i, path in enumerate(files)}
     for item in extracted:
+        if INSTALLED in item.script.path.split("/"):  # how a package uses itself is no news to its users
+            continue
         for edge in resolve_calls(item, names, exports):
             before = text.window_before(item.script.code[: edge.call.start])
             path = item.script.path

@@ -48,8 +48,15 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
 @click.argument("workspace", type=_EXISTING_FOLDER, required=False)
 @click.option("--out", type=_FOLDER, help="Where to write the index; default: where the server looks for it.")
 @click.option("--models", type=_EXISTING_FOLDER, help="Models to use before the installed ones.")
-@click.option("--base", "bases", multiple=True, help="Build on this base layer; default: on all installed.")
+@click.option(
+    "--base", "bases", multiple=True, help="Build on this base layer; default: as last time, or all."
+)
 @click.option("--no-bases", is_flag=True, help="Build on no base layer.")
+@click.option(
+    "--packages/--no-packages",
+    default=None,
+    help="Also read the installed packages that package.json names; default: as the last time.",
+)
 @click.option("--watch", is_flag=True, help="Stay, and index again whenever files change.")
 @click.option("--export", "target", type=_FILE, help="Then write the index to a file, such as team.tar.zst.")
 @click.option(
@@ -69,6 +76,7 @@ def index(
     models: Path | None,
     bases: tuple[str, ...],
     no_bases: bool,
+    packages: bool | None,
     watch: bool,
     target: Path | None,
     source: Path | None,
@@ -83,7 +91,8 @@ def index(
     from deepcodeseek.server.generation import index_directory
 
     from .build import build_index
-    from .layers import read_bases
+    from .database import Options
+    from .layers import last_options, read_bases
     from .terminal import progress_reporter
     from .watch import changes
 
@@ -95,11 +104,14 @@ def index(
     directory = out or index_directory(workspace)
     with _clear_errors(directory):
         encoder = _encoder(models)
+        last = last_options(directory)
+        chosen = () if no_bases else bases or last.bases
+        options = Options(last.packages if packages is None else packages, chosen)
         for _ in changes(workspace, directory) if watch else (None,):
-            layers, problems = read_bases(() if no_bases else bases or None)
+            layers, problems = read_bases(options.bases)
             _say(*problems)
             with progress_reporter(progress) as report_progress:
-                report = build_index(workspace, directory, encoder, report_progress, layers, _say)
+                report = build_index(workspace, directory, encoder, report_progress, layers, options, _say)
             _show_report(report, directory, as_json)
             if target:
                 _export(directory, target)
@@ -133,7 +145,7 @@ def base_add(name: str, folder: Path) -> None:
     if not is_base_name(name):
         raise click.ClickException(f"{name!r} cannot name a base layer: use lower-case letters and digits")
     with _clear_errors(folder), progress_reporter("auto") as progress:
-        report = build_index(folder, base_directory(name), _encoder(None), progress, (), _say)
+        report = build_index(folder, base_directory(name), _encoder(None), progress, say=_say)
     _show_report(report, base_directory(name), as_json=False)
 
 

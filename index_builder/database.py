@@ -43,6 +43,14 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What a build was asked for, and the next one will do again."""
+
+    packages: bool = False  # also index the installed packages that the workspace depends on
+    bases: tuple[str, ...] | None = None  # names of base layers; None: all installed
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """All that a generation holds."""
 
@@ -53,6 +61,7 @@ class Content:
     usages: tuple[Usage, ...]
     names: Names
     bases: tuple[str, ...]
+    options: Options
 
 
 def write_database(path: Path, content: Content) -> None:

@@ -13,12 +13,13 @@ from deepcodeseek.server.types import Api, ApiKind, Method
 
 from .ajax import read_parameters
 from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, find_calls
-from .definitions import DEFAULT, Definition, Definitions
+from .definitions import DEFAULT, Definition, Definitions, with_nested_classes
 from .imports import Import
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
 from .syntax import parse
 from .tables import with_own
+from .tags import is_hidden, says_api, stated_base, typed, with_tags
 
 __all__ = ("CallSite", "Extracted", "extract")
 
@@ -104,19 +105,23 @@ def _named(name: str, every: tuple[Definition, ...]) -> Definition:
 
 
 def _module(script: Script, code: bytes, found: Definitions) -> tuple[Api, ...]:
+    found = with_nested_classes(with_tags(found, code, script.language))
     exported = {export.local for export in found.exports}
     return tuple(
         _module_api(script, code, definition)
         for definition in found.every
-        if definition.kind != "value"
-        if definition.name in exported or _is_public(definition, is_module=bool(exported))
+        if definition.kind != "value" or definition.methods
+        if not exported.isdisjoint((definition.name, definition.name.partition(".")[0]))
+        or _is_public(definition, is_module=bool(exported))
     )
 
 
 def _is_public(definition: Definition, is_module: bool) -> bool:
     """Not exported: public where it is documented, or where nothing is exported and it has methods."""
-    is_known = definition.has_jsdoc or bool(definition.methods and not is_module)
-    return is_known and definition.is_declared and definition.name != DEFAULT
+    has_doc = definition.has_jsdoc and says_api(definition)
+    is_known = has_doc or bool(definition.methods and not is_module)
+    is_named = definition.is_declared and definition.name != DEFAULT and not is_hidden(definition.doc)
+    return definition.is_public or (is_known and is_named)
 
 
 def _module_api(script: Script, code: bytes, definition: Definition) -> Api:
@@ -124,7 +129,15 @@ def _module_api(script: Script, code: bytes, definition: Definition) -> Api:
     text = "\n\n".join(code[start:end].decode("utf-8", "replace") for start, end in definition.spans)
     kind: ApiKind = "object" if definition.kind == "value" else definition.kind
     api = _api(script, definition, kind, definition.doc)
-    return replace(api, api_name=f"{script.package}/{script.module}.{name}", name=name, code=text)
+    base = api.extends or stated_base(definition.doc)
+    return replace(api, api_name=_api_name(script, name), name=name, code=text, extends=base)
+
+
+def _api_name(script: Script, name: str) -> str:
+    """The platform's own go by the name that a script writes."""
+    if script.platform:
+        return name if script.platform == "global" else f"{script.platform}.{name}"
+    return f"{script.package}/{script.module}.{name}"
 
 
 def _public_name(script: Script, name: str) -> str:
@@ -134,7 +147,8 @@ def _public_name(script: Script, name: str) -> str:
 
 
 def _api(script: Script, definition: Definition, kind: ApiKind, doc: str) -> Api:
-    methods = tuple(replace(m, line=m.line + script.line_offset) for m in definition.methods)
+    methods = tuple(replace(typed(m), line=m.line + script.line_offset) for m in definition.methods)
+    made = typed(Method("", definition.params, doc, types=definition.types, returns=definition.returns))
     return Api(
         api_name="",
         name="",
@@ -146,9 +160,12 @@ def _api(script: Script, definition: Definition, kind: ApiKind, doc: str) -> Api
         client_callable=script.client_callable,
         extends=definition.extends,
         params=definition.params,
+        types=made.types,
+        returns=made.returns,
         methods=methods,
         doc=doc,
         doc_origin="written" if doc or any(method.doc for method in methods) else "none",
+        inferred=tuple(sorted(script.inferred)),
         source=script.path,
         line=definition.line + script.line_offset,
     )

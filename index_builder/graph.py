@@ -50,6 +50,8 @@ class Names:
             found = self._by_api_name.get(f"{owner}.{name}")
             if found:
                 return found
+        if name in self._by_api_name:  # the platform's own global classes have no scope in their name
+            return self._by_api_name[name]
         named = [api for api in self._by_name.get(name, ()) if api.kind == "script_include"]
         return named[0] if len(named) == 1 and not is_scope(scope) else None
 

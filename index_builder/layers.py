@@ -6,6 +6,9 @@ import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
 
 from deepcodeseek.server.generation import (
     CURRENT,
@@ -17,6 +20,8 @@ from deepcodeseek.server.generation import (
 )
 from deepcodeseek.server.rows import API_COLUMNS, METHOD_COLUMNS, from_row
 from deepcodeseek.server.types import Api, Method
+
+from .database import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,15 @@ def installed_bases() -> tuple[str, ...]:
     home = base_directory()
     found = (path.name for path in home.iterdir() if is_base_name(path.name)) if home.is_dir() else ()
     return tuple(sorted(name for name in found if (home / name / CURRENT).is_file()))
+
+
+def last_options(directory: Path) -> Options:
+    """What the index in use was built with."""
+    try:
+        _, manifest = read_manifest(directory)
+        return msgspec.convert(manifest.get("options", {}), Options)
+    except (IndexProblem, msgspec.ValidationError):
+        return Options()
 
 
 def remove_base(name: str) -> bool:

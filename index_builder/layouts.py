@@ -2,6 +2,8 @@
 
 What the path of a file says is known to server/places.py; here the manifests around it and the record inside
 it add to that. Fluent files have a reader of their own (fluent.py).
+The declarations of @servicenow/glide are the platform's own classes: src/<namespace>/<name>.d.ts, `types` for
+global ones.
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ from .scripts import (
     Draft,
     Script,
     caller_access,
+    is_declaration,
     is_sys_id,
     with_scope,
 )
+
+PLATFORM = "@servicenow/glide"
 
 # Records
 
@@ -106,7 +111,11 @@ def _scope(record: Record) -> str:
 
 def file_draft(code: str, path: str, workspace: str, manifests: Manifests) -> Draft:
     """A file of JavaScript or TypeScript: a field of a record, or a module."""
-    script = Script(path=path, code=code, language=LANGUAGES[PurePosixPath(path).suffix])
+    where = PurePosixPath(path)
+    script = Script(path=path, code=code, language=LANGUAGES[where.suffix])
+    if is_declaration(path):
+        is_named = package_of(path, workspace, manifests)[0] != PLATFORM or where.parent.name != "imports"
+        return Draft((_module(script, workspace, manifests),) if is_named else ())
     place = place_of(path, workspace, manifests.names)
     made = _synced(script, place, workspace, manifests) if place.record_type else None
     return Draft((made or _module(script, workspace, manifests),))
@@ -125,13 +134,25 @@ def package_of(path: str, workspace: str, manifests: Manifests) -> tuple[str, st
 
 def _module(script: Script, workspace: str, manifests: Manifests) -> Script:
     package, folder = package_of(script.path, workspace, manifests)
+    where = PurePosixPath(script.path).relative_to(folder).with_suffix("")
+    module = where.with_suffix("") if is_declaration(script.path) else where
+    platform = _platform(package, where)
     return replace(
         script,
         package=package,
-        module=PurePosixPath(script.path).relative_to(folder).with_suffix("").as_posix(),
-        scope=_stated_scope(script.path, manifests),
+        module=module.as_posix(),
+        scope=platform or _stated_scope(script.path, manifests),
+        platform=platform,
         inferred=frozenset() if folder in manifests.packages else frozenset({"package"}),
     )
+
+
+def _platform(package: str, where: PurePosixPath) -> str:
+    """Namespace of a class of the platform, by the folder its declaration lies in."""
+    if package != PLATFORM or len(where.parts) < 3:
+        return ""
+    folder = where.parts[1]
+    return "global" if folder == "types" else folder if folder.startswith("sn_") else ""
 
 
 def _synced(script: Script, place: Place, workspace: str, manifests: Manifests) -> Script:

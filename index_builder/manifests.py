@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,7 +33,7 @@ def read_manifests(paths: Iterable[Path], workspace: Path) -> Manifests:
     applications: dict[str, str] = {}
     names: set[str] = set()
     for path in sorted(paths, key=lambda path: path.name != "package.json"):
-        folder, content = relative(path.parent, workspace), _read(path)
+        folder, content = relative(path.parent, workspace), read_json(path)
         name, scope = _text(content.get("name")), _text(content.get("scope"))
         if path.name == "scopes.json":
             applications.update(_applications(content))
@@ -50,12 +50,18 @@ def read_manifests(paths: Iterable[Path], workspace: Path) -> Manifests:
     return Manifests(packages, scopes, frozenset(names | set(applications.values())), applications)
 
 
+def with_packages(manifests: Manifests, packages: Mapping[str, str]) -> Manifests:
+    """Also knowing these: folder -> name."""
+    return replace(manifests, packages={**manifests.packages, **packages})
+
+
 def nearest(stated: Mapping[str, str], path: str) -> str | None:
     """The innermost folder around a file of which something is stated."""
     return next((folder for folder in map(str, PurePosixPath(path).parents) if folder in stated), None)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """An object, empty where the file holds none that can be read."""
     try:
         if not path.is_file() or path.stat().st_size > _MAX_BYTES:
             return {}

@@ -9,6 +9,15 @@ from tree_sitter import Node
 
 from deepcodeseek.server.types import Method
 
+from .declarations import SIGNATURE, SIGNATURES, declared_member, declared_node, overloaded
+from .signatures import (
+    CONSTRUCTORS,
+    is_accessor,
+    is_declared_private,
+    is_private,
+    member_key,
+    method_of,
+)
 from .syntax import (
     FUNCTION_DECLARATIONS,
     FUNCTIONS,
@@ -19,13 +28,9 @@ from .syntax import (
     commented,
     dotted,
     first,
-    string_value,
     text,
     unwrap,
 )
-
-CONSTRUCTORS = ("initialize", "constructor")
-_MAX_PATTERN = 60  # characters of a destructured parameter that a signature can show
 
 
 def object_members(value: Node, around: Around) -> Iterator[Method]:
@@ -39,18 +44,18 @@ def object_members(value: Node, around: Around) -> Iterator[Method]:
             yield from _made_by(member.of(made))
         if made is not None and made is not node and made.type != "identifier":
             yield from methods_named(key, member.of(made))
-        elif made is node and not _is_accessor(node):
+        elif made is node and not is_accessor(node):
             yield from methods_named(key, member)
         elif made is not node and key and named in around.functions:
             function = around.functions[named]
             doc = member.doc or function.doc
-            yield replace(function, name=key, doc=doc, is_private=_is_private(key, doc))
+            yield replace(function, name=key, doc=doc, is_private=is_private(key, doc))
 
 
 def functions_in(statements: Iterable[Commented]) -> Iterator[Method]:
     """That the other statements can name."""
     for statement in statements:
-        node = statement.node
+        node = declared_node(statement.node)
         declared = node.named_children if node.type in VARIABLES else [node]
         for made in declared:
             function = made if node is made else unwrap(made.child_by_field_name("value"))
@@ -58,16 +63,36 @@ def functions_in(statements: Iterable[Commented]) -> Iterator[Method]:
                 yield from methods_named(text(made.child_by_field_name("name")), statement.of(function))
 
 
-def class_members(declared: Node) -> Iterator[Method]:
-    """Of a class, with its constructor."""
+def class_members(declared: Node) -> tuple[Method, ...]:
+    """Of a class, with its constructor. Signatures without a body are one method with those of their name."""
     body = declared.child_by_field_name("body")
+    every: list[Method] = []
+    signatures: dict[tuple[str, bool], int] = {}
     for member in commented(body) if body is not None else ():
-        is_static = any(child.type == "static" for child in member.node.children)
-        value = member.node.child_by_field_name("value")  # m = () => ...
-        if member_key(member.node) in CONSTRUCTORS:
-            yield from _made_by(member)
-        if not _is_accessor(member.node):
-            yield from methods_named(member_key(member.node), member.of(value or member.node), is_static)
+        for method in _class_member(member):
+            key = (method.name, method.is_static)
+            if key in signatures:
+                every[signatures[key]] = overloaded(every[signatures[key]], method)
+                continue
+            if member.node.type in SIGNATURES:
+                signatures[key] = len(every)
+            every.append(method)
+    return tuple(every)
+
+
+def _class_member(member: Commented) -> Iterator[Method]:
+    node = member.node
+    is_static = any(child.type == "static" for child in node.children)
+    value = node.child_by_field_name("value")  # m = () => ...
+    if node.type in SIGNATURES or (value is None and node.type == "public_field_definition"):
+        yield from declared_member(member, is_static)
+        return
+    if member_key(node) in CONSTRUCTORS:
+        yield from _made_by(member)
+    if not is_accessor(node):
+        hidden = is_declared_private(node)
+        for method in methods_named(member_key(node), member.of(value or node), is_static):
+            yield replace(method, is_private=method.is_private or hidden)
 
 
 def this_member(statement: Commented) -> Iterator[Method]:
@@ -90,43 +115,8 @@ def _made_by(constructor: Commented) -> Iterator[Method]:
 
 def methods_named(name: str, made: Commented, is_static: bool = False) -> Iterator[Method]:
     """A function is a method; the functions in an object are methods with a dotted name."""
-    if name and made.node.type in (*FUNCTIONS, *FUNCTION_DECLARATIONS):
-        doc, line = made.doc, made.node.start_point.row + 1
-        yield Method(name, params(made.node), doc, line, is_static, _is_private(name, doc))
+    if name and made.node.type in (*FUNCTIONS, *FUNCTION_DECLARATIONS, SIGNATURE):
+        yield method_of(name, made, is_static)
     elif name and made.node.type == "object" and made.around.nesting < MAX_NESTING:
         for method in object_members(made.node, made.around.deeper()):
             yield replace(method, name=f"{name}.{method.name}", is_static=is_static)
-
-
-def member_key(node: Node) -> str:
-    """Name of a member that code outside can call."""
-    key = next(filter(None, map(node.child_by_field_name, ("key", "name", "property"))), None)
-    if key is None or key.type not in ("property_identifier", "string", "identifier"):
-        return ""
-    return string_value(key) or text(key)
-
-
-def params(function: Node) -> tuple[str, ...]:
-    """Names of a function's parameters."""
-    single = function.child_by_field_name("parameter")  # x => ...
-    if single is not None:
-        return (text(single),)
-    listed = function.child_by_field_name("parameters")
-    return tuple(filter(None, map(_param, listed.named_children))) if listed is not None else ()
-
-
-def _param(node: Node) -> str:
-    node = node.child_by_field_name("pattern") or node  # TypeScript
-    node = node.child_by_field_name("left") or node  # with a default
-    if node.type in ("comment", "this", "decorator", "ERROR"):
-        return ""
-    named = text(node)
-    return " ".join(named.split()) if len(named) <= _MAX_PATTERN else "{...}"
-
-
-def _is_private(name: str, doc: str) -> bool:
-    return name.rpartition(".")[2].startswith("_") or "@private" in doc
-
-
-def _is_accessor(node: Node) -> bool:
-    return node.type == "method_definition" and any(child.type in ("get", "set") for child in node.children)

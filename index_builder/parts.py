@@ -51,9 +51,11 @@ class Parts:
     skipped: Mapping[str, int]  # reason -> scripts left out on purpose
 
 
-def read_parts(workspace: Path, skip: frozenset[Path], cache: Cache, progress: Progress) -> Parts:
-    """Every script of a workspace. `skip` names folders that are no source."""
-    walked, source = survey(workspace, skip)
+def read_parts(
+    workspace: Path, skip: frozenset[Path], packages: bool, cache: Cache, progress: Progress
+) -> Parts:
+    """Every script of a workspace, with `packages` also of those installed; `skip` names no sources."""
+    walked, source = survey(workspace, skip, packages)
     found = tuple(_found(walked.files, source, cache, progress))
     scripts = settle(found, source.manifests)
     parts = tuple(_parts(scripts, cache, progress))

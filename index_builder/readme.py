@@ -15,6 +15,7 @@ from deepcodeseek.server.settings import Settings, option_name
 from .metrics import results_table
 
 RESULTS = Path(__file__).parent / "results"
+EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -25,7 +26,7 @@ def main() -> None:
 
 def updated(readme: str) -> str:
     """The README's text with its generated parts made anew."""
-    parts = {"settings": settings_table(), "results": results_text()}
+    parts = {"settings": settings_table(), "results": results_text(), "extraction": extraction_table()}
     for name, content in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         before, rest = readme.split(begin, 1)
@@ -44,8 +45,22 @@ def settings_table() -> str:
 
 def results_text() -> str:
     """Every file of results by method: what was measured, on what, with which command, and the table."""
-    every = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json")))
+    paths = (path for path in sorted(RESULTS.glob("*.json")) if path != EXTRACTION)
+    every = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
     return "\n".join(_result(content) for content in every if "results" in content)
+
+
+def extraction_table() -> str:
+    """Markdown table of what is extracted from well-known packages, and what is left."""
+    results = json.loads(EXTRACTION.read_text(encoding="utf-8"))["results"]
+    rows = [
+        f"| {r['package']} {r['version']} | {r['against']} | {r['what']} | {r['n']:,} | {r['recall']:.1%} "
+        f"| {r['precision']:.1%} |"
+        for r in results
+    ]
+    notes = dict.fromkeys(f"- {r['package']}: {r['note']}" for r in results if "note" in r)
+    head = ("| package | against | what | n | recall | precision |", "|---|---|---|---|---|---|")
+    return "\n".join((*head, *rows, "", *notes)) + "\n"
 
 
 def _result(result: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ _BY_LANGUAGE: tuple[tuple[Language, tuple[str, ...]], ...] = (
 LANGUAGES: Mapping[str, Language] = MappingProxyType(
     {suffix: language for language, suffixes in _BY_LANGUAGE for suffix in suffixes}
 )
+DECLARATIONS = (".d.ts", ".d.mts", ".d.cts")
 SCRIPT_INCLUDE = "sys_script_include"
 _CALLER_ACCESS: Mapping[str, str] = MappingProxyType(
     {"1": "restricted", "restriction": "restricted", "2": "tracked", "tracking": "tracked"}
@@ -47,6 +48,7 @@ class Script:
     scope: str = ""
     package: str = ""
     module: str = ""  # of a plain module: its path inside the package, without extension
+    platform: str = ""  # of the platform's own declarations: their namespace, "global" or such as "sn_ws"
     app: str = ""  # the folder of the record's application, relative to the workspace
     access: str = ""
     caller_access: str = ""  # "restricted", "tracked" or ""
@@ -77,6 +79,11 @@ class Found:
     skipped: tuple[str, ...] = ()  # a reason for each script left out
     scopes: Mapping[str, str] = field(default_factory=dict)  # sys_id of an application -> its scope
     included: Mapping[str, Script] = field(default_factory=dict)  # path of another file -> its record
+
+
+def is_declaration(name: str) -> bool:
+    """Whether a file of this name holds type declarations."""
+    return name.endswith(DECLARATIONS)
 
 
 def is_sys_id(name: str) -> bool:

@@ -18,15 +18,17 @@ from deepcodeseek.server.places import FLUENT
 from .decoding import TooLarge, read_chunks, read_text
 from .fluent import read_fluent
 from .layouts import file_draft, is_module, record_draft, too_long
-from .manifests import Manifests, read_manifests
+from .manifests import Manifests, read_manifests, with_packages
+from .packages import INSTALLED, find_packages
 from .records import read_records
-from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, with_scope
+from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, is_declaration, with_scope
 from .walk import Walk, relative, walk
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 MAX_BYTES = 5_000_000  # hand-written scripts stay far below; bundles and data dumps do not
 TOO_LARGE = "too large"
+GENERATED = "generated"
 
 _APPLICATIONS = ("sys_app", "sys_scope", "sys_store_app")
 _MINIFIED_LINE = 300  # characters in an average line: nobody writes so, and long tables stay below
@@ -66,10 +68,19 @@ class Workspace:
     skipped: Mapping[str, int]  # reason -> scripts left out on purpose
 
 
-def survey(workspace: Path, skip: frozenset[Path], max_bytes: int = MAX_BYTES) -> tuple[Walk, Source]:
-    """The files that there are to read. `skip` names folders that are no source."""
+def survey(
+    workspace: Path, skip: frozenset[Path], packages: bool = False, max_bytes: int = MAX_BYTES
+) -> tuple[Walk, Source]:
+    """The files that there are to read. `skip` names folders that are no source.
+
+    With `packages`, then those of the installed packages that the workspace's package.json files name.
+    """
     walked = walk(workspace, skip)
-    return walked, Source(workspace, read_manifests(walked.manifests, workspace), max_bytes)
+    installed = find_packages(walked.manifests, workspace) if packages else ()
+    names = {relative(package.folder, workspace): package.name for package in installed}
+    manifests = with_packages(read_manifests(walked.manifests, workspace), names)
+    files = [*walked.files, *(path for package in installed for path in package.files)]
+    return replace(walked, files=files), Source(workspace, manifests, max_bytes)
 
 
 def read_workspace(
@@ -77,9 +88,10 @@ def read_workspace(
     skip: frozenset[Path] = frozenset(),
     progress: Progress = lambda what, done, total: None,
     max_bytes: int = MAX_BYTES,
+    packages: bool = False,
 ) -> Workspace:
     """Every script below a folder, in the order of the walk. `skip` names folders that are no source."""
-    walked, source = survey(workspace, skip, max_bytes)
+    walked, source = survey(workspace, skip, packages, max_bytes)
     found: list[Found] = []
     for done, path in enumerate(walked.files):
         progress("reading", done, len(walked.files))
@@ -108,7 +120,9 @@ def read_source(path: Path, source: Source) -> Found:
     if name.endswith(FLUENT):
         return read_fluent(code, name, home, manifests)
     draft = file_draft(code, name, home, manifests)
-    reason = _made_by_a_tool(code) if is_module(draft) else ""
+    reason = _made_by_a_tool(code) if is_module(draft) and not is_declaration(name) else ""
+    if reason == GENERATED and INSTALLED in path.parts:  # of most packages a bundle is all there is
+        reason = ""
     return Found(skipped=(reason,)) if reason else Found((draft,))
 
 
@@ -138,7 +152,7 @@ def _made_by_a_tool(code: str) -> str:
         return "minified"
     top = "\n".join(code[:_BUNDLE_ENDS].splitlines()[:_BANNER_LINES])
     ends = code if len(code) < 2 * _BUNDLE_ENDS else f"{code[:_BUNDLE_ENDS]}\n{code[-_BUNDLE_ENDS:]}"
-    return "generated" if _BANNER.search(top) or _BUNDLE.search(ends) else ""
+    return GENERATED if _BANNER.search(top) or _BUNDLE.search(ends) else ""
 
 
 # All files together

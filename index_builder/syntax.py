@@ -7,7 +7,7 @@ the file, and a file may nest ten thousand parentheses.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -119,6 +119,7 @@ class Around:
 
     nesting: int = 0  # objects and functions around it
     functions: Mapping[str, Method] = field(default_factory=dict)  # those it can name
+    types: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)  # bodies of those it can name
 
     def deeper(self) -> Around:
         """One object or function further in."""
@@ -174,9 +175,18 @@ _ORNAMENT = r"[-*=_#~+/\\<>|.!^]{3,}"
 
 def clean_comment(comments: Sequence[str]) -> str:
     """Comments without their marks, ornaments and orders to tools; tags stay, each on its line."""
-    lines = (_clean_line(line) for comment in comments for line in _comment_lines(comment))
+    lines = _clean_lines(line for comment in comments for line in _comment_lines(comment))
     kept = (line for line in lines if not _DIRECTIVE.match(line))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+def _clean_lines(lines: Iterable[str]) -> Iterator[str]:
+    """An example keeps its indentation."""
+    is_example = False
+    for line in lines:
+        clean = _clean_line(line)
+        is_example = clean.startswith("@example") if clean.startswith("@") else is_example
+        yield line.rstrip().removeprefix(" ") if is_example and not clean.startswith("@") else clean
 
 
 def _comment_lines(comment: str) -> list[str]:

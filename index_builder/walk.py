@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,16 +18,13 @@ from deepcodeseek.server.places import RECORD_FOLDERS
 
 from .decoding import decode
 from .records import is_record_file
-from .scripts import LANGUAGES, Problem
+from .scripts import DECLARATIONS, LANGUAGES, Problem
 
 MANIFESTS = ("package.json", "now.config.json", "sinc.manifest.json", "scopes.json")
 
 _RECORD_FILES = ("sys_app_", "sys_script_include_")  # read in any folder, whatever is in them
 _FOREIGN_FOLDERS = frozenset(("node_modules", "bower_components", "__pycache__"))
-_LEFT_OUT = (
-    ((".min.js", ".min.mjs", ".min.cjs"), "minified"),
-    ((".d.ts", ".d.mts", ".d.cts"), "type declarations"),
-)
+_MINIFIED = (".min.js", ".min.mjs", ".min.cjs")
 _SNIFFED_BYTES = 1024  # the root element of an export stands in its first line
 
 
@@ -50,7 +47,7 @@ def walk(workspace: Path, skip: frozenset[Path] = frozenset()) -> Walk:
     for folder, names in _folders(workspace, frozenset(path.resolve() for path in skip), found.problems):
         found.manifests += (folder / name for name in MANIFESTS if name in names)
         for path in (folder / name for name in names):
-            if reason := next((reason for ends, reason in _LEFT_OUT if path.name.endswith(ends)), ""):
+            if reason := _why_left_out(path.name, names):
                 found.skipped.append(reason)
             elif (path.suffix == ".xml" or path.suffix in LANGUAGES) and not path.is_symlink():
                 if problem := _why_unreadable(path, workspace):
@@ -58,6 +55,15 @@ def walk(workspace: Path, skip: frozenset[Path] = frozenset()) -> Walk:
                 elif _holds_scripts(path):
                     found.files.append(path)
     return found
+
+
+def _why_left_out(name: str, beside: Collection[str]) -> str:
+    """Declarations are made from the source where it lies beside them, and only there."""
+    if name.endswith(_MINIFIED):
+        return "minified"
+    stem = next((name.removesuffix(ends) for ends in DECLARATIONS if name.endswith(ends)), "")
+    has_source = bool(stem) and any(stem + suffix in beside for suffix in LANGUAGES)
+    return "type declarations" if has_source else ""
 
 
 def relative(path: Path, workspace: Path) -> str:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def _write_manifest(generation: Path, encoder: Encoder, content: Content) -> Non
             "usages": len(content.usages),
         },
         "bases": list(content.bases),
+        "options": asdict(content.options),
         "files": files,
     }
     write_synced(generation / MANIFEST, json.dumps(manifest, indent=2))

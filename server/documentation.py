@@ -5,20 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .jsdoc import Doc, Param, Typed, parse_doc
 from .text import method_heading
 from .types import Api, Method, RankedApi, Stage
 
 MAX_METHODS = 12  # a hover is read, not scrolled
+_MAX_TYPE = 60  # characters
 
-_TAG = re.compile(r"^@(\w+)\s*(.*)$")
+_NAMING = frozenset(
+    ("class", "constructor", "function", "func", "method", "memberof", "name", "namespace", "lends", "alias",
+     "exports", "module", "static", "instance", "inner", "public", "kind", "typedef", "interface", "type")
+)  # fmt: skip
+"""Tags that say what the signature already shows."""
 
 
 def api_markdown(api: Api) -> str:
     """What an API is: how it is called, its documentation, its methods, where it comes from."""
+    doc = parse_doc(api.doc)
     parts = [
-        f"```javascript\n{_signature(api)}\n```",
+        _fenced(_signature(api)),
+        _deprecation(doc),
         _facts(api),
-        _prose(api.doc),
+        _escaped(doc.summary),
+        *_details(doc),
         _methods(api),
         _origin(api),
     ]
@@ -32,18 +41,25 @@ def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
     if item.usage:
         caller = f"in *{_escaped(item.usage.caller)}*, " if item.usage.caller else ""
         lines.append(f"Nearest known usage, {caller}`{item.usage.file}:{item.usage.line}`:")
-        lines.append(f"```javascript\n{item.usage.statement}\n```")
+        lines.append(_fenced(item.usage.statement))
     lines.append(" · ".join(f"{stage.stage} {stage.ms:.0f} ms" for stage in stages))
     return "\n\n".join(lines)
 
 
 def _signature(api: Api) -> str:
-    params = ", ".join(api.params)
+    call = _call(api.name, api.params, api.types, api.returns)
     if api.kind == "function":
-        return f"{api.name}({params})"
+        return call
     if api.kind == "object" or (api.methods and all(method.is_static for method in api.methods)):
         return api.name
-    return f"new {api.name}({params})"
+    return f"new {call}"
+
+
+def _call(name: str, params: Sequence[str], types: Sequence[str], returns: str) -> str:
+    """`name(a: string, b): number`"""
+    typed = [*types, *[""] * (len(params) - len(types))]
+    listed = ", ".join(f"{p}: {t}" if t else p for p, t in zip(params, typed, strict=False))
+    return f"{name}({listed})" + (f": {returns}" if returns else "")
 
 
 def _facts(api: Api) -> str:
@@ -68,9 +84,12 @@ def _methods(api: Api) -> str:
 
 
 def _method_line(method: Method) -> str:
-    heading = method_heading(method)
-    reads = f", reads {', '.join(map(_escaped, method.sysparms))}" if method.sysparms else ""
-    return f"- `{method.signature}`{reads}" + (f" — {_escaped(heading)}" if heading else "")
+    call = _code(_call(method.name, method.params, method.types, method.returns))
+    call += f", reads {', '.join(map(_escaped, method.sysparms))}" if method.sysparms else ""
+    heading, doc = _escaped(method_heading(method)), parse_doc(method.doc)
+    if doc.deprecated is None:
+        return f"- {call}" + (f" — {heading}" if heading else "")
+    return f"- ~~{call}~~ — {_deprecation(doc)}"
 
 
 def _origin(api: Api) -> str:
@@ -78,15 +97,57 @@ def _origin(api: Api) -> str:
     return f"{documented}From `{api.source}:{api.line}`"
 
 
-def _prose(doc: str) -> str:
-    """Comment text as Markdown: tags as a list, the rest as it stands."""
-    lines = []
-    for line in doc.splitlines():
-        tag = _TAG.match(line.strip())
-        lines.append(f"- *@{tag[1]}* {_escaped(tag[2])}" if tag else _escaped(line))
-    return "\n".join(lines).strip()
+def _deprecation(doc: Doc) -> str:
+    if doc.deprecated is None:
+        return ""
+    return f"**Deprecated:** {_line(doc.deprecated)}" if doc.deprecated else "**Deprecated.**"
+
+
+def _details(doc: Doc) -> list[str]:
+    """What the tags say."""
+    parts = []
+    if doc.params:
+        parts.append("\n".join(("**Parameters**", "", *map(_param_line, doc.params))))
+    if doc.returns:
+        parts.append(f"**Returns**{_typed(doc.returns)}")
+    parts += [f"**Throws**{_typed(thrown)}" for thrown in doc.throws]
+    parts += [_fenced(example) for example in doc.examples]
+    others = [f"- *@{tag}* {_line(body)}".rstrip() for tag, body in doc.tags if tag not in _NAMING]
+    return [*parts, "\n".join(others)]
+
+
+def _param_line(param: Param) -> str:
+    about = ", ".join(part for part in (_type(param.type), "optional" if param.optional else "") if part)
+    described = f" — {_line(param.description)}" if param.description else ""
+    return f"- {_code(param.name)}" + (f" ({about})" if about else "") + described
+
+
+def _typed(typed: Typed) -> str:
+    shown = (_type(typed.type), _line(typed.description))
+    return "".join((f" {shown[0]}" if shown[0] else "", f" — {shown[1]}" if shown[1] else ""))
+
+
+def _type(name: str) -> str:
+    cut = name if len(name) <= _MAX_TYPE else f"{name[: _MAX_TYPE - 1]}…"
+    return _code(cut) if cut else ""
+
+
+def _code(text: str) -> str:
+    """In one line that no backtick can leave."""
+    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
+
+
+def _fenced(code: str) -> str:
+    """A block that no fence in the code can end."""
+    runs = [len(run) for run in re.findall("`+", code)]
+    fence = "`" * max(3, *(run + 1 for run in runs)) if runs else "```"
+    return f"{fence}javascript\n{code}\n{fence}"
+
+
+def _line(text: str) -> str:
+    return _escaped(" ".join(text.split()))
 
 
 def _escaped(text: str) -> str:
     """Markup of untrusted comments stays text: no HTML, no links or images."""
-    return re.sub(r"([<\[\]!`*_#|\\])", r"\\\1", text)
+    return re.sub(r"([<\[\]!`*_#|~\\])", r"\\\1", text)

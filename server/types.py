@@ -26,7 +26,9 @@ class Method:
     doc: str = ""  # comment text without its comment marks; tags (@param ...) kept, one per line
     line: int = 0  # 1-based line in the source file
     is_static: bool = False
-    is_private: bool = False  # by convention: a leading underscore, or @private
+    is_private: bool = False  # declared so, or by convention: a leading underscore, @private
+    types: tuple[str, ...] = ()  # declared type of each parameter, "" where it has none; () where none has
+    returns: str = ""  # declared type, or that of its @returns
     sysparms: tuple[str, ...] = ()  # request parameters that it reads, where it answers GlideAjax
 
     @property
@@ -48,9 +50,12 @@ class Api:
     client_callable: bool = False
     extends: str = ""
     params: tuple[str, ...] = ()  # of the constructor, or of the function itself
+    types: tuple[str, ...] = ()  # of these parameters, as in Method
+    returns: str = ""  # of the function itself
     methods: tuple[Method, ...] = ()
     doc: str = ""
     doc_origin: DocOrigin = "none"
+    inferred: tuple[str, ...] = ()  # what no record and no manifest states of it
     source: str = ""  # path relative to the workspace, with forward slashes
     line: int = 0  # 1-based
     code: str = ""

@@ -552,11 +552,126 @@ def test_typescript() -> None:
         export function pick(...names: string[]): Shape;
         """
     found = module(code, language="typescript")
-    check_module(found, ["class Pen", "object all"], {"Pen": "Pen", "all": "all"})
+    names = {"Pen": "Pen", "all": "all", "pick": "pick"}
+    check_module(found, ["class Pen", "object all", "function pick"], names)
     pen = found.apis[0]
     assert (pen.extends, pen.params, pen.doc) == ("Tool", ("width",), "Draws.")
     assert [method.signature for method in pen.methods] == ["draw(to, dashed)", "of(color)"]
     check_calls(found, ["new Line.paint", "new Ink"])
+
+
+def shown(api: Api) -> str:
+    """kind name(parameters): return base: methods; `-` stands before a static one."""
+    methods = " ".join(
+        f"{'-' * m.is_static}{m.signature}{f': {m.returns}' if m.returns else ''}" for m in api.methods
+    )
+    params = f"({', '.join(api.params)})" if api.params else ""
+    base = f" {api.extends}" if api.extends else ""
+    result = f": {api.returns}" if api.returns else ""
+    return f"{api.kind} {api.name}{params}{result}{base} | {methods}".rstrip(" |")
+
+
+def check_apis(code: str, expected: list[str], language: Language = "typescript") -> tuple[Api, ...]:
+    found = module(code, language=language)
+    assert [shown(api) for api in found.apis] == expected
+    return found.apis
+
+
+DECLARATIONS: dict[str, tuple[str, list[str]]] = {
+    "class": (
+        "export declare abstract class A<T> extends B.C<T> implements D { constructor(a?: string); "
+        "abstract b(c: T): Map<T, string>; static d(): void; e: (f: T) => void; g?: (() => T) | null; "
+        "get h(): string; i: string; private j(): void; static readonly k: () => void; }",
+        [
+            "class A(a) B.C | b(c): Map<T, string> -d(): void e(f): void g(): T j(): void -k(): void",
+        ],
+    ),
+    "overloads": (
+        "export declare class A { b(c: 1): 1; d(): void; b(c: 2, e: 3): 2; }\n"
+        "export declare function f(a: 1): 1;\nexport declare function f(a: 1, b: 2): 2;",
+        ["class A | b(c, e): 1 d(): void", "function f(a): 1"],
+    ),
+    "interface": (
+        "export interface A<T> extends B.C<T>, D { b(c: T): string; (x: number): string; e: () => void; "
+        "f: { g(h: 1): 2 }; i?: string; readonly j: (k: 1) => 2; }",
+        ["object A B.C | b(c): string e(): void f.g(h): 2 j(k): 2"],
+    ),
+    "interface not exported": (
+        "/** Yes. */\ninterface A { b(): void }\ninterface C { d(): void }\nexport const e = 1;",
+        ["object A | b(): void"],
+    ),
+    "type": (
+        "export type A = { b(): void } & Other;\nexport type C = (d: string) => void;\nexport type E = 'f';",
+        ["object A | b(): void"],
+    ),
+    "namespace": (
+        "declare namespace N.M { class A { b(): void } function c(d: 1): 2; function c(d: 1, e: 2): 2; "
+        "namespace O { interface P { q(): void } } const r: (s: 1) => 2; type T = 1; }",
+        ["object N.M | -c(d, e): 2 -r(s): 2", "class N.M.A | b(): void", "object N.M.O.P | q(): void"],
+    ),
+    "namespace in code": (
+        "export namespace N { export function a(b: string) { return b; } function c() {} }",
+        ["object N | -a(b) -c()"],
+    ),
+    "namespace of a function": (
+        "declare function f(a: 1): 2;\ndeclare namespace f { function g(): void; }\nexport = f;",
+        ["function f(a): 2 | -g(): void"],
+    ),
+    "module": (
+        "declare module 'x' { export class A { b(): void } export default A; }",
+        ["class A | b(): void"],
+    ),
+    "global": (
+        "export {};\ndeclare global { interface Window { a(): void } var b: { c(): void }; }",
+        ["object Window | a(): void", "object b | -c(): void"],
+    ),
+    "object": (
+        "export declare const A: { b(c: 1): void; d: (e: 1) => 2; f: { g(): void }; h: 1 };",
+        ["object A | -b(c): void -d(e): 2 -f.g(): void"],
+    ),
+    "function type": ("export declare let f: (a: string) => number;", ["function f(a): number"]),
+    "constructor": (
+        "interface A { b(): void }\ninterface AConstructor { new (c: 1): A; d(): A }\n"
+        "export declare var A: AConstructor;",
+        ["class A(c) | b(): void -d(): A"],
+    ),
+    "type and value": (
+        "interface A { (b: 1): 2; c(): void }\nexport const d: A = ((e) => 1) as A;\n"
+        "export const f: { g: typeof h; i: typeof J.prototype.k } = {};\nfunction h(l: 1) {}",
+        ["function d(e) | -c(): void", "object f | -g(l) -i()"],
+    ),
+    "alias of itself": (
+        "type B = A;\ntype A = B & { c(): void };\nexport declare const d: A;",
+        ["object d | -c(): void"],
+    ),
+    "export =": ("declare class A { b(): void }\nexport = A;", ["class A | b(): void"]),
+    "long type": (
+        "export declare function f(): { a: string; b: string; c: string; d: string; e: string; f: string };",
+        ["function f: {...}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DECLARATIONS)
+def test_declarations(case: str) -> None:
+    code, expected = DECLARATIONS[case]
+    check_apis(code, expected)
+
+
+def test_declared_members() -> None:
+    code = """
+        export declare class A {
+            b(c: string): void;
+            /** Of b. */
+            b(c: number, d): void;
+            private e(): void;
+            protected f(): void;
+        }
+        """
+    (api,) = module(code, language="typescript").apis
+    b, e, f = api.methods
+    assert (b.doc, b.types, b.line) == ("Of b.", ("number", ""), 3)
+    assert [method.is_private for method in (b, e, f)] == [False, True, False]
 
 
 def check_imports(code: str, expected: list[tuple[str, str, str]]) -> None:
@@ -607,6 +722,30 @@ def test_deep_nesting(opening: str, name: str) -> None:
     module(f"module.exports = {code}\n;var y = {code}")
 
 
+@pytest.mark.parametrize(
+    "opening",
+    [
+        "namespace a {",
+        "declare global {",
+        "let a: {b: ",
+        "let a: A<",
+        "let a: (b: ",
+        "type A = A | (",
+        "class A { b: {",
+    ],
+)
+def test_deep_declarations(opening: str) -> None:
+    module(opening * 5_000, language="typescript")
+
+
+def test_types_that_name_one_another() -> None:
+    names = " | ".join(f"T{i}" for i in range(60))
+    code = "".join(
+        f"export interface T{i} {{ a: {names}; b: {{ c: {names} }}; d(): void }}\n" for i in range(60)
+    )
+    assert {len(api.methods) for api in module(code, language="typescript").apis} == {1}
+
+
 def test_wide_file() -> None:
     found = include("".join(f"function f{i}() {{ return new A().b(); }}\n" for i in range(5_000)))
     assert len(found.calls) == len(found.apis[0].methods) == 5_000
@@ -616,6 +755,7 @@ PIECES = """
     var X = ; X.prototype = { } ( ) [ ] function class extends Base a: , this.b = Object.extendsObject( =>
     new Foo( Foo.bar() GlideAjax 'x' " ` /* */ // export default module.exports exports.y import from return
     this.getParameter('sysparm_a') if else static get async * ... ${ require('m') 1 . ; ü 😀 <div> @ # \\ ? :
+    declare namespace interface type A | & typeof new() /**@class X*/ /**@memberof@X#a*/ define(
 """
 CODE = st.lists(st.sampled_from([*PIECES.split(), "\n"])).map(" ".join)
 

@@ -397,7 +397,7 @@ def test_scope_of_most_script_includes(tmp_path: Path) -> None:
 def test_plain_files(tmp_path: Path) -> None:
     write(tmp_path, {
         "package.json": json.dumps({"name": "root"}),
-        "src/a.ts": "", "src/types.d.ts": "", "dist/a.min.js": "", "view.tsx": "", "b.test.mjs": "",
+        "src/a.ts": "", "src/a.d.ts": "", "dist/a.min.js": "", "view.tsx": "", "b.test.mjs": "",
         "lib/package.json": json.dumps({"name": "@org/lib"}), "lib/src/c.js": "",
         "broken/package.json": "{", "broken/d.cjs": "", "odd/package.json": '{"name": "\\ud800"}',
         "odd/e.js": "", "odd/sys_script_include/Not/helper.js": "",
@@ -557,9 +557,96 @@ MADE_BY_TOOLS = {
     "mapper.js": ("a('//# sourceMappingURL=');", ""),
     "pack.js": ("/******/ (function(modules) { // webpackBootstrap\n", "generated"),
     "a.min.js": ("a();", "minified"),
-    "a.d.ts": ("declare const a: 1;", "type declarations"),
+    "b.d.ts": ("// DO NOT EDIT\ndeclare const a: 1;", ""),
     f"x_app/{TABLE}/Crypto.script.js": (f"var a={{{'b:1,' * 2_000}}};", ""),
 }
+
+
+DECLARATIONS: Files = {
+    "package.json": json.dumps({"name": "p"}),
+    "a.js": "", "a.d.ts": "", "b.d.ts": "//# sourceMappingURL=b.d.ts.map", "c.d.mts": "", "c.mjs": "",
+    "d.d.cts": "", f"x_app/{TABLE}/E.script.d.ts": "",
+}  # fmt: skip
+
+
+def test_declarations_count_where_their_source_is_not_beside_them(tmp_path: Path) -> None:
+    found = read(tmp_path, DECLARATIONS)
+    assert found.skipped == {"type declarations": 2}
+    assert [script.module for script in found.scripts] == ["a", "b", "c", "d", f"x_app/{TABLE}/E.script"]
+
+
+def test_declarations_of_the_platform(tmp_path: Path) -> None:
+    files = {
+        "package.json": json.dumps({"name": "@servicenow/glide"}),
+        "src/index.d.ts": "export * from './types';",
+        "src/imports/B.d.ts": "export declare class B {}",
+        "src/sn_ws/A.d.ts": "export declare class A { b(): void }",
+        "src/types/GlideRecord.d.ts": "export declare class GlideRecord { b(): void }",
+    }
+    scripts = read(tmp_path, files).scripts
+    apis = [api for script in scripts for api in extract(script).apis]
+    assert [(api.api_name, api.name, api.scope) for api in apis] == [
+        ("sn_ws.A", "A", "sn_ws"),
+        ("GlideRecord", "GlideRecord", "global"),
+    ]
+
+
+# Packages
+
+PACKAGES: Files = {
+    "package.json": json.dumps({"dependencies": {"typed": "1", "@org/plain": "1", "../x": "1", "none": "1"}}),
+    "lib/package.json": json.dumps(
+        {"devDependencies": {"@types/old": "1", "typed": "1"}, "peerDependencies": []}
+    ),
+    "a.js": "",
+    "node_modules/typed/package.json": json.dumps({"types": "./lib/index", "main": "m.js"}),
+    "node_modules/typed/lib/index.d.ts": "export * from './a.js'; import {b} from '../b/'; import 'a';",
+    "node_modules/typed/lib/a.d.ts": "/// <reference path=\"c.d.ts\" />\nimport '../../outside';",
+    "node_modules/typed/lib/c.d.ts": "import './a'; import './missing';",
+    "node_modules/typed/lib/unused.d.ts": "",
+    "node_modules/typed/b/index.d.ts": "type X = typeof import('../d.cjs');",
+    "node_modules/typed/d.d.cts": "",
+    "node_modules/typed/m.js": "",
+    "node_modules/outside.d.ts": "",
+    "node_modules/@org/plain/package.json": json.dumps({"main": "lib"}),
+    "node_modules/@org/plain/lib/index.js": "const a = require('./a'), b = require('b');",
+    "node_modules/@org/plain/lib/a.js": "",
+    "node_modules/old/index.js": "",
+    "lib/node_modules/@types/old/index.d.ts": "",
+    "node_modules/not-named/index.js": "",
+}
+
+
+def test_packages(tmp_path: Path) -> None:
+    assert [script.path for script in read(tmp_path, PACKAGES).scripts] == ["a.js"]
+    found = read_workspace(tmp_path, packages=True)
+    assert [(script.path, script.package, script.module) for script in found.scripts[1:]] == [
+        ("lib/node_modules/@types/old/index.d.ts", "old", "index"),
+        ("node_modules/typed/b/index.d.ts", "typed", "b/index"),
+        ("node_modules/typed/d.d.cts", "typed", "d"),
+        ("node_modules/typed/lib/a.d.ts", "typed", "lib/a"),
+        ("node_modules/typed/lib/c.d.ts", "typed", "lib/c"),
+        ("node_modules/typed/lib/index.d.ts", "typed", "lib/index"),
+        ("node_modules/@org/plain/lib/a.js", "@org/plain", "lib/a"),
+        ("node_modules/@org/plain/lib/index.js", "@org/plain", "lib/index"),
+    ]
+
+
+def test_packages_behind_links(tmp_path: Path) -> None:
+    names = dict.fromkeys(("store", "own", "away"), "1")
+    write(tmp_path / "in", {
+        "package.json": json.dumps({"dependencies": names}), "packages/own/index.d.ts": "",
+        "node_modules/.pnpm/store@1/node_modules/store/index.d.ts": "",
+    })  # fmt: skip
+    modules = tmp_path / "in/node_modules"
+    (modules / "store").symlink_to(modules / ".pnpm/store@1/node_modules/store")
+    (modules / "own").symlink_to(tmp_path / "in/packages/own")
+    (modules / "away").symlink_to(write(tmp_path / "away", {"index.d.ts": ""}))
+    found = read_workspace(tmp_path / "in", packages=True)
+    assert [script.path for script in found.scripts] == [
+        "packages/own/index.d.ts",
+        "node_modules/store/index.d.ts",
+    ]
 
 
 @pytest.mark.parametrize("name", MADE_BY_TOOLS)
