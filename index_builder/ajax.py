@@ -12,18 +12,20 @@ from .scripts import Language
 from .syntax import grammar, string_value, text
 
 _FUNCTION = "[(function_expression) (arrow_function) (generator_function)] @function"
-_QUERY = f"""
+NAMED_FUNCTIONS = f"""
 (pair key: (_) @name value: {_FUNCTION})
 (method_definition name: (_) @name) @function
 (function_declaration name: (_) @name) @function
 (variable_declarator name: (_) @name value: {_FUNCTION})
 (assignment_expression left: (member_expression property: (_) @name) right: {_FUNCTION})
+"""
+_QUERY = f"""{NAMED_FUNCTIONS}
 (call_expression
     function: (member_expression property: (property_identifier) @called)
     arguments: (arguments . (string) @parameter))
 """
-_MAX_DEPTH = 10_000  # of nodes that are looked at: beyond some 32,000 a query takes time without end
-_MAX_AROUND = 8  # functions in one another, from the outermost: a method is not nested deeper
+MAX_DEPTH = 10_000  # of nodes that are looked at: beyond some 32,000 a query takes time without end
+MAX_AROUND = 8  # functions in one another, from the outermost: a method is not nested deeper
 _PARAMETER = re.compile(r"sysparm_\w+")
 
 Read = Mapping[tuple[str, int], tuple[str, ...]]
@@ -33,7 +35,7 @@ Read = Mapping[tuple[str, int], tuple[str, ...]]
 def read_parameters(root: Node, language: Language) -> Read:
     """`getParameter('sysparm_...')` of whatever object, by each named function around the call."""
     cursor = QueryCursor(_query(language))
-    cursor.set_max_start_depth(_MAX_DEPTH)
+    cursor.set_max_start_depth(MAX_DEPTH)
     read: dict[tuple[str, int], dict[str, None]] = {}
     around: list[tuple[int, tuple[str, int]]] = []  # where each function ends, and its key
     for node, key in sorted(_found(cursor, root), key=lambda item: item[0].start_byte):
@@ -42,9 +44,15 @@ def read_parameters(root: Node, language: Language) -> Read:
         if key:
             around.append((node.end_byte, key))
             continue
-        for _, function in around[:_MAX_AROUND]:
+        for _, function in around[:MAX_AROUND]:
             read.setdefault(function, {})[string_value(node)] = None
     return {function: tuple(names) for function, names in read.items()}
+
+
+def function_key(captured: Mapping[str, list[Node]]) -> tuple[str, int]:
+    """Of one of the NAMED_FUNCTIONS."""
+    (function,), (name,) = captured["function"], captured["name"]
+    return string_value(name) or text(name), function.start_point.row + 1
 
 
 @cache
@@ -56,8 +64,7 @@ def _found(cursor: QueryCursor, root: Node) -> Iterator[tuple[Node, tuple[str, i
     """Functions with their key, and the names of parameters that are read."""
     for _, captured in cursor.matches(root):
         if "function" in captured:
-            (function,), (name,) = captured["function"], captured["name"]
-            yield function, (string_value(name) or text(name), function.start_point.row + 1)
+            yield captured["function"][0], function_key(captured)
         elif text(captured["called"][0]) == "getParameter":
             (parameter,) = captured["parameter"]
             if _PARAMETER.fullmatch(string_value(parameter)):

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from deepcodeseek.server import text
 from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.types import Api
 
 from .cache import Cache, digest
 from .database import Content, Options, Usage
@@ -29,10 +30,12 @@ from .layers import Base
 from .packages import INSTALLED
 from .parts import Part, Progress, read_parts
 from .scripts import Problem
+from .synthesize import with_example
 from .write import write_generation
 
 NO_OPTIONS = Options()
 LOCK = "build.lock"
+EXAMPLE_CHARS = 20  # of a call: shorter ones show nothing
 MAX_USAGES = 500
 """Of one API that are kept, spread evenly: a class that is called everywhere is told by fewer."""
 
@@ -70,7 +73,7 @@ def build_index(
     with _alone(out, say), Cache(out) as cache:
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
-        parts = read_parts(workspace, frozenset({out.resolve()}), options.packages, cache, progress)
+        parts = read_parts(workspace, frozenset({out.resolve()}), options, cache, progress)
         content = _content(parts.every, bases, options)
         made = new_generation(out)
         try:
@@ -112,10 +115,22 @@ def _content(parts: Sequence[Part], bases: Sequence[Base], options: Options) -> 
         **{key: name for base in bases for key, name in base.exports.items()},
         **find_exports(extracted),
     }
-    usages = _spread(_usages(extracted, files, names, exports))
     code_terms = tuple(terms[id(api)] for api in apis)
+    usages = _spread(_usages(extracted, files, names, exports))
+    if options.documentation != "written":
+        apis = _with_examples(apis, usages)
     layers = tuple(base.name for base in bases)
     return Content(apis, code_terms, extracted, files, usages, names, layers, options)
+
+
+def _with_examples(apis: Sequence[Api], usages: Sequence[Usage]) -> tuple[Api, ...]:
+    """The shortest known call that says anything is an API's example."""
+    shortest: dict[str, str] = {}
+    for usage in usages:
+        name, statement = usage.edge.api_name, usage.statement
+        if len(statement) >= EXAMPLE_CHARS and len(statement) < len(shortest.get(name, statement + " ")):
+            shortest[name] = statement
+    return tuple(with_example(api, shortest.get(api.api_name, "")) for api in apis)
 
 
 def _usages(

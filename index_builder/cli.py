@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deepcodeseek.server.types import Answer, RankedApi
 
     from .build import Report
+    from .database import Documentation
 
 _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -53,6 +54,12 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
 )
 @click.option("--no-bases", is_flag=True, help="Build on no base layer.")
 @click.option(
+    "--documentation",
+    type=click.Choice(["all", "written", "stripped"]),
+    help="What describes an API: all (default: synthesized where nothing was written), written alone, or "
+    "stripped, as if nobody had written anything.",
+)
+@click.option(
     "--packages/--no-packages",
     default=None,
     help="Also read the installed packages that package.json names; default: as the last time.",
@@ -76,6 +83,7 @@ def index(
     models: Path | None,
     bases: tuple[str, ...],
     no_bases: bool,
+    documentation: Documentation | None,
     packages: bool | None,
     watch: bool,
     target: Path | None,
@@ -102,11 +110,13 @@ def index(
             return
     workspace = workspace or Path.cwd()
     directory = out or index_directory(workspace)
-    with _clear_errors(directory):
+    with _clear_errors(directory), suppress(*[KeyboardInterrupt] if watch else []):
         encoder = _encoder(models)
         last = last_options(directory)
         chosen = () if no_bases else bases or last.bases
-        options = Options(last.packages if packages is None else packages, chosen)
+        options = Options(
+            documentation or last.documentation, last.packages if packages is None else packages, chosen
+        )
         for _ in changes(workspace, directory) if watch else (None,):
             layers, problems = read_bases(options.bases)
             _say(*problems)

@@ -7,13 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sqlite_utils
 
 from deepcodeseek.server import text
-from deepcodeseek.server.generation import Table
+from deepcodeseek.server.generation import Corpus
 from deepcodeseek.server.rows import API_COLUMNS, METHOD_COLUMNS, column_types, to_row
 from deepcodeseek.server.types import Api, Method
 
@@ -42,10 +42,16 @@ class Usage:
         return self.edge.call.statement[:STATEMENT_CHARS]
 
 
+Documentation = Literal["all", "written", "stripped"]
+"""What describes an API: what was written, and where nothing was a synthesized text; only what was written;
+or, as if nobody had written anything, only synthesized texts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a build was asked for, and the next one will do again."""
 
+    documentation: Documentation = "all"
     packages: bool = False  # also index the installed packages that the workspace depends on
     bases: tuple[str, ...] | None = None  # names of base layers; None: all installed
 
@@ -77,6 +83,7 @@ def write_database(path: Path, content: Content) -> None:
             _insert(table, rows)
         for name, column in _INDEXES:
             database.table(name).create_index([column])
+        _write_postings(database, "written", [Counter(text.written_terms(api)) for api in content.apis])
         _write_postings(database, "doc", [Counter(text.document_terms(api)) for api in content.apis])
         _write_postings(database, "code", content.code_terms)
         _write_postings(database, "usage", [Counter(_usage_terms(usage)) for usage in content.usages])
@@ -185,7 +192,7 @@ def _usage_terms(usage: Usage) -> list[str]:
     return text.usage_terms(usage.record_name, usage.context, usage.statement)
 
 
-def _write_postings(database: sqlite_utils.Database, table: Table, rows: Sequence[Counts]) -> None:
+def _write_postings(database: sqlite_utils.Database, corpus: Corpus, rows: Sequence[Counts]) -> None:
     """For each term the rows that hold it and how often, as packed 32-bit numbers."""
     vocabulary: dict[str, int] = {}
     every = (vocabulary.setdefault(term, len(vocabulary)) for row in rows for term in row)
@@ -200,11 +207,11 @@ def _write_postings(database: sqlite_utils.Database, table: Table, rows: Sequenc
     connection = database.conn
     assert connection
     connection.execute("CREATE TABLE IF NOT EXISTS corpus (name TEXT PRIMARY KEY, lengths BLOB NOT NULL)")
-    connection.execute("INSERT INTO corpus VALUES (?, ?)", (table, lengths.tobytes()))
+    connection.execute("INSERT INTO corpus VALUES (?, ?)", (corpus, lengths.tobytes()))
     connection.execute(
-        f"CREATE TABLE {table}_posting (term TEXT PRIMARY KEY, places BLOB NOT NULL, counts BLOB NOT NULL)"
+        f"CREATE TABLE {corpus}_posting (term TEXT PRIMARY KEY, places BLOB NOT NULL, counts BLOB NOT NULL)"
     )
     connection.executemany(
-        f"INSERT INTO {table}_posting VALUES (?, ?, ?)",
+        f"INSERT INTO {corpus}_posting VALUES (?, ?, ?)",
         ((term, places[start:end].tobytes(), counts[start:end].tobytes()) for term, start, end in spans),
     )

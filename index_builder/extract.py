@@ -14,10 +14,12 @@ from deepcodeseek.server.types import Api, ApiKind, Method
 from .ajax import read_parameters
 from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, find_calls
 from .definitions import DEFAULT, Definition, Definitions, with_nested_classes
+from .facts import read_facts
 from .imports import Import
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
 from .syntax import parse
+from .synthesize import document
 from .tables import with_own
 from .tags import is_hidden, says_api, stated_base, typed, with_tags
 
@@ -39,8 +41,11 @@ class Extracted:
     writes: tuple[str, ...] = ()  # those of the tables that it writes
 
 
-def extract(script: Script) -> Extracted:
-    """Read one script. Broken code gives what can be read of it."""
+def extract(script: Script, synthesize: bool = True) -> Extracted:
+    """Read one script. Broken code gives what can be read of it.
+
+    With `synthesize`, what nobody documented is described by what its code does.
+    """
     code = script.code.encode("utf-8", "replace")
     root = parse(code, script.language)
     found = find_definitions(root)
@@ -49,6 +54,9 @@ def extract(script: Script) -> Extracted:
     defined = frozenset(d.name for d in found.every if d.is_declared and d.kind != "value")
     own = frozenset(api.name for api in apis if script.record_type)
     calls = find_calls(root, script.language, defined, own)
+    if synthesize and apis:
+        facts = read_facts(root, script.language, calls.every)
+        apis = tuple(document(api, facts, script.line_offset) for api in apis)
     return Extracted(
         script,
         apis,

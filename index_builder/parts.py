@@ -18,6 +18,8 @@ from deepcodeseek.server import text
 from deepcodeseek.server.generation import sha256_file
 
 from .cache import Cache, code_digest, digest
+from .comments import without_documentation
+from .database import Documentation, Options
 from .extract import Extracted, extract
 from .manifests import Manifests
 from .scripts import Found, Problem, Script
@@ -52,13 +54,15 @@ class Parts:
 
 
 def read_parts(
-    workspace: Path, skip: frozenset[Path], packages: bool, cache: Cache, progress: Progress
+    workspace: Path, skip: frozenset[Path], options: Options, cache: Cache, progress: Progress
 ) -> Parts:
-    """Every script of a workspace, with `packages` also of those installed; `skip` names no sources."""
-    walked, source = survey(workspace, skip, packages)
+    """Every script of a workspace; `skip` names folders that are no source."""
+    walked, source = survey(workspace, skip, options.packages)
     found = tuple(_found(walked.files, source, cache, progress))
     scripts = settle(found, source.manifests)
-    parts = tuple(_parts(scripts, cache, progress))
+    if options.documentation == "stripped":
+        scripts = tuple(map(without_documentation, scripts))
+    parts = tuple(_parts(scripts, options.documentation, cache, progress))
     problems = (
         *walked.problems,
         *(problem for item in found for problem in item.problems),
@@ -103,11 +107,14 @@ def _read(source: Source, path: Path) -> bytes:
 # Scripts
 
 
-def _parts(scripts: Sequence[Script], cache: Cache, progress: Progress) -> Iterator[Part]:
-    keys = [digest(code_digest(), _plain(script)) for script in scripts]
+def _parts(
+    scripts: Sequence[Script], documentation: Documentation, cache: Cache, progress: Progress
+) -> Iterator[Part]:
+    keys = [digest(code_digest(), documentation, _plain(script)) for script in scripts]
     known = cache.get(PART, keys)
     missing = [script for script, key in zip(scripts, keys, strict=True) if key not in known]
-    fresh = [encoded for _, encoded in _each(_extract, missing, partial(progress, "parsing"))]
+    work = partial(_extract, documentation)
+    fresh = [encoded for _, encoded in _each(work, missing, partial(progress, "parsing"))]
     wanted = (key for key in keys if key not in known)
     made = dict(zip(wanted, fresh, strict=True))
     cache.put(PART, made)
@@ -117,8 +124,8 @@ def _parts(scripts: Sequence[Script], cache: Cache, progress: Progress) -> Itera
         yield _whole(decoder.decode(made[key] if key in made else known[key]), script)
 
 
-def _extract(script: Script) -> bytes:
-    extracted = extract(script)
+def _extract(documentation: Documentation, script: Script) -> bytes:
+    extracted = extract(script, synthesize=documentation != "written")
     counts = tuple(dict(Counter(text.code_terms(api))) for api in extracted.apis)
     # A Script Include's code is its script's: once is enough.
     apis = tuple(replace(api, code="") if api.code == script.code else api for api in extracted.apis)

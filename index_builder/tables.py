@@ -9,14 +9,15 @@ CURRENT = "current"  # stands for the table of the record that the script runs f
 
 _RECORDS = frozenset(("GlideRecord", "GlideRecordSecure", "GlideAggregate", "GlideQuery", CURRENT))
 _BULK = frozenset(("GlideMultipleUpdate", "GlideMultipleDelete"))  # made for nothing but writing
+MAKERS = _RECORDS | _BULK
 # fmt: off
-_WRITING = frozenset((
+WRITING = frozenset((
     "insert", "update", "updateMultiple", "deleteRecord", "deleteMultiple", "insertOrUpdate",
     "insertWithReferences", "updateWithReferences",
 ))
 # fmt: on
 # What a before rule sets is saved without a call.
-_WRITING_CURRENT = _WRITING | {"setValue"}
+_WRITING_CURRENT = WRITING | {"setValue"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Tables:
 
 def tables_of(opened: Iterable[Opened]) -> Tables:
     """All that are opened, and those of them that are written."""
-    named = [item for item in opened if item.table and item.maker in _RECORDS | _BULK]
+    named = [item for item in opened if item.table and item.maker in MAKERS]
     every = dict.fromkeys(item.table for item in named)
     written = dict.fromkeys(item.table for item in named if _is_written(item))
     return Tables(tuple(every), tuple(written))
@@ -51,5 +52,5 @@ def with_own(names: tuple[str, ...], table: str) -> tuple[str, ...]:
 
 
 def _is_written(item: Opened) -> bool:
-    writing = _WRITING_CURRENT if item.maker == CURRENT else _WRITING
+    writing = _WRITING_CURRENT if item.maker == CURRENT else WRITING
     return item.maker in _BULK or not writing.isdisjoint(item.methods)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from .jsdoc import Doc, Param, Typed, parse_doc
 from .text import method_heading
@@ -21,12 +22,12 @@ _NAMING = frozenset(
 
 def api_markdown(api: Api) -> str:
     """What an API is: how it is called, its documentation, its methods, where it comes from."""
-    doc = parse_doc(api.doc)
+    doc = parse_doc(api.doc or api.synthesized)
     parts = [
         _fenced(_signature(api)),
         _deprecation(doc),
         _facts(api),
-        _escaped(doc.summary),
+        _marked(_escaped(doc.summary), api.doc),
         *_details(doc),
         _methods(api),
         _origin(api),
@@ -86,15 +87,28 @@ def _methods(api: Api) -> str:
 def _method_line(method: Method) -> str:
     call = _code(_call(method.name, method.params, method.types, method.returns))
     call += f", reads {', '.join(map(_escaped, method.sysparms))}" if method.sysparms else ""
-    heading, doc = _escaped(method_heading(method)), parse_doc(method.doc)
+    heading, doc = _marked(_escaped(method_heading(method)), method.doc), parse_doc(method.doc)
     if doc.deprecated is None:
         return f"- {call}" + (f" — {heading}" if heading else "")
     return f"- ~~{call}~~ — {_deprecation(doc)}"
 
 
+_ORIGINS = MappingProxyType(
+    {
+        "written": "",
+        "synthesized": "Nobody documented it: what is said here is *synthesized* from its code. ",
+        "none": "No documentation was written for it. ",
+    }
+)
+
+
+def _marked(text: str, written: str) -> str:
+    """In italics what nobody wrote."""
+    return text if written or not text else f"*{text}*"
+
+
 def _origin(api: Api) -> str:
-    documented = "" if api.doc_origin == "written" else "No documentation was written for it. "
-    return f"{documented}From `{api.source}:{api.line}`"
+    return f"{_ORIGINS[api.doc_origin]}From `{api.source}:{api.line}`"
 
 
 def _deprecation(doc: Doc) -> str:

@@ -24,7 +24,12 @@ MANIFEST = "manifest.json"
 CURRENT = "current"
 
 Table = Literal["doc", "code", "usage"]
+"""What is searched by vectors: documentation, raw code, contexts of known usages."""
 TABLES: tuple[Table, ...] = ("doc", "code", "usage")
+
+Corpus = Literal["written", "doc", "code", "usage"]
+"""What is searched by words: also the documentation that somebody wrote, alone."""
+CORPORA: tuple[Corpus, ...] = ("written", "doc", "code", "usage")
 REQUIRED = frozenset({DATABASE, *(f"{table}.npy" for table in TABLES)})
 OPTIONAL = frozenset(f"{table}.hnsw" for table in TABLES)  # exact search does without them
 

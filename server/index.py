@@ -18,7 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .generation import DATABASE, TABLES, IndexProblem, Table, base_directory, damaged_files, read_manifest
+from .generation import (
+    CORPORA,
+    DATABASE,
+    TABLES,
+    Corpus,
+    IndexProblem,
+    Table,
+    base_directory,
+    damaged_files,
+    read_manifest,
+)
 from .generation import OPTIONAL as OPTIONAL_FILES
 from .generation import REBUILD as _REBUILD
 from .lexical import Hits, Ids, Mask, Postings, Scores, bm25
@@ -63,7 +73,7 @@ class Layer:
         self.database = sqlite3.connect(uri, uri=True, check_same_thread=False)
         dimension = int(manifest["encoder"]["dimension"])
         self.vectors = {table: Vectors(generation, table, dimension, hnsw) for table in TABLES}
-        self.postings = {table: Postings(self.database, table) for table in TABLES}
+        self.postings = {corpus: Postings(self.database, corpus) for corpus in CORPORA}
 
     def columns(self, table: str, *names: str) -> tuple[NDArray[Any], ...]:
         """Columns of a table, by id."""
@@ -137,9 +147,9 @@ class Index:
         """The rows nearest to a unit vector among those that `keep` [rows] allows, best first."""
         return nearest([layer.vectors[table] for layer in self._layers], vector, limit, keep)
 
-    def lexical(self, table: Table, terms: Sequence[str], limit: int, rarest: int, keep: Mask) -> Hits:
+    def lexical(self, corpus: Corpus, terms: Sequence[str], limit: int, rarest: int, keep: Mask) -> Hits:
         """BM25 over the `rarest` of the terms, best first: row ids [n] and scores [n], higher is better."""
-        return bm25([layer.postings[table] for layer in self._layers], terms, limit, rarest, keep)
+        return bm25([layer.postings[corpus] for layer in self._layers], terms, limit, rarest, keep)
 
     def find(self, name: str) -> tuple[int, ...]:
         """Ids of the APIs called `name`, with or without their scope."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .generation import Table
+from .generation import Corpus
 
 K1 = 1.2  # these two as in SQLite's FTS5 and most other engines
 B = 0.75
@@ -28,12 +28,12 @@ Hits = tuple[Ids, Scores]
 
 
 class Postings:
-    """One table of one layer. `lengths` [rows] counts the terms of each row."""
+    """One corpus of one layer. `lengths` [rows] counts the terms of each row."""
 
-    def __init__(self, database: sqlite3.Connection, table: Table) -> None:
+    def __init__(self, database: sqlite3.Connection, corpus: Corpus) -> None:
         self._database = database
-        self._table = table
-        (blob,) = database.execute("SELECT lengths FROM corpus WHERE name = ?", (table,)).fetchone()
+        self._corpus = corpus
+        (blob,) = database.execute("SELECT lengths FROM corpus WHERE name = ?", (corpus,)).fetchone()
         self.lengths: NDArray[np.int32] = np.frombuffer(blob, np.int32)
 
     def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
@@ -42,13 +42,13 @@ class Postings:
         for start in range(0, len(terms), _TERMS_A_QUERY):
             some = terms[start : start + _TERMS_A_QUERY]
             marks = ",".join("?" * len(some))
-            rows = f"SELECT term, length(places) / 4 FROM {self._table}_posting WHERE term IN ({marks})"
+            rows = f"SELECT term, length(places) / 4 FROM {self._corpus}_posting WHERE term IN ({marks})"
             found.update(self._database.execute(rows, some))
         return found
 
     def read(self, term: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Rows [n] that hold a term, and how often each does [n]."""
-        query = f"SELECT places, counts FROM {self._table}_posting WHERE term = ?"
+        query = f"SELECT places, counts FROM {self._corpus}_posting WHERE term = ?"
         places, counts = self._database.execute(query, (term,)).fetchone() or (b"", b"")
         return np.frombuffer(places, np.int32), np.frombuffer(counts, np.int32)
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .generation import Table
+from .generation import Corpus, Table
 from .index import Index
 from .lexical import Hits, Ids, Mask, Scores, best
 from .text import name_terms, query_terms
@@ -134,6 +134,10 @@ def _starting_with(index: Index, prefix: str) -> Mask:
     return np.asarray(np.char.startswith(names, prefix.lower()), np.bool_)
 
 
+def _written_lexical(view: View) -> Ranking:
+    return _lexical(view, "written")
+
+
 def _documents_lexical(view: View) -> Ranking:
     return _lexical(view, "doc")
 
@@ -142,8 +146,8 @@ def _code_lexical(view: View) -> Ranking:
     return _lexical(view, "code")
 
 
-def _lexical(view: View, table: Table) -> Ranking:
-    return Ranking(*view.index.lexical(table, view.terms, POOL, view.rarest, view.apis))
+def _lexical(view: View, corpus: Corpus) -> Ranking:
+    return Ranking(*view.index.lexical(corpus, view.terms, POOL, view.rarest, view.apis))
 
 
 def _documents_dense(view: View) -> Ranking:
@@ -238,6 +242,7 @@ def _used(view: View) -> list[int]:
 
 SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
     {
+        "written documents, lexical": _written_lexical,
         "documents, lexical": _documents_lexical,
         "documents, dense": _documents_dense,
         "code, lexical": _code_lexical,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .types import Api, Context, ExpandedQuery, Method
 
-TEXT_VERSION = "1"
+TEXT_VERSION = "2"
 
 WINDOW_LINES = 10  # the paper trims the retrieval context to 8-10 lines
 WINDOW_AFTER_LINES = 4
@@ -47,9 +47,21 @@ def window_after(after: str, lines: int = WINDOW_AFTER_LINES) -> str:
     return "\n".join(kept[:lines])[:WINDOW_CHARS]
 
 
+def written_terms(api: Api) -> list[str]:
+    """Lexical document of an API: its name twice, the documentation that somebody wrote, method names.
+
+    The fixed baseline `bm25-docs` is made of it: nothing is ever added.
+    """
+    return _document_terms(api, _written(api))
+
+
 def document_terms(api: Api) -> list[str]:
-    """Lexical document of an API: its name twice, documentation, method names."""
-    parts = [api.name, api.name, _documentation(api)[:DOCUMENT_CHARS], *(m.name for m in api.methods)]
+    """The same with a description of what nobody documented."""
+    return _document_terms(api, _documentation(api))
+
+
+def _document_terms(api: Api, documentation: str) -> list[str]:
+    parts = [api.name, api.name, documentation[:DOCUMENT_CHARS], *(m.name for m in api.methods)]
     return lexical_tokens(" ".join(parts))
 
 
@@ -119,14 +131,21 @@ def expansion_code(generated: str) -> str:
 
 
 def method_heading(method: Method) -> str:
-    """The first sentence or line of a method's documentation."""
-    first = method.doc.split("\n", 1)[0]
+    """The first sentence or line of a method's documentation, written or synthesized."""
+    first = (method.doc or method.synthesized).split("\n", 1)[0]
     return first if not first.startswith("@") else ""
 
 
-def _documentation(api: Api) -> str:
+def _written(api: Api) -> str:
     documented = (f"{m.name}: {m.doc}" for m in api.methods if m.doc)
     return "\n".join(part for part in (api.doc, *documented) if part)
+
+
+def _documentation(api: Api) -> str:
+    """What was written, else what was synthesized; its example is a call, and searched as such."""
+    told = ((m.name, m.doc or m.synthesized) for m in api.methods)
+    described = api.doc or api.synthesized.partition("@example")[0].strip()
+    return "\n".join(part for part in (described, *(f"{name}: {doc}" for name, doc in told if doc)) if part)
 
 
 def _line_start(before: str) -> str:

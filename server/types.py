@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-DocOrigin = Literal["written", "none"]
-"""Where an API's documentation comes from: comments in its source, or nowhere."""
+DocOrigin = Literal["written", "synthesized", "none"]
+"""Where an API's documentation comes from: comments in its source, its code and names, or nowhere."""
 
 ApiKind = Literal["script_include", "class", "function", "object"]
 
@@ -29,6 +29,7 @@ class Method:
     is_private: bool = False  # declared so, or by convention: a leading underscore, @private
     types: tuple[str, ...] = ()  # declared type of each parameter, "" where it has none; () where none has
     returns: str = ""  # declared type, or that of its @returns
+    synthesized: str = ""  # documentation made from its code, where none was written
     sysparms: tuple[str, ...] = ()  # request parameters that it reads, where it answers GlideAjax
 
     @property
@@ -55,6 +56,7 @@ class Api:
     methods: tuple[Method, ...] = ()
     doc: str = ""
     doc_origin: DocOrigin = "none"
+    synthesized: str = ""  # as in Method; with an example from a known usage
     inferred: tuple[str, ...] = ()  # what no record and no manifest states of it
     source: str = ""  # path relative to the workspace, with forward slashes
     line: int = 0  # 1-based

@@ -176,7 +176,7 @@ def test_api_of_a_script_include() -> None:
 def check_doc(above: str, expected: str) -> None:
     (api,) = include(f"{above}\nfunction X() {{}}").apis
     assert api.doc == expected
-    assert api.doc_origin == ("written" if expected else "none")
+    assert api.doc_origin == ("written" if expected else "synthesized")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from deepcodeseek.server.pipeline import METHODS, Engine, predict
 
 STAGES = {
     "bm25-docs": ["retrieve"],
+    "bm25-all-docs": ["retrieve"],
     "bm25-raw": ["retrieve"],
     "dense-docs": ["encode", "retrieve"],
     "dense-raw": ["encode", "retrieve"],
