@@ -118,7 +118,7 @@ def _nodes(cursor: QueryCursor, root: Node) -> Iterator[tuple[Node, str, Key | N
 def _said(node: Node, tag: str, calls: Mapping[int, FoundCall]) -> Iterator[tuple[str, str]]:
     """What a node says: a list of Facts, and a value for it."""
     call = calls.get(node.id)
-    if call is not None and call.name not in MAKERS:
+    if call is not None and call.name not in MAKERS and _is_class(call.name):
         yield "calls", f"{call.name}.{call.method}" if call.method else call.name
     if tag == "made":
         yield from _made(node)
@@ -130,6 +130,11 @@ def _said(node: Node, tag: str, calls: Mapping[int, FoundCall]) -> Iterator[tupl
         yield "throws", _thrown(first(node))
     elif tag == "said" and " " in (value := string_value(node)) and _MESSAGE.fullmatch(value):
         yield "messages", value
+
+
+def _is_class(name: str) -> bool:
+    """By its capital: of the other names most are variables."""
+    return name.rpartition(".")[2][:1].isupper()
 
 
 def _made(node: Node) -> Iterator[tuple[str, str]]:
