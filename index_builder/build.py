@@ -12,13 +12,13 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from deepcodeseek.server import text
-from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.models import Encoder, Generator
 from deepcodeseek.server.types import Api
 
 from .cache import Cache, digest
@@ -30,6 +30,7 @@ from .layers import Base
 from .packages import INSTALLED
 from .parts import Part, Progress, read_parts
 from .scripts import Problem
+from .summarize import summarize
 from .synthesize import with_example
 from .write import write_generation
 
@@ -61,12 +62,14 @@ def build_index(
     progress: Progress,
     bases: Sequence[Base] = (),
     options: Options = NO_OPTIONS,
+    generator: Generator | None = None,
     say: Callable[[str], None] = lambda message: None,
 ) -> Report:
     """Index `workspace` into a new generation of `out` and make it the current one.
 
-    `bases` are the layers below it. A second build of the same index waits for the first, and says so. Raises
-    OSError or sqlite3.Error where `out` cannot be written; the generation in use stays as it was.
+    `bases` are the layers below it; a `generator` summarizes what nobody documented, where `options` say
+    so. A second build of the same index waits for the first, and says so. Raises OSError or sqlite3.Error
+    where `out` cannot be written; the generation in use stays as it was.
     """
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
@@ -75,6 +78,8 @@ def build_index(
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), options, cache, progress)
         content = _content(parts.every, bases, options)
+        if generator and options.summarize:
+            content = replace(content, apis=summarize(content.apis, generator, cache, progress, say))
         made = new_generation(out)
         try:
             write_generation(made, content, encoder, cache, progress)

@@ -15,7 +15,7 @@ import click
 from deepcodeseek.server import __version__
 
 if TYPE_CHECKING:
-    from deepcodeseek.server.models import Encoder
+    from deepcodeseek.server.models import Encoder, Generator
     from deepcodeseek.server.pipeline import Engine, Variant
     from deepcodeseek.server.types import Answer, RankedApi
 
@@ -60,6 +60,11 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
     "stripped, as if nobody had written anything.",
 )
 @click.option(
+    "--summarize/--no-summarize",
+    default=None,
+    help="Let the GGUF model write a sentence on each API that nobody documented: seconds each, once.",
+)
+@click.option(
     "--packages/--no-packages",
     default=None,
     help="Also read the installed packages that package.json names; default: as the last time.",
@@ -84,6 +89,7 @@ def index(
     bases: tuple[str, ...],
     no_bases: bool,
     documentation: Documentation | None,
+    summarize: bool | None,
     packages: bool | None,
     watch: bool,
     target: Path | None,
@@ -115,13 +121,19 @@ def index(
         last = last_options(directory)
         chosen = () if no_bases else bases or last.bases
         options = Options(
-            documentation or last.documentation, last.packages if packages is None else packages, chosen
+            documentation or last.documentation,
+            last.summarize if summarize is None else summarize,
+            last.packages if packages is None else packages,
+            chosen,
         )
+        generator = _generator(models) if options.summarize else None
         for _ in changes(workspace, directory) if watch else (None,):
             layers, problems = read_bases(options.bases)
             _say(*problems)
             with progress_reporter(progress) as report_progress:
-                report = build_index(workspace, directory, encoder, report_progress, layers, options, _say)
+                report = build_index(
+                    workspace, directory, encoder, report_progress, layers, options, generator, _say
+                )
             _show_report(report, directory, as_json)
             if target:
                 _export(directory, target)
@@ -361,6 +373,17 @@ def _import(source: Path, name: str | None, models: Path | None) -> None:
         chosen = name or source.name.split(".", 1)[0].lower()
         directory = import_index(source, chosen, _encoder(models).files.sha256)
     click.echo(f"installed as the base layer {chosen}: {directory}")
+
+
+def _generator(models: Path | None) -> Generator:
+    from deepcodeseek.server.models import GeneratorProcess, find_model
+
+    model = find_model("generator", models)
+    if model is None:
+        raise click.ClickException("no generator is installed: run `deepcodeseek models get`")
+    generator = GeneratorProcess(model)
+    click.get_current_context().call_on_close(generator.close)
+    return generator
 
 
 def _export(directory: Path, target: Path) -> None:

@@ -52,6 +52,7 @@ class Options:
     """What a build was asked for, and the next one will do again."""
 
     documentation: Documentation = "all"
+    summarize: bool = False  # let the generator write a sentence where nobody did
     packages: bool = False  # also index the installed packages that the workspace depends on
     bases: tuple[str, ...] | None = None  # names of base layers; None: all installed
 

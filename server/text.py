@@ -21,6 +21,8 @@ ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines 
 ENCODER_AFTER_CHARS = 200
 DOCUMENT_CHARS = 1500
 EXPANSION_CHARS = 300
+SUMMARY_METHODS = 8  # of an API, that a generator is told
+SUMMARY_WORDS = 4  # fewer say nothing
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[^\W\d_]+", re.UNICODE)
 
@@ -128,6 +130,30 @@ def expansion_code(generated: str) -> str:
     block = re.split(r"\n\s*\n|```", generated.lstrip(), maxsplit=1)[0]
     lines = [line.strip() for line in _lines(block) if line.strip()]
     return "\n".join(lines)[:EXPANSION_CHARS]
+
+
+def summary_prompt(api: Api) -> str:
+    """Asks a generator of any kind for one sentence on an API, by an example of the same form."""
+    methods = ", ".join(method.signature for method in api.methods[:SUMMARY_METHODS])
+    known = api.synthesized.partition("@example")[0].strip().replace("\n", " ")
+    return f"{_SUMMARY_EXAMPLE}// class {api.name}: {methods}\n// {known}\n// In one sentence:"
+
+
+def summary_sentence(generated: str) -> str:
+    """The sentence, or nothing where a small model lost itself in repetitions."""
+    line = _lines(generated.strip())[0].lstrip("/ ").strip()
+    sentence = line.partition(". ")[0].rstrip(".")
+    words = lexical_tokens(sentence)
+    if len(words) < SUMMARY_WORDS or 2 * len(set(words)) < len(words):
+        return ""
+    return f"{sentence[:EXPANSION_CHARS]}."
+
+
+_SUMMARY_EXAMPLE = """// class TicketRouter: choose(ticket), fallbackGroup()
+// Ticket router. Can choose, fallback group. Reads sys_user_group by name. Calls OnCall.
+// In one sentence: Chooses the group that a ticket is assigned to, by its category and who is on call.
+
+"""
 
 
 def method_heading(method: Method) -> str:

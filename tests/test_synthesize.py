@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from deepcodeseek.index_builder.build import build_index
+from deepcodeseek.index_builder.cache import Cache
 from deepcodeseek.index_builder.comments import without_documentation
 from deepcodeseek.index_builder.database import Documentation, Options
 from deepcodeseek.index_builder.extract import extract
 from deepcodeseek.index_builder.scripts import Script
+from deepcodeseek.index_builder.summarize import summarize
 from deepcodeseek.index_builder.synthesize import with_example
 from deepcodeseek.server import text
 from deepcodeseek.server.documentation import api_markdown
 from deepcodeseek.server.index import open_index
-from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
 from deepcodeseek.server.types import Api
 
 CODE = """var BerthFinder = Class.create();
@@ -102,6 +104,54 @@ def test_the_baseline_and_the_search_keep_apart_what_was_written() -> None:
     assert "tide" in text.document_terms(api)
     assert "tide" in text.encoder_document(api)
     assert "call" not in text.document_terms(api)  # of some file, which must not speak for its own question
+
+
+class Writing:
+    """A generator that counts, and dies after some sentences."""
+
+    state = "running"
+
+    def __init__(self, lives: int) -> None:
+        self.files = ModelFiles("generator", Path("none"), {"file": "x", "sha256": {"x": "0"}})
+        self.lives, self.asked = lives, 0
+
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+        if self.asked == self.lives:
+            raise ModelProblem("it died")
+        self.asked += 1
+        name = prompt.rsplit("// class ", 1)[1].partition(":")[0]
+        return f" Writes what {name} is good for. And more.\n// class"
+
+    def start(self) -> None: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def test_summaries_are_written_once_and_go_on_where_they_were_cut_short(tmp_path: Path) -> None:
+    apis = [Api(f"g.{name}", name, "class") for name in "ABCD"]
+    apis.append(Api("g.E", "E", "class", doc="Written.", doc_origin="written"))
+    said: list[str] = []
+    for lives, asked, told in ((3, 3, 1), (9, 1, 0), (9, 0, 0)):
+        generator = Writing(lives)
+        said.clear()
+        with Cache(tmp_path) as cache:
+            made = summarize(apis, generator, cache, lambda *_: None, said.append)
+        assert (generator.asked, len(said)) == (asked, told)
+    assert [api.synthesized for api in made] == [*(f"Writes what {n} is good for." for n in "ABCD"), ""]
+
+
+@pytest.mark.parametrize(
+    ("generated", "sentence"),
+    [
+        (" Finds a free berth for a vessel. Then", "Finds a free berth for a vessel."),
+        ("\n// Finds a free berth for a vessel\n// x", "Finds a free berth for a vessel."),
+        (" Reads the table, table, table, table, table, table, table", ""),
+        (" Calls X.", ""),
+        ("", ""),
+    ],
+)
+def test_a_summary_is_one_sentence_or_nothing(generated: str, sentence: str) -> None:
+    assert text.summary_sentence(generated) == sentence
 
 
 def test_documentation_is_stripped_and_nothing_moves() -> None:
