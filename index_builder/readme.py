@@ -16,6 +16,7 @@ from .metrics import results_table
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
+GRAPH = RESULTS / "graph-filter.json"
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -27,6 +28,7 @@ def main() -> None:
 def updated(readme: str) -> str:
     """The README's text with its generated parts made anew."""
     parts = {"settings": settings_table(), "results": results_text(), "extraction": extraction_table()}
+    parts["graph"] = graph_table()
     for name, content in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         before, rest = readme.split(begin, 1)
@@ -61,6 +63,33 @@ def extraction_table() -> str:
     notes = dict.fromkeys(f"- {r['package']}: {r['note']}" for r in results if "note" in r)
     head = ("| package | against | what | n | recall | precision |", "|---|---|---|---|---|---|")
     return "\n".join((*head, *rows, "", *notes)) + "\n"
+
+
+def graph_table() -> str:
+    """Markdown table of what the graph filter keeps with less and less metadata."""
+    content = json.loads(GRAPH.read_text(encoding="utf-8"))
+    head = (
+        "| metadata removed at random | APIs kept, % | targets kept, % | `fused` top-5 | top-40 |",
+        "|---|---|---|---|---|",
+    )
+    rows = (f"| {_removed(case)} | {_shares(case)} |" for case in content["cases"])
+    n, command = content["cases"][0]["n"], f"```sh\n{content['command']}\n```"
+    return (
+        "\n".join((*head, *rows, "", f"n = {n}, {content['apis']:,} APIs, 95 % intervals.", "", command))
+        + "\n"
+    )
+
+
+def _removed(case: dict[str, Any]) -> str:
+    if not case["graph"]:
+        return "no filter at all"
+    removed = [f"{share} % of the {whose}'s" for whose, share in case["removed"].items() if share]
+    return " and ".join(removed).replace("apis's", "APIs'") or "nothing"
+
+
+def _shares(case: dict[str, Any]) -> str:
+    shares = (case["candidates"], case["targets"], case["top"]["5"], case["top"]["40"])
+    return " | ".join(f"{s['percent']:.1f} [{s['interval'][0]:.1f}, {s['interval'][1]:.1f}]" for s in shares)
 
 
 def _result(result: dict[str, Any]) -> str:
