@@ -94,6 +94,16 @@ def build_index(
     return Report(generation.name, *counts, seconds, parts.problems, parts.skipped)
 
 
+def read_content(
+    workspace: Path, out: Path, options: Options, progress: Progress, say: Callable[[str], None]
+) -> tuple[Content, tuple[Problem, ...]]:
+    """What an index of `workspace` would hold, without writing one; `out` keeps what was worked out."""
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out, say), Cache(out) as cache:
+        parts = read_parts(workspace.resolve(), frozenset({out.resolve()}), options, cache, progress)
+        return _content(parts.every, (), options), parts.problems
+
+
 def _alone(out: Path, say: Callable[[str], None]) -> FileLock:
     """A lock on an index directory; it goes with the process, however that ends."""
     lock = FileLock(out / LOCK)

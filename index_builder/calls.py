@@ -41,6 +41,7 @@ class CallSite:
     line: int  # 1-based, in the file
     start: int  # where the statement begins, in characters of the code
     statement: str  # its text, cut to what matters
+    end: int = 0  # where the statement ends
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,34 @@ def evaluate() -> None:
     """Measure predictions."""
 
 
+@evaluate.command("mine")
+@click.argument("workspace", type=_EXISTING_FOLDER)
+@click.option("--out", type=_FILE, required=True, help="JSON lines, one sample a line.")
+@click.option("--per-target", type=click.IntRange(1), default=5, help="Balanced samples an API has at most.")
+@click.option("--seed", type=int, default=0, help="Of the choice of balanced samples.")
+@click.option("--packages", is_flag=True, help="Calls of installed packages too.")
+def eval_mine(workspace: Path, out: Path, per_target: int, seed: int, packages: bool) -> None:
+    """Mine samples from the calls in WORKSPACE: the lines before, the call, the lines after, the target."""
+    from deepcodeseek.server.generation import index_directory
+
+    from .build import read_content
+    from .database import Options
+    from .graph import find_exports
+    from .mine import mine, write_samples
+    from .terminal import progress_reporter
+
+    with _clear_errors(out), progress_reporter("auto") as progress:
+        directory = index_directory(workspace)
+        content, problems = read_content(workspace, directory, Options(packages=packages), progress, _say)
+        exports = find_exports(content.extracted)
+        samples = mine(content.extracted, content.apis, exports, per_target, seed)
+        write_samples(samples, out)
+    _say(*(f"{problem.path}: {problem.message}" for problem in problems))
+    flags = ("leak", "clone", "ambiguous", "usable", "balanced", "clean")
+    counts = ", ".join(f"{sum(getattr(s, flag) for s in samples)} {flag}" for flag in flags)
+    click.echo(f"{len(samples)} samples of {len({s.target for s in samples})} APIs in {out}: {counts}")
+
+
 @evaluate.command("score")
 @click.option("--samples", type=_EXISTING_FILE, required=True, help="JSON lines with id and target.")
 @click.option("--predictions", type=_EXISTING_FILE, required=True, help="What `predict` wrote.")

@@ -188,7 +188,8 @@ def _call_sites(script: Script, code: bytes, calls: Iterable[FoundCall]) -> Iter
         start, end = _bounds(code, call)
         statement = code[start:end].decode("utf-8", "replace")[:MAX_STATEMENT].rstrip()
         line = script.line_offset + call.node.start_point.row + 1
-        yield CallSite(call.name, call.method, call.kind, line, text.characters(start), statement)
+        first, last = text.characters(start), text.characters(end)
+        yield CallSite(call.name, call.method, call.kind, line, first, statement, last)
 
 
 def _bounds(code: bytes, call: FoundCall) -> tuple[int, int]:

@@ -1,0 +1,197 @@
+"""Mine samples: each call of an indexed API, as the developer stood before it.
+
+What the developer had not written yet is taken out: the call itself, lines after it that name the target,
+and before it whatever imports, requires or defines the target in this file. The flags say which samples are
+fair questions:
+
+leak       the target's name, or a variable plainly named after it, stands in what is left before the call
+clone      the same two lines before the same call stand in another file too
+ambiguous  another API has the target's name, or the same window stands before a call of another API
+usable     no leak, at least MIN_LINES lines before, and the first of several with the same window and target
+balanced   usable, at most `per_target` a target and one a caller and target, chosen by seed
+clean      balanced, and neither a clone nor ambiguous
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from deepcodeseek.server import text
+from deepcodeseek.server.types import Api
+
+from .atomic import write_lines
+from .cache import digest
+from .extract import Extracted
+from .graph import Edge, Exports, Names, resolve_calls
+from .packages import INSTALLED
+
+MIN_LINES = 3
+CLONE_LINES = 2
+FOLDS = 5
+
+_NAME = re.compile(r"[A-Za-z_$][\w$]*")
+_IMPORT = re.compile(r"^[ \t]*import\b[^;'\"]*['\"][^'\"\n]*['\"][^\n]*\n?", re.M)
+_REQUIRE = re.compile(r"^[^\n]*\b(?:require|goog\.require)\s*\([^\n]*\n?", re.M)
+_DEFINE = re.compile(r"\b(?:sap\.ui\.define|define|require)\s*\(\s*(?:['\"][^'\"]*['\"]\s*,\s*)?\[")
+_DEFINE_HEAD = re.compile(r"\[[^\]]*\]\s*,\s*(?:async\s+)?(?:function\s*\w*\s*)?\([^)]*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question and its answer."""
+
+    id: str
+    project: str
+    file: str
+    record_type: str
+    record_name: str
+    table: str
+    scope: str
+    code_before: str
+    code_middle: str
+    code_after: str
+    target: str
+    target_file: str
+    target_name: str
+    method: str
+    kind: str
+    lines_before: int
+    fold: int  # 0 .. FOLDS - 1, the same for all samples of a file
+    leak: bool = False
+    clone: bool = False
+    ambiguous: bool = False
+    usable: bool = False
+    balanced: bool = False
+    clean: bool = False
+
+
+def mine(
+    extracted: Sequence[Extracted], apis: Sequence[Api], exports: Exports, per_target: int, seed: int
+) -> tuple[Sample, ...]:
+    """Every call of an API by another file, in the order of the files; the flags are set over all of them."""
+    names, by_name = Names(apis), {api.api_name: api for api in apis}
+    drafts = [
+        _sample(item, edge, by_name[edge.api_name])
+        for item in extracted
+        if INSTALLED not in item.script.path.split("/")
+        for edge in resolve_calls(item, names, exports)
+    ]
+    return _flagged(drafts, Counter(api.name for api in apis), per_target, seed)
+
+
+def write_samples(samples: Iterable[Sample], out: Path) -> None:
+    """JSON lines; `out` appears when all are written."""
+    write_lines(out, (json.dumps(asdict(sample)) for sample in samples))
+
+
+def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
+    script, call = item.script, edge.call
+    before = without_imports(script.code[: call.start], (call.name.partition(".")[0], api.name))
+    after = "\n".join(line for line in script.code[call.end :].split("\n") if not _names(line, api.name))
+    place = digest(script.path, script.field, str(call.start), edge.api_name)
+    return Sample(
+        id=place.hex()[:12],
+        project=script.package,
+        file=script.path,
+        record_type=script.record_type,
+        record_name=script.record_name,
+        table=script.table,
+        scope=script.scope,
+        code_before=before,
+        code_middle=script.code[call.start : call.end],
+        code_after=after,
+        target=api.api_name,
+        target_file=api.source,
+        target_name=api.name,
+        method=call.method,
+        kind=call.kind,
+        lines_before=sum(bool(line.strip()) for line in before.split("\n")),
+        fold=digest(script.path)[0] % FOLDS,
+        leak=_names(before, api.name),
+    )
+
+
+# Masking
+
+
+def without_imports(before: str, names: Sequence[str]) -> str:
+    """Without the statements that bring any of the names into the file."""
+
+    def kept(found: re.Match[str]) -> str:
+        return "" if any(_has_word(found.group(), name) for name in names) else found.group()
+
+    before = _REQUIRE.sub(kept, _IMPORT.sub(kept, before))
+    define = _DEFINE.search(before)
+    head = _DEFINE_HEAD.match(before, define.end() - 1) if define else None
+    if head is None:
+        return before
+    return before[: head.start()] + _without_dependencies(head.group(), names) + before[head.end() :]
+
+
+def _without_dependencies(head: str, names: Sequence[str]) -> str:
+    """The head of an AMD module without the paths and the parameters of some names."""
+    for name in names:
+        quoted = re.escape(name)
+        head = re.sub(rf"[ \t]*['\"](?:[^'\"\n]*/)?{quoted}(?:\.js)?['\"]\s*,?", "", head)
+        head = re.sub(rf"(?<=[(,\s]){quoted}\b\s*,?", "", head)
+    return head
+
+
+def _has_word(code: str, name: str) -> bool:
+    return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", code) is not None
+
+
+def _names(code: str, name: str) -> bool:
+    """Whether a name stands in code, or a variable that is plainly named after it."""
+    plain = name.strip("_$").lower()
+    return any(word.strip("_$").lower() == plain for word in _NAME.findall(code))
+
+
+# Flags
+
+
+def _flagged(
+    drafts: Sequence[Sample], name_counts: Mapping[str, int], per_target: int, seed: int
+) -> tuple[Sample, ...]:
+    files, targets, seen = defaultdict(set), defaultdict(set), set()
+    for draft in drafts:
+        files[_clone_key(draft)].add(draft.file)
+        targets[text.window_before(draft.code_before)].add(draft.target)
+    flagged = []
+    for draft in drafts:
+        window = text.window_before(draft.code_before)
+        is_first = (window, draft.target) not in seen
+        seen.add((window, draft.target))
+        flagged.append(
+            replace(
+                draft,
+                clone=len(files[_clone_key(draft)]) > 1,
+                ambiguous=name_counts[draft.target_name] > 1 or len(targets[window]) > 1,
+                usable=not draft.leak and draft.lines_before >= MIN_LINES and is_first,
+            )
+        )
+    chosen = set(_balanced(flagged, per_target, seed))
+    return tuple(
+        replace(s, balanced=s.id in chosen, clean=s.id in chosen and not (s.clone or s.ambiguous))
+        for s in flagged
+    )
+
+
+def _clone_key(sample: Sample) -> tuple[str, str, str]:
+    return text.window_before(sample.code_before, CLONE_LINES), sample.target, sample.method
+
+
+def _balanced(samples: Iterable[Sample], per_target: int, seed: int) -> Iterator[str]:
+    """Ids of the chosen: a file may ask for a target once, and a target is asked for a few times."""
+    taken, counts = set(), Counter[str]()
+    for sample in sorted(samples, key=lambda s: digest(str(seed), s.id)):
+        pair = (sample.file, sample.target)
+        if sample.usable and pair not in taken and counts[sample.target] < per_target:
+            taken.add(pair)
+            counts[sample.target] += 1
+            yield sample.id
