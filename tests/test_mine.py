@@ -1,0 +1,132 @@
+"""Mined samples: what is taken out, what is flagged, and that the same seed gives the same choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from deepcodeseek.index_builder.cli import main
+from deepcodeseek.index_builder.extract import extract
+from deepcodeseek.index_builder.graph import find_exports
+from deepcodeseek.index_builder.mine import Sample, mine, without_imports
+from deepcodeseek.index_builder.scripts import Script
+
+IMPORTS = [
+    # code before the call, what is left of it when Tide is the target
+    ("import {Tide} from './tide';\nvar a;\n", "var a;\n"),
+    ("import {\n  Moon,\n  Tide\n} from './tide';\nvar a;\n", "var a;\n"),
+    (
+        "import Moon from './moon';\nimport * as Tide from 'tide'\nvar a;\n",
+        "import Moon from './moon';\nvar a;\n",
+    ),
+    ("const {Tide} = require('./x');\nvar a;\n", "var a;\n"),
+    (
+        "const Moon = require('./moon');\nconst Tide = require('./x').Tide\n",
+        "const Moon = require('./moon');\n",
+    ),
+    ("goog.require('sea.Tide');\nvar a;\n", "var a;\n"),
+    (
+        "sap.ui.define(['sap/m/Moon', 'sap/m/Tide'], function(Moon, Tide) {\n",
+        "sap.ui.define(['sap/m/Moon',], function(Moon, ) {\n",
+    ),
+    (
+        'sap.ui.define([\n\t"./Tide",\n\t"./Moon"\n], (Tide, Moon) => {\n',
+        'sap.ui.define([\n\n\t"./Moon"\n], ( Moon) => {\n',
+    ),
+    ("define('me', ['a/Tide'], function(Tide) {\n", "define('me', [], function() {\n"),
+    ("import {Tides} from './tides';\n", "import {Tides} from './tides';\n"),
+    ("var a = important('Tide');\n", "var a = important('Tide');\n"),
+]
+
+
+@pytest.mark.parametrize(("before", "left"), IMPORTS)
+def test_imports_of_the_target_are_taken_out(before: str, left: str) -> None:
+    assert without_imports(before, ("Tide", "Tide")) == left
+
+
+CLASS = "var {0} = Class.create();\n{0}.prototype = {{ of: function(a) {{ return a; }} }};\n"
+LINES = "var a = 1;\nvar b = 2;\nvar c = {};\n"
+
+
+def include(name: str, scope: str = "global") -> Script:
+    code = CLASS.format(name)
+    path = f"{scope}/sys_script_include/{name}.js"
+    return Script(path, code, record_type="sys_script_include", record_name=name, scope=scope, package=scope,
+                  api_name=f"{scope}.{name}")  # fmt: skip
+
+
+def rule(path: str, code: str) -> Script:
+    return Script(path, code, record_type="sys_script", record_name=path, scope="global", package="p")
+
+
+def mined(*rules: Script, per_target: int = 5, seed: int = 0) -> tuple[Sample, ...]:
+    every = [extract(script) for script in (include("Tide"), include("Moon"), include("Moon", "x_a"), *rules)]
+    apis = [api for item in every for api in item.apis]
+    return mine(every, apis, find_exports(every), per_target, seed)
+
+
+def test_a_sample_is_the_script_around_a_call() -> None:
+    (sample,) = mined(
+        rule("r.js", f"{LINES.format(3)}var t = new Tide().of(a);\nt.go();\nlog(new Tide());\n")
+    )[:1]
+    assert sample.code_before == LINES.format(3)
+    assert sample.code_middle == "var t = new Tide().of(a);"
+    assert sample.code_after == "\nt.go();\n"  # the second call names the target
+    assert (sample.target, sample.target_name, sample.method) == ("global.Tide", "Tide", "of")
+    assert (sample.record_type, sample.project, sample.lines_before) == ("sys_script", "p", 3)
+
+
+FLAGS = [
+    # code of one rule, flags of its first sample
+    (f"{LINES.format(3)}new Tide();", {"usable", "balanced", "clean"}),
+    ("var a = 1;\nnew Tide();", set()),
+    (f"{LINES.format('tide')}var tide;\nnew Tide();", {"leak"}),
+    (f"{LINES.format('x')}// Tide\nnew Tide();", {"leak"}),
+    (f"{LINES.format(3)}var tideTable;\nnew Tide();", {"usable", "balanced", "clean"}),
+    (f"{LINES.format(3)}new global.Moon();", {"ambiguous", "usable", "balanced"}),
+]
+
+
+@pytest.mark.parametrize(("code", "flags"), FLAGS)
+def test_flags(code: str, flags: set[str]) -> None:
+    sample = mined(rule("r.js", code))[0]
+    names = ("leak", "clone", "ambiguous", "usable", "balanced", "clean")
+    assert {name for name in names if getattr(sample, name)} == flags
+
+
+def test_clones_repetitions_and_contested_windows() -> None:
+    same = f"{LINES.format(3)}new Tide();"
+    one, other = mined(rule("a.js", same), rule("b.js", same))
+    assert one.clone
+    assert (one.usable, other.usable) == (True, False)  # the same window and target a second time
+    tide, moon = mined(rule("a.js", same), rule("b.js", f"{LINES.format(3)}new global.Moon();"))
+    assert tide.ambiguous
+    assert moon.ambiguous
+
+
+def test_the_balanced_choice_is_capped_and_seeded() -> None:
+    rules = [rule(f"{n}.js", f"{LINES.format(n)}var n{n};\nnew Tide();") for n in range(20)]
+    chosen = [{s.id for s in mined(*rules, per_target=4, seed=seed) if s.balanced} for seed in (0, 0, 1)]
+    assert [len(ids) for ids in chosen] == [4, 4, 4]
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_all_samples_of_a_file_share_a_fold() -> None:
+    rules = [rule(f"{n}.js", f"{LINES.format(n)}new Tide();\nnew global.Moon();") for n in range(30)]
+    folds = {(s.file, s.fold) for s in mined(*rules)}
+    assert len(folds) == 30
+    assert len({fold for _, fold in folds}) == 5
+
+
+def test_the_command_writes_samples(tmp_path: Path) -> None:
+    workspace = tmp_path / "w"
+    (workspace / "lib").mkdir(parents=True)
+    (workspace / "lib/tide.js").write_text("export class Tide { of() {} }\n")
+    use = "import {Tide} from './tide';\nvar a = 1;\nvar b = 2;\nvar c = 3;\nnew Tide().of();\n"
+    (workspace / "lib/use.js").write_text(use)
+    done = CliRunner().invoke(main, ["eval", "mine", str(workspace), "--out", str(tmp_path / "s.jsonl")])
+    assert done.exit_code == 0, done.output
+    assert "1 samples of 1 APIs" in done.output
+    assert '"code_before": "var a = 1;\\nvar b = 2;\\nvar c = 3;\\n"' in (tmp_path / "s.jsonl").read_text()
