@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .build import Report
     from .database import Documentation
+    from .evaluate import Cursor, Facts
 
 _EXISTING_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -285,6 +286,72 @@ def eval_mine(workspace: Path, out: Path, per_target: int, seed: int, packages: 
     click.echo(f"{len(samples)} samples of {len({s.target for s in samples})} APIs in {out}: {counts}")
 
 
+@evaluate.command("run")
+@click.option("--index", "directory", type=_FOLDER, required=True)
+@click.option("--samples", type=_EXISTING_FILE, required=True, help="What `eval mine` wrote.")
+@click.option("--method", "methods", multiple=True, default=("fused",), help="May be given several times.")
+@click.option(
+    "--cursor",
+    type=click.Choice(["statement", "new", "letters"]),
+    default="statement",
+    help="Ask at the start of the statement, after `new `, or after two letters of the name.",
+)
+@click.option(
+    "--facts",
+    type=click.Choice(["given", "path", "none"]),
+    default="given",
+    help="What is known of a file: all, what its path says, or nothing.",
+)
+@click.option("--first-only", is_flag=True, help="Stop after the first list: no expansion, no cross-encoder.")
+@click.option("--deadline-ms", type=click.FloatRange(1), help="What a user would get by then.")
+@click.option("--models", type=_EXISTING_FOLDER, help="Models to use before the installed ones.")
+@click.option("--json", "out", type=_FOLDER, help="Keep each result there, as METHOD-COMMIT.json.")
+def eval_run(
+    directory: Path,
+    samples: Path,
+    methods: tuple[str, ...],
+    cursor: Cursor,
+    facts: Facts,
+    first_only: bool,
+    deadline_ms: float | None,
+    models: Path | None,
+    out: Path | None,
+) -> None:
+    """Measure methods on samples: top-k and reciprocal rank with intervals, by group, and latency."""
+    from rich.console import Console
+
+    from .evaluate import Asked, measure
+    from .terminal import progress_reporter, result_view
+
+    asked = Asked(cursor, facts, first_only, deadline_ms)
+    variants = {method: _variant(method) for method in methods}
+    with _clear_errors(out):
+        engine = _engine(directory, None, models)
+        for method, variant in variants.items():
+            with progress_reporter("auto") as progress:
+                result = measure(engine, samples, method, variant, asked, progress, out)
+            Console().print(result_view(result))
+
+
+@evaluate.command("compare")
+@click.argument("before", type=_EXISTING_FILE)
+@click.argument("after", type=_EXISTING_FILE)
+@click.option("--k", "depths", type=click.IntRange(1), multiple=True, default=(1, 5, 10, 40))
+def eval_compare(before: Path, after: Path, depths: tuple[int, ...]) -> None:
+    """Compare two results that `eval run --json` kept: which samples flipped, and McNemar's p."""
+    from .figures import compare
+
+    with _clear_errors():
+        first, second = (json.loads(path.read_text(encoding="utf-8"))["ranks"] for path in (before, after))
+    for k in depths:
+        found = compare(first, second, k)
+        flips = f"{len(found.gained)} gained, {len(found.lost)} lost"
+        click.echo(f"top-{k:<3} n = {found.n}: {flips}, p = {found.p:.3f}")
+    found = compare(first, second, depths[0])
+    for what, ids in (("gained", found.gained), ("lost", found.lost)):
+        click.echo(f"{what} at top-{found.k}: {' '.join(ids[:20])}{' …' if len(ids) > 20 else ''}")
+
+
 @evaluate.command("score")
 @click.option("--samples", type=_EXISTING_FILE, required=True, help="JSON lines with id and target.")
 @click.option("--predictions", type=_EXISTING_FILE, required=True, help="What `predict` wrote.")
@@ -473,11 +540,11 @@ def _clear_errors(written: Path | None = None) -> Iterator[None]:
     from deepcodeseek.server.generation import IndexProblem
     from deepcodeseek.server.models import ModelProblem
 
-    from .predict import CursorProblem
+    from .predict import CursorProblem, SampleProblem
 
     try:
         yield
-    except (IndexProblem, ModelProblem, CursorProblem) as problem:
+    except (IndexProblem, ModelProblem, CursorProblem, SampleProblem) as problem:
         raise click.ClickException(str(problem)) from None
     except OSError as error:
         place = error.filename or written

@@ -30,6 +30,10 @@ class CursorProblem(Exception):
     """A cursor outside of its file."""
 
 
+class SampleProblem(Exception):
+    """A file of samples that cannot be read; the message names the line."""
+
+
 def find_workspace(file: Path) -> Path:
     """The nearest folder at or above a file that has an index, else the file's own folder."""
     parent = file.resolve().parent

@@ -6,8 +6,9 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -26,12 +27,32 @@ from rich.text import Text
 
 from deepcodeseek.server.types import Answer, Context, RankedApi
 
+from .metrics import DEPTHS
 from .parts import Progress as Report
 
 BAR_STEPS = 200  # a redraw costs more than most steps
 SHOWN = 6
 STATEMENT_WIDTH = 110
 CURSOR = "\u2588"
+
+
+def result_view(result: Mapping[str, Any]) -> Group:
+    """The figures of `eval run`."""
+    table = Table(box=SIMPLE_HEAD, title=f"{result['method']}, {result['cursor']}, facts {result['facts']}")
+    for heading in ("", "", "n", "top-1", "top-5", "top-10", "top-40", "MRR"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    last = ""
+    for row in result["rows"]:
+        tops = [_estimate_text(row["top"][str(k)], 1) for k in DEPTHS]
+        group, last = "" if row["group"] == last else row["group"], row["group"]
+        table.add_row(group, row["value"], str(row["n"]), *tops, _estimate_text(row["mrr"], 3))
+    times = ", ".join(f"{stage} {ms['p50']:.0f} / {ms['p95']:.0f}" for stage, ms in result["ms"].items())
+    return Group(table, Text(f"milliseconds, p50 / p95: {times}"))
+
+
+def _estimate_text(estimate: Sequence[float], digits: int) -> str:
+    value, low, high = (f"{number:.{digits}f}" for number in estimate)
+    return f"{value} [{low}, {high}]"
 
 
 @contextmanager

@@ -1,0 +1,165 @@
+"""Measure methods on samples: what is predicted at each place, in which state of typing, with which facts.
+
+A result file holds every rank, so that two of them can be compared sample by sample; what is shown of it is
+made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from deepcodeseek.server import __version__
+from deepcodeseek.server.context import make_context
+from deepcodeseek.server.pipeline import Engine, Variant, known_facts, predict
+from deepcodeseek.server.places import place_of
+from deepcodeseek.server.types import Context
+
+from .atomic import write_lines
+from .figures import UNRANKED, Outcome, Row, latency, rows
+from .metrics import rank_of
+from .predict import SampleProblem
+
+Cursor = Literal["statement", "new", "letters"]
+"""At the start of the statement, after `new `, or after two letters of the name."""
+
+Facts = Literal["given", "path", "none"]
+"""What is known of the file: all that the index and the sample say, what its path says, or nothing."""
+
+Sample = Mapping[str, Any]
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How the samples are put as questions."""
+
+    cursor: Cursor = "statement"
+    facts: Facts = "given"
+    first_only: bool = False
+    deadline_ms: float | None = None
+
+
+def measure(
+    engine: Engine,
+    samples: Path,
+    method: str,
+    variant: Variant,
+    asked: Asked,
+    progress: Progress,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Ask all samples of a file; the result, kept in the folder `out` where one is named."""
+    questions = read_samples(samples)
+    outcomes = tuple(run(engine, questions, variant, asked, progress))
+    commit = commit_or_version()
+    result = result_json(method, asked, commit, engine.index.id, questions, outcomes)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_lines(out / f"{method}-{commit}.json", [json.dumps(result, indent=1)])
+    return result
+
+
+def run(
+    engine: Engine, samples: Sequence[Sample], variant: Variant, asked: Asked, progress: Progress
+) -> Iterator[Outcome]:
+    """Each sample that can be asked so, in order."""
+    for done, sample in enumerate(samples):
+        progress("measuring", done, len(samples))
+        context = context_of(engine, sample, asked)
+        if context is None:
+            continue
+        answer = predict(engine, context, variant, first_only=asked.first_only, deadline_ms=asked.deadline_ms)
+        rank = rank_of(sample["target"], [item.api.api_name for item in answer.ranked])
+        ms = {stage.stage: stage.ms for stage in answer.trace.stages}
+        yield Outcome(sample["id"], rank or UNRANKED, ms)
+
+
+def context_of(engine: Engine, sample: Sample, asked: Asked) -> Context | None:
+    """The question, or None where the call has no such place: only a `new` has one after `new `."""
+    typed = _typed(sample, asked.cursor)
+    if typed is None:
+        return None
+    return make_context(
+        sample["code_before"] + typed, sample.get("code_after", ""), _facts(engine, sample, asked)
+    )
+
+
+def _typed(sample: Sample, cursor: Cursor) -> str | None:
+    """What of the statement is there already; a variable that tells the target goes by another name."""
+    if cursor == "statement":
+        return ""
+    name, statement = str(sample.get("target_name", "")), str(sample.get("code_middle", ""))
+    start = statement.find(f"new {name}")
+    if not name or sample.get("kind") != "new" or start < 0:
+        return None
+    head = statement[:start]
+    if name.lower() in head.lower():
+        head = "var x = "
+    return head + "new " + (name[:2] if cursor == "letters" else "")
+
+
+def _facts(engine: Engine, sample: Sample, asked: Asked) -> dict[str, str]:
+    """`file` is always there: what was mined from it must not count."""
+    file = str(sample.get("file") or "")
+    if asked.facts == "none":
+        return {"file": file}
+    if asked.facts == "path":
+        place = place_of(file)
+        said = {key: getattr(place, key) for key in ("scope", "record_type", "record_name", "field")}
+        return {"file": file} | said
+    keys = ("file", "record_type", "record_name", "table", "scope")
+    return known_facts(engine.index, {key: str(sample.get(key) or "") for key in keys})
+
+
+# Files
+
+
+def result_json(
+    method: str, asked: Asked, commit: str, index: str, samples: Sequence[Sample], outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    """A result as it is kept: figures, and the rank of every sample."""
+    return {
+        "method": method,
+        "commit": commit,
+        "index": index,
+        "cursor": asked.cursor,
+        "facts": asked.facts,
+        "first_only": asked.first_only,
+        "deadline_ms": asked.deadline_ms,
+        "rows": [_row_json(row) for row in rows(samples, outcomes)],
+        "ms": latency(outcomes),
+        "ranks": {outcome.id: outcome.rank for outcome in outcomes},
+    }
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    top = {str(k): list(estimate) for k, estimate in row.top.items()}
+    return {"group": row.group, "value": row.value, "n": row.n, "top": top, "mrr": list(row.mrr)}
+
+
+def commit_or_version() -> str:
+    """Which code was measured: the commit of a checkout, or else the version."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return done.stdout.strip()
+
+
+def read_samples(path: Path) -> list[dict[str, Any]]:
+    """Samples of a file of JSON lines; raises SampleProblem with the line that is none."""
+    samples = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if line.strip():
+            try:
+                sample = json.loads(line)
+                samples.append({**sample, "id": str(sample["id"]), "target": str(sample["target"])})
+            except (ValueError, TypeError, KeyError) as error:
+                raise SampleProblem(f"{path}:{number}: not a sample: {error}") from None
+    return samples
