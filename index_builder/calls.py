@@ -19,7 +19,7 @@ from tree_sitter import Node, Query, QueryCursor
 
 from deepcodeseek.server.places import is_scope
 
-from .imports import Import, common_js_imports, es_imports
+from .imports import Import, amd_imports, common_js_imports, es_imports
 from .scripts import Language
 from .syntax import arguments, dotted, grammar, string_value, text, unwrap
 from .tables import CURRENT, Opened, tables_of
@@ -166,6 +166,7 @@ def _look_around(root: Node, language: Language) -> _Seen:
             seen.statement[node.id] = _span(statements[-1] if statements else node, node)
             seen.function_end[node.id] = function_ends[-1] if function_ends else root.end_byte
             seen.calls.append(node)
+            seen.imports.extend(amd_imports(node))
             _note_use(seen, node)
     return seen
 

@@ -1,4 +1,4 @@
-"""Nodes of a syntax tree -> what a file imports: ES modules and CommonJS."""
+"""Nodes of a syntax tree -> what a file imports: ES modules, CommonJS and AMD."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from .syntax import arguments, first, string_value, text
+from .syntax import FUNCTIONS, arguments, dotted, first, string_value, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,28 @@ def common_js_imports(target: Node, value: Node) -> Iterator[Import]:
             yield Import(local, module, text(name.child_by_field_name("key")))
         elif name.type == "shorthand_property_identifier_pattern":
             yield Import(text(name), module, text(name))
+
+
+def amd_imports(call: Node) -> Iterator[Import]:
+    """Of `define(['a/B', ...], function (B, ...) { ... })`, by whatever object's method it is called."""
+    if dotted(call.child_by_field_name("function"))[-1:] not in (("define",), ("require",)):
+        return
+    given = arguments(call)
+    listed = next((node for node in given if node.type == "array"), None)
+    factory = next((node for node in given if node.type in FUNCTIONS), None)
+    if listed is None or factory is None:
+        return
+    modules = [string_value(node) for node in listed.named_children if node.type != "comment"]
+    for name, module in zip(_parameters(factory), modules, strict=False):
+        if name and module:
+            yield Import(name, module, "*")
+
+
+def _parameters(function: Node) -> list[str]:
+    """Names in order; "" for one that is no plain name."""
+    single = function.child_by_field_name("parameter")
+    if single is not None:
+        return [text(single)]
+    every = function.child_by_field_name("parameters")
+    nodes = every.named_children if every is not None else ()
+    return [text(node) if node.type == "identifier" else "" for node in nodes if node.type != "comment"]

@@ -149,6 +149,8 @@ def _has_word(code: str, name: str) -> bool:
 def _names(code: str, name: str) -> bool:
     """Whether a name stands in code, or a variable that is plainly named after it."""
     plain = name.strip("_$").lower()
+    if plain not in code.lower():
+        return False
     return any(word.strip("_$").lower() == plain for word in _NAME.findall(code))
 
 

@@ -700,6 +700,21 @@ def test_imports(code: str, expected: list[tuple[str, str, str]]) -> None:
     check_imports(code, expected)
 
 
+AMD = [
+    ("sap.ui.define(['./Tide', 'sap/m/Moon'], function(Tide, Moon) { new Tide(); });",
+     [("Tide", "pkg/src/Tide", "*"), ("Moon", "sap/m/Moon", "*")]),
+    ("define('me', ['a/Tide', 'jquery'], (Tide) => { new Tide(); });", [("Tide", "a/Tide", "*")]),
+    ("require(['a/b', 'a/Tide'], function({x}, Tide) { new Tide(); });", [("Tide", "a/Tide", "*")]),
+    ("define(['a/Tide'], Tide => new Tide());", [("Tide", "a/Tide", "*")]),
+    ("define(function() { return 1; }); define([], x); define(['a'], factory);", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "expected"), AMD)
+def test_amd_imports(code: str, expected: list[tuple[str, str, str]]) -> None:
+    check_imports(code, expected)
+
+
 def test_calls_of_imports() -> None:
     code = """
         import {parse} from './parse';
