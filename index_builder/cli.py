@@ -125,11 +125,36 @@ def base() -> None:
 @base.command("list")
 def base_list() -> None:
     """The installed base layers."""
-    from .layers import installed_bases, read_base
+    from deepcodeseek.server.generation import base_directory
+
+    from .layers import installed_bases, last_options, read_base
 
     with _clear_errors():
         for name in installed_bases():
-            click.echo(f"{name:<24} {len(read_base(name).apis):7,} APIs")
+            origin = last_options(base_directory(name)).origin
+            click.echo(f"{name:<24} {len(read_base(name).apis):7,} APIs  {origin}".rstrip())
+
+
+@base.command("get")
+@click.argument("name")
+@click.option("--from", "archive", type=_EXISTING_FILE, help="A tarball that `npm pack` made elsewhere.")
+def base_get(name: str, archive: Path | None) -> None:
+    """Fetch the pinned base layer NAME through npm, once: `glide`, the platform's own classes."""
+    from deepcodeseek.server.generation import base_directory
+
+    from .base_store import KNOWN, get_base
+    from .terminal import progress_reporter
+
+    if name not in KNOWN:
+        raise click.ClickException(f"no base layer {name!r} is known to be fetched: {', '.join(KNOWN)}")
+    place = base_directory(name)
+    with _clear_errors(place), progress_reporter("auto") as progress:
+        report = get_base(KNOWN[name], archive, _encoder(None), progress, _say)
+    if report is None:
+        click.echo(f"already there and whole: {place}")
+        return
+    _show_report(report, place, as_json=False)
+    _say("what `deepcodeseek index WORKSPACE` builds from now on is built on it")
 
 
 @base.command("add")
