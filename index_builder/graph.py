@@ -3,7 +3,7 @@
 A name in a script means, as on the platform, the API of the script's own scope first, then the global one;
 a dotted name means what it says. A name that only one API in the index carries is taken to mean it
 where the caller's scope is unknown: a lost edge costs more than a doubtful one. What is imported from a
-package means its only API of that name, by whatever files the package passes it on.
+package means its only API of that name, through whatever files the package passes it on.
 """
 
 from __future__ import annotations
@@ -61,12 +61,11 @@ class Names:
         named = [api for api in self._by_name.get(name, ()) if api.kind == "script_include"]
         return named[0] if len(named) == 1 and not is_scope(scope) else None
 
-    def in_package(self, module: str, name: str) -> str | None:
-        """The only API of that name in the package that a module is, or lies in."""
+    def in_package(self, module: str, name: str) -> frozenset[str]:
+        """What goes by that name in the package that a module is, or lies in."""
         while module and not self.is_package(module):
             module = module.rpartition("/")[0]
-        found = self._by_package.get(module, {}).get(name, ())
-        return next(iter(found)) if len(found) == 1 else None
+        return frozenset(self._by_package.get(module, {}).get(name, ()))
 
     def is_package(self, module: str) -> bool:
         return module in self._by_package
@@ -91,9 +90,9 @@ def resolve_calls(extracted: Extracted, names: Names, exports: Exports) -> tuple
     imported = {local: (module, name) for local, module, name in extracted.imports}
     edges = []
     for call in extracted.calls:
-        local, _, member = call.name.partition(".")
+        local = call.name.partition(".")[0]
         if local in imported:
-            api_name = _imported(*imported[local], member, call.method, names, exports)
+            api_name = _imported(call, *imported[local], extracted.script.package, names, exports)
         else:
             api = names.resolve(call.name, extracted.script.scope)
             api_name = api.api_name if api else None
@@ -102,16 +101,30 @@ def resolve_calls(extracted: Extracted, names: Names, exports: Exports) -> tuple
     return tuple(edges)
 
 
-def _imported(module: str, name: str, member: str, method: str, names: Names, exports: Exports) -> str | None:
-    """What an import means: of a whole module, the export that the call goes to."""
+def _imported(
+    call: CallSite, module: str, name: str, package: str, names: Names, exports: Exports
+) -> str | None:
+    """What an import of a file in `package` means: of a whole module, the export that the call goes to."""
+    member = call.name.partition(".")[2]
     # A package's default export is often all that it has; a file's says nothing of its neighbours.
     is_whole = name == WHOLE or (name == DEFAULT and names.is_package(module))
-    inside = member or method if is_whole else f"{name}.{member}".rstrip(".")
-    exported = (inside,) if member else (name, method) if name == WHOLE else (name,)
+    inside = member or call.method if is_whole else f"{name}.{member}".rstrip(".")
+    exported = (inside,) if member else (name, call.method) if name == WHOLE else (name,)
     for key in ((place, each) for place in (module, f"{module}/index") for each in exported):
         if key in exports:
             return exports[key]
-    return names.in_package(module, inside)
+    is_neighbour = is_whole and module.startswith(f"{package}/")
+    return None if is_neighbour else _in_package(module, inside, names, exports)
+
+
+def _in_package(module: str, name: str, names: Names, exports: Exports) -> str | None:
+    """The only API of that name in a package; of several the only one that its file exports."""
+    found = names.in_package(module, name)
+    if len(found) > 1:
+        found = frozenset(
+            each for each in found if exports.get((each.removesuffix(f".{name}"), name)) == each
+        )
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def unique_apis(apis: Iterable[Api]) -> tuple[Api, ...]:

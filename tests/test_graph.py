@@ -101,6 +101,7 @@ IMPORTED = {  # -> what the calls mean
     "import {GlideRecord as GR} from '@servicenow/glide'; new GR('task')": "GlideRecord",
     "import {Own} from './barrel'; new Own()": "pkg/src/deep.Own",
     "import {Own} from '../elsewhere'; new Own()": "pkg/src/deep.Own",
+    "import * as own from './barrel'; own.Own()": "",  # may be anything of that file
     "import {Include} from 'x_app'; new Include()": "",  # scopes are not imported from
     "new Vector3()": "",
 }
@@ -114,11 +115,28 @@ def test_calls_through_imports(code: str) -> None:
 
 
 def test_what_a_module_exports_comes_before_what_its_package_has() -> None:
-    exports = {("three/index", "Vector3"): "three/src/math/Plane.Plane", ("three/a", "*"): "whole"}
+    exports = {("three/index", "Vector3"): "whole vector", ("three/a", "*"): "whole"}
     code = "import {Vector3} from 'three'; new Vector3(); const a = require('three/a'); a(1)"
     calls = extract(Script("a.js", code, package="pkg", module="a"))
     found = resolve_calls(calls, Names(PACKAGED), exports)
-    assert [edge.api_name for edge in found] == ["three/src/math/Plane.Plane", "whole"]
+    assert [edge.api_name for edge in found] == ["whole vector", "whole"]
+
+
+def test_of_several_the_one_that_is_exported_is_meant() -> None:
+    plane = "three/src/math/Plane"
+    calls = extract(Script("a.js", "import {Plane} from 'three'; new Plane()", package="pkg", module="a"))
+    for exports, expected in (
+        ({(plane, "Plane"): f"{plane}.Plane"}, [f"{plane}.Plane"]),
+        (
+            {
+                (f"three/{path}/Plane", "Plane"): f"three/{path}/Plane.Plane"
+                for path in ("src/math", "examples/jsm")
+            },
+            [],
+        ),
+    ):
+        found = resolve_calls(calls, Names(PACKAGED), exports)
+        assert [edge.api_name for edge in found] == expected
 
 
 def test_a_long_chain_ends() -> None:
