@@ -78,11 +78,10 @@ def get_base(
     try:
         with tempfile.TemporaryDirectory() as scratch:
             content = _checked(archive or _download(base, Path(scratch)), base)
-            sources = Path(scratch) / "sources"
-            _unpack(content, sources / base.package)  # a hover names a source by its package
-            return build_index(
-                sources, place, encoder, progress, options=Options(origin=base.origin), say=say
-            )
+            sources = Path(scratch) / "package"
+            _unpack(content, sources)
+            options = Options(below=base.package, origin=base.origin)
+            return build_index(sources, place, encoder, progress, options=options, say=say)
     except BaseException:
         if not existed:
             shutil.rmtree(place, ignore_errors=True)

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -71,7 +71,7 @@ def build_index(
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), options.packages, cache, progress)
-        content = _content(parts.every, bases, options)
+        content = _content(_below(options.below, parts.every), bases, options)
         made = new_generation(out)
         try:
             write_generation(made, content, encoder, cache, progress)
@@ -95,6 +95,19 @@ def _alone(out: Path, say: Callable[[str], None]) -> FileLock:
         say(f"another build of {out} is under way: waiting for it")
         lock.acquire()
     return lock
+
+
+def _below(folder: str, parts: Sequence[Part]) -> Sequence[Part]:
+    """The same with sources named as in that folder: a library's must not be taken for a workspace's own."""
+    if not folder:
+        return parts
+    moved = []
+    for part in parts:
+        script, path = part.extracted.script, f"{folder}/{part.extracted.script.path}"
+        apis = tuple(replace(api, source=path) for api in part.extracted.apis)
+        extracted = replace(part.extracted, script=replace(script, path=path), apis=apis)
+        moved.append(replace(part, extracted=extracted))
+    return moved
 
 
 def _content(parts: Sequence[Part], bases: Sequence[Base], options: Options) -> Content:

@@ -165,12 +165,16 @@ def base_add(name: str, folder: Path) -> None:
     from deepcodeseek.server.generation import base_directory, is_base_name
 
     from .build import build_index
+    from .database import Options
     from .terminal import progress_reporter
 
     if not is_base_name(name):
         raise click.ClickException(f"{name!r} cannot name a base layer: use lower-case letters and digits")
     with _clear_errors(folder), progress_reporter("auto") as progress:
-        report = build_index(folder, base_directory(name), _encoder(None), progress, say=_say)
+        options = Options(below=name)
+        report = build_index(
+            folder, base_directory(name), _encoder(None), progress, options=options, say=_say
+        )
     _show_report(report, base_directory(name), as_json=False)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,6 +178,21 @@ def test_a_platform_class_is_within_reach_of_every_package(
         Engine(index, encoder), make_context("vessel.sail();\nnew ", "", facts), METHODS["fused"]
     )
     assert "GlideVessel" in {item.api.name for item in answer.ranked}
+
+
+def test_a_library_is_no_folder_of_the_workspace(encoder: Encoder, team: Path, tmp_path: Path) -> None:
+    """Even where both have a file of the same name."""
+    library = write(
+        tmp_path / "sea", {"src/a.js": "/** Ties a vessel up. */\nexport function moor(vessel) {}\n"}
+    )
+    add = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", "base", "add", "sea", str(library)]
+    subprocess.run(add, check=True, capture_output=True, timeout=60)
+    own = {"package.json": '{"name": "own"}', "src/a.js": "import {moor} from 'sea';\nmoor(1);\n"}
+    index = open_index(build(encoder, tmp_path, own), encoder.files.sha256)
+    assert index.api(index.find("moor")[0]).source == "sea/src/a.js"
+    answer = predict(Engine(index, encoder), make_context("", "", {"file": "src/a.js"}), METHODS["fused"])
+    assert [item.api.name for item in answer.ranked] == ["moor"]
+    assert not answer.ranked[0].usage
 
 
 # Handing on
