@@ -25,7 +25,7 @@ from .cache import Cache, digest
 from .database import Content, Options, Usage
 from .extract import Extracted
 from .generations import make_current, new_generation, unless_equal
-from .graph import Names, find_exports, resolve_calls, unique_apis
+from .graph import Names, find_exports, resolve_calls, unique_apis, with_tails
 from .layers import Base
 from .packages import INSTALLED
 from .parts import Part, Progress, read_parts
@@ -77,7 +77,7 @@ def build_index(
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), options, cache, progress)
-        content = _content(parts.every, bases, options)
+        content = _content(_below(options.below, parts.every), bases, options)
         if generator and options.summarize:
             content = replace(content, apis=summarize(content.apis, generator, cache, progress, say))
         made = new_generation(out)
@@ -115,6 +115,19 @@ def _alone(out: Path, say: Callable[[str], None]) -> FileLock:
     return lock
 
 
+def _below(folder: str, parts: Sequence[Part]) -> Sequence[Part]:
+    """The same with sources named as in that folder: a library's must not be taken for a workspace's own."""
+    if not folder:
+        return parts
+    moved = []
+    for part in parts:
+        script, path = part.extracted.script, f"{folder}/{part.extracted.script.path}"
+        apis = tuple(replace(api, source=path) for api in part.extracted.apis)
+        extracted = replace(part.extracted, script=replace(script, path=path), apis=apis)
+        moved.append(replace(part, extracted=extracted))
+    return moved
+
+
 def _content(parts: Sequence[Part], bases: Sequence[Base], options: Options) -> Content:
     """Resolve what the scripts say of one another."""
     terms = {
@@ -126,10 +139,8 @@ def _content(parts: Sequence[Part], bases: Sequence[Base], options: Options) -> 
     apis = unique_apis(api for item in extracted for api in item.apis)
     files = tuple(dict.fromkeys(item.script.path for item in extracted))
     names = Names((*apis, *(api for base in bases for api in base.apis)))
-    exports = {
-        **{key: name for base in bases for key, name in base.exports.items()},
-        **find_exports(extracted),
-    }
+    below = {key: name for base in bases for key, name in base.exports.items()}
+    exports = with_tails({**below, **find_exports(extracted)})
     code_terms = tuple(terms[id(api)] for api in apis)
     usages = _spread(_usages(extracted, files, names, exports))
     if options.documentation != "written":

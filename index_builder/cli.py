@@ -148,11 +148,36 @@ def base() -> None:
 @base.command("list")
 def base_list() -> None:
     """The installed base layers."""
-    from .layers import installed_bases, read_base
+    from deepcodeseek.server.generation import base_directory
+
+    from .layers import installed_bases, last_options, read_base
 
     with _clear_errors():
         for name in installed_bases():
-            click.echo(f"{name:<24} {len(read_base(name).apis):7,} APIs")
+            origin = last_options(base_directory(name)).origin
+            click.echo(f"{name:<24} {len(read_base(name).apis):7,} APIs  {origin}".rstrip())
+
+
+@base.command("get")
+@click.argument("name")
+@click.option("--from", "archive", type=_EXISTING_FILE, help="A tarball that `npm pack` made elsewhere.")
+def base_get(name: str, archive: Path | None) -> None:
+    """Fetch the pinned base layer NAME through npm, once: `glide`, the platform's own classes."""
+    from deepcodeseek.server.generation import base_directory
+
+    from .base_store import KNOWN, get_base
+    from .terminal import progress_reporter
+
+    if name not in KNOWN:
+        raise click.ClickException(f"no base layer {name!r} is known to be fetched: {', '.join(KNOWN)}")
+    place = base_directory(name)
+    with _clear_errors(place), progress_reporter("auto") as progress:
+        report = get_base(KNOWN[name], archive, _encoder(None), progress, _say)
+    if report is None:
+        click.echo(f"already there and whole: {place}")
+        return
+    _show_report(report, place, as_json=False)
+    _say("what `deepcodeseek index WORKSPACE` builds from now on is built on it")
 
 
 @base.command("add")
@@ -163,12 +188,16 @@ def base_add(name: str, folder: Path) -> None:
     from deepcodeseek.server.generation import base_directory, is_base_name
 
     from .build import build_index
+    from .database import Options
     from .terminal import progress_reporter
 
     if not is_base_name(name):
         raise click.ClickException(f"{name!r} cannot name a base layer: use lower-case letters and digits")
     with _clear_errors(folder), progress_reporter("auto") as progress:
-        report = build_index(folder, base_directory(name), _encoder(None), progress, say=_say)
+        options = Options(below=name)
+        report = build_index(
+            folder, base_directory(name), _encoder(None), progress, options=options, say=_say
+        )
     _show_report(report, base_directory(name), as_json=False)
 
 
@@ -270,14 +299,14 @@ def eval_mine(workspace: Path, out: Path, per_target: int, seed: int, packages: 
 
     from .build import read_content
     from .database import Options
-    from .graph import find_exports
+    from .graph import find_exports, with_tails
     from .mine import mine, write_samples
     from .terminal import progress_reporter
 
     with _clear_errors(out), progress_reporter("auto") as progress:
         directory = index_directory(workspace)
         content, problems = read_content(workspace, directory, Options(packages=packages), progress, _say)
-        exports = find_exports(content.extracted)
+        exports = with_tails(find_exports(content.extracted))
         samples = mine(content.extracted, content.apis, exports, per_target, seed)
         write_samples(samples, out)
     _say(*(f"{problem.path}: {problem.message}" for problem in problems))

@@ -55,6 +55,8 @@ class Options:
     summarize: bool = False  # let the generator write a sentence where nobody did
     packages: bool = False  # also index the installed packages that the workspace depends on
     bases: tuple[str, ...] | None = None  # names of base layers; None: all installed
+    below: str = ""  # the folder that sources are named as lying in
+    origin: str = ""  # of a base layer: package and version that it was made from
 
 
 @dataclass(frozen=True, slots=True)

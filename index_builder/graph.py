@@ -2,7 +2,8 @@
 
 A name in a script means, as on the platform, the API of the script's own scope first, then the global one;
 a dotted name means what it says. A name that only one API in the index carries is taken to mean it
-where the caller's scope is unknown: a lost edge costs more than a doubtful one.
+where the caller's scope is unknown: a lost edge costs more than a doubtful one. What is imported from a
+package means its only API of that name, through whatever files the package passes it on.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from deepcodeseek.server.places import is_scope
 from deepcodeseek.server.types import Api, Method
 
-from .definitions import WHOLE
+from .definitions import DEFAULT, WHOLE
 from .extract import CallSite, Extracted
+from .packages import imported_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,12 @@ class Names:
     def __init__(self, apis: Sequence[Api]) -> None:
         self._by_api_name = {api.api_name: api for api in apis}
         self._by_name: dict[str, list[Api]] = {}
+        self._by_package: dict[str, dict[str, set[str]]] = {}  # package -> name -> api_names
         for api in apis:
             self._by_name.setdefault(api.name, []).append(api)
+            if api.package and api.kind != "script_include":
+                named = self._by_package.setdefault(imported_as(api.package), {})
+                named.setdefault(api.name, set()).add(api.api_name)
 
     def resolve(self, name: str, scope: str) -> Api | None:
         """The API that `name` means in a script of `scope`, or None."""
@@ -54,6 +60,15 @@ class Names:
             return self._by_api_name[name]
         named = [api for api in self._by_name.get(name, ()) if api.kind == "script_include"]
         return named[0] if len(named) == 1 and not is_scope(scope) else None
+
+    def in_package(self, module: str, name: str) -> frozenset[str]:
+        """What goes by that name in the package that a module is, or lies in."""
+        while module and not self.is_package(module):
+            module = module.rpartition("/")[0]
+        return frozenset(self._by_package.get(module, {}).get(name, ()))
+
+    def is_package(self, module: str) -> bool:
+        return module in self._by_package
 
 
 Exports = Mapping[tuple[str, str], str]
@@ -69,15 +84,31 @@ def find_exports(every: Iterable[Extracted]) -> Exports:
     }
 
 
+def with_tails(exports: Exports) -> Exports:
+    """Modules also by the end of their path, where only one ends so: loaders are told where paths begin."""
+    modules: dict[str, dict[str, str]] = {}
+    for (module, name), api_name in exports.items():
+        modules.setdefault(module, {})[name] = api_name
+    tails: dict[str, list[str]] = {}
+    for module in modules:
+        parts = module.split("/")
+        for start in range(1, len(parts) - 1):
+            tails.setdefault("/".join(parts[start:]), []).append(module)
+    only = {tail: found[0] for tail, found in tails.items() if len(found) == 1}
+    more = {(tail, name): api for tail, module in only.items() for name, api in modules[module].items()}
+    return {**more, **exports}
+
+
 def resolve_calls(extracted: Extracted, names: Names, exports: Exports) -> tuple[Edge, ...]:
     """The call sites of a file that mean a known API other than one the file itself defines."""
     own = {api.api_name for api in extracted.apis}
     imported = {local: (module, name) for local, module, name in extracted.imports}
     edges = []
     for call in extracted.calls:
-        origin = imported.get(call.name)
-        api_name = _exported(*origin, call.method, exports) if origin else None
-        if origin is None:
+        local = call.name.partition(".")[0]
+        if local in imported:
+            api_name = _imported(call, *imported[local], extracted.script.package, names, exports)
+        else:
             api = names.resolve(call.name, extracted.script.scope)
             api_name = api.api_name if api else None
         if api_name and api_name not in own:
@@ -85,13 +116,30 @@ def resolve_calls(extracted: Extracted, names: Names, exports: Exports) -> tuple
     return tuple(edges)
 
 
-def _exported(module: str, name: str, method: str, exports: Exports) -> str | None:
-    """What an import means: of a whole module, the export that the call goes to."""
-    for place in (module, f"{module}/index"):
-        for wanted in (name, method) if name == WHOLE else (name,):
-            if (place, wanted) in exports:
-                return exports[place, wanted]
-    return None
+def _imported(
+    call: CallSite, module: str, name: str, package: str, names: Names, exports: Exports
+) -> str | None:
+    """What an import of a file in `package` means: of a whole module, the export that the call goes to."""
+    member = call.name.partition(".")[2]
+    # A package's default export is often all that it has; a file's says nothing of its neighbours.
+    is_whole = name == WHOLE or (name == DEFAULT and names.is_package(module))
+    inside = member or call.method if is_whole else f"{name}.{member}".rstrip(".")
+    exported = (inside,) if member else (name, call.method) if name == WHOLE else (name,)
+    for key in ((place, each) for place in (module, f"{module}/index") for each in exported):
+        if key in exports:
+            return exports[key]
+    is_neighbour = is_whole and module.startswith(f"{package}/")
+    return None if is_neighbour else _in_package(module, inside, names, exports)
+
+
+def _in_package(module: str, name: str, names: Names, exports: Exports) -> str | None:
+    """The only API of that name in a package; of several the only one that its file exports."""
+    found = names.in_package(module, name)
+    if len(found) > 1:
+        found = frozenset(
+            each for each in found if exports.get((each.removesuffix(f".{name}"), name)) == each
+        )
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def unique_apis(apis: Iterable[Api]) -> tuple[Api, ...]:

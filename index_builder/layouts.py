@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from deepcodeseek.server.places import Place, app_folder, is_code_field, is_scope, place_of
+from deepcodeseek.server.places import PLATFORM, Place, app_folder, is_code_field, is_scope, place_of
 
 from .manifests import Manifests, nearest
 from .records import DELETE, Record
@@ -27,8 +27,6 @@ from .scripts import (
     is_sys_id,
     with_scope,
 )
-
-PLATFORM = "@servicenow/glide"
 
 # Records
 

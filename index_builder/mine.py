@@ -81,7 +81,7 @@ def mine(
         if INSTALLED not in item.script.path.split("/")
         for edge in resolve_calls(item, names, exports)
     ]
-    return _flagged(drafts, Counter(api.name for api in apis), per_target, seed)
+    return _flagged(drafts, Counter(api.name.rpartition(".")[2] for api in apis), per_target, seed)
 
 
 def write_samples(samples: Iterable[Sample], out: Path) -> None:
@@ -91,8 +91,9 @@ def write_samples(samples: Iterable[Sample], out: Path) -> None:
 
 def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
     script, call = item.script, edge.call
-    before = without_imports(script.code[: call.start], (call.name.partition(".")[0], api.name))
-    after = "\n".join(line for line in script.code[call.end :].split("\n") if not _names(line, api.name))
+    name = api.name.rpartition(".")[2]  # "sap.m.Bar" goes by its last part
+    before = without_imports(script.code[: call.start], (call.name.partition(".")[0], name))
+    after = "\n".join(line for line in script.code[call.end :].split("\n") if not _names(line, name))
     place = digest(script.path, script.field, str(call.start), edge.api_name)
     return Sample(
         id=place.hex()[:12],
@@ -107,12 +108,12 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
         code_after=after,
         target=api.api_name,
         target_file=api.source,
-        target_name=api.name,
+        target_name=name,
         method=call.method,
         kind=call.kind,
         lines_before=sum(bool(line.strip()) for line in before.split("\n")),
         fold=digest(script.path)[0] % FOLDS,
-        leak=_names(before, api.name),
+        leak=_names(before, name),
     )
 
 

@@ -18,6 +18,7 @@ from .manifests import read_json
 from .scripts import DECLARATIONS, is_declaration
 
 INSTALLED = "node_modules"  # the folder that packages are installed in
+_TYPES = "@types/"
 _DEPENDENCIES = ("dependencies", "peerDependencies", "devDependencies")
 _NAME = re.compile(r"(?:@[\w.~-]+/)?[\w~-][\w.~-]*")
 _IMPORT = re.compile(
@@ -49,6 +50,14 @@ def find_packages(manifests: Iterable[Path], workspace: Path) -> tuple[Package, 
     return tuple(found.values())
 
 
+def imported_as(package: str) -> str:
+    """What a script writes to import it: of `@types/a` and `@types/org__a` it is `a` and `@org/a`."""
+    if not package.startswith(_TYPES):
+        return package
+    scope, _, plain = package.removeprefix(_TYPES).rpartition("__")
+    return f"@{scope}/{plain}" if scope else plain
+
+
 def _named(manifest: Mapping[str, Any]) -> list[str]:
     every = (manifest.get(key) for key in _DEPENDENCIES)
     names = {name for group in every if isinstance(group, dict) for name in group}
@@ -57,8 +66,7 @@ def _named(manifest: Mapping[str, Any]) -> list[str]:
 
 def _installed(name: str, start: Path, workspace: Path) -> Iterator[Package]:
     """The nearest one above a folder, as node looks for it: its own types, those of @types, its source."""
-    scope, _, plain = name.removeprefix("@types/").rpartition("__")
-    plain = f"@{scope}/{plain}" if scope else plain
+    plain = imported_as(name)
     for folder in (start, *start.parents):
         own = folder / INSTALLED / plain
         typed = own.parents[plain.count("/")] / "@types" / plain.removeprefix("@").replace("/", "__")

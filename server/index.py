@@ -32,6 +32,7 @@ from .generation import (
 from .generation import OPTIONAL as OPTIONAL_FILES
 from .generation import REBUILD as _REBUILD
 from .lexical import Hits, Ids, Mask, Postings, Scores, bm25
+from .places import PLATFORM
 from .rows import API_COLUMNS, METHOD_COLUMNS, from_row
 from .text import name_terms
 from .types import Api, Method, Usage
@@ -51,6 +52,7 @@ class ApiColumns:
     access: NDArray[np.str_]
     source: NDArray[np.str_]
     ajax: Mask  # callable by GlideAjax
+    platform: Mask  # what every instance has, not what someone wrote for it
     live: Mask  # not hidden by an upper layer
 
 
@@ -225,7 +227,8 @@ class Index:
         *texts, ajax = (_joined([columns[i] for columns in layers]) for i in range(len(names) + 1))
         live = _topmost([columns[0].tolist() for columns in layers])
         named = {name: text.astype(np.str_) for name, text in zip(names, texts, strict=True)}
-        return ApiColumns(**named, ajax=ajax.astype(np.bool_), live=live)
+        platform = named["package"] == PLATFORM
+        return ApiColumns(**named, ajax=ajax.astype(np.bool_), platform=platform, live=live)
 
     def _file_ids(self) -> dict[str, tuple[int, ...]]:
         ids: dict[str, tuple[int, ...]] = {}

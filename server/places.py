@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 
 from .types import Side
 
+PLATFORM = "@servicenow/glide"  # the package that declares the platform's own classes
 FLUENT = (".now.ts", ".now.js")
 RECORD_FOLDERS = ("update", "author_elective_update")  # where ServiceNow puts an application's records
 

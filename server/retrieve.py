@@ -2,6 +2,9 @@
 
 Each signal ranks APIs on its own; reciprocal ranks are added with one weight a signal. Nothing mined from
 the caller's own file counts: neither its record, nor its calls, nor what they say of popularity.
+
+Where the platform's own classes are in the index, they take part by what speaks for them at this cursor. That
+they are called everywhere is known to everyone: it counts neither for them nor for what stands beside them.
 """
 
 from __future__ import annotations
@@ -32,6 +35,10 @@ RANK_OFFSET = 5
 """Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
 mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
 
+PLATFORM_WEIGHT = 0.8
+"""Of a platform class's score against that of an API someone wrote: at 1 the classes take places that others
+are expected in, below it they are found too late (see LOG.md, results/glide.json)."""
+
 Weights = Mapping[str, float]
 
 
@@ -46,6 +53,11 @@ class View:
     vector: Scores | None  # of the query, where the encoder was at hand
     apis: Mask  # [apis] that may be predicted
     usages: Mask  # [usages] of these, mined from other files
+
+    @property
+    def told(self) -> Mask:
+        """[usages] that say how popular an API is and what it is used with: not those of the platform."""
+        return self.usages & ~self.index.apis.platform[self.index.usages.api]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +128,10 @@ def _scope_allows(index: Index, context: Context) -> Mask:
 
 
 def _package_allows(index: Index, package: str, usages: Mask) -> Mask:
-    """The caller's own package, packages that others call, and whatever states public access."""
+    """The caller's own package, those that others call, the platform, and whatever states public access."""
     columns = index.apis
     is_open: Mask = (columns.access == "public") | (columns.package == "") | (columns.package == package)
-    return is_open | _shared(index, usages)
+    return is_open | columns.platform | _shared(index, usages)
 
 
 def _shared(index: Index, usages: Mask) -> Mask:
@@ -208,14 +220,14 @@ def _in_file(view: View) -> Ranking:
 
 def _co_use(view: View) -> Ranking:
     """APIs that other files use together with those this file names."""
-    usages = view.index.usages
+    usages, told = view.index.usages, view.told
     used = _used(view)
     scores: dict[int, float] = {}
     for api in used:
-        files = np.unique(usages.file[view.usages & (usages.api == api)])
+        files = np.unique(usages.file[told & (usages.api == api)])
         if len(files) == 0:
             continue
-        together = view.usages & np.isin(usages.file, files)
+        together = told & np.isin(usages.file, files)
         for other, count in zip(*_files_by_api(view, together), strict=True):
             if other not in used:
                 scores[other] = scores.get(other, 0.0) + count / (len(files) + 1)
@@ -224,7 +236,7 @@ def _co_use(view: View) -> Ranking:
 
 def _popularity(view: View) -> Ranking:
     """APIs by the number of other files that use them."""
-    return _ranked(dict(zip(*_files_by_api(view, view.usages), strict=True)))
+    return _ranked(dict(zip(*_files_by_api(view, view.told), strict=True)))
 
 
 def _files_by_api(view: View, usages: Mask) -> tuple[list[int], list[float]]:
@@ -236,8 +248,8 @@ def _files_by_api(view: View, usages: Mask) -> tuple[list[int], list[float]]:
 
 
 def _used(view: View) -> list[int]:
-    names = view.context.used
-    return sorted({api for name in names for api in view.index.find(name)})
+    named = {api for name in view.context.used for api in view.index.find(name)}
+    return sorted(api for api in named if not view.index.apis.platform[api])
 
 
 SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
@@ -269,6 +281,7 @@ def _fuse(index: Index, rankings: Mapping[str, Ranking], weights: Weights) -> tu
     totals = np.zeros(index.count, np.float64)
     for name, ranking in rankings.items():
         totals[ranking.ids] += weights[name] * RANK_OFFSET / (RANK_OFFSET + np.arange(len(ranking.ids)))
+    totals[index.apis.platform] *= PLATFORM_WEIGHT
     ids = np.flatnonzero(totals)
     ids, scores = best(ids, totals[ids].astype(np.float32), MAX_CANDIDATES)
     places = {name: {api: place for place, api in enumerate(r.ids.tolist())} for name, r in rankings.items()}

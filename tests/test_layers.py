@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from deepcodeseek.server.generation import IndexProblem, base_directory, read_ma
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder
 from deepcodeseek.server.pipeline import METHODS, Engine, predict
+from deepcodeseek.server.retrieve import PLATFORM_WEIGHT
 
 CLASS = "var {0} = Class.create();\n{0}.prototype = {{\n\t/** {1} */\n\t{2}: function(a) {{}}\n}};\n"
 TEAM = {
@@ -135,6 +138,61 @@ def test_a_missing_or_damaged_base_layer_weakens_the_answer(
         assert not index.find("Pilot")
         index.close()
         remove_base("team")
+
+
+GLIDE = {
+    "package.json": '{"name": "@servicenow/glide"}',
+    "src/types/GlideVessel.d.ts": "export declare class GlideVessel { sail(): void }\n",
+}
+SAILS = "var vessel = next();\nvar glide = new GlideVessel();\nglide.sail();\nnew Pilot().guide(vessel);\n"
+
+
+def test_the_platform_is_found_by_what_speaks_for_it_here(
+    encoder: Encoder, team: Path, tmp_path: Path
+) -> None:
+    """Not by its popularity: everybody calls it, beside everything."""
+    import_index(team, "team", encoder.files.sha256)
+    build_index(write(tmp_path / "glide", GLIDE), base_directory("glide"), encoder, silent)
+    calls = {f"global/sys_script/Sail{i}.script.js": SAILS for i in range(5)}
+    engine = Engine(open_index(build(encoder, tmp_path, OWN | calls), encoder.files.sha256), encoder)
+    context = make_context("new Tug();\nnew GlideVessel();\nvar vessel = next();\n", "", {"scope": "global"})
+    ranked = {item.api.name: item for item in predict(engine, context, METHODS["fused"]).ranked}
+    vessel = ranked["GlideVessel"]
+    weights = METHODS["fused"].weights
+    found = {
+        evidence.signal: weights[evidence.signal] * 5 / (4 + evidence.rank) for evidence in vessel.evidence
+    }
+    assert found.keys().isdisjoint({"popularity", "co-use", "in file"})
+    assert found.keys() >= {"usages, lexical", "usages, dense", "documents, dense"}
+    assert vessel.score == pytest.approx(PLATFORM_WEIGHT * sum(found.values()))
+    assert "popularity" in {evidence.signal for evidence in ranked["Pilot"].evidence}
+
+
+def test_a_platform_class_is_within_reach_of_every_package(
+    encoder: Encoder, team: Path, tmp_path: Path
+) -> None:
+    build_index(write(tmp_path / "glide", GLIDE), base_directory("glide"), encoder, silent)
+    index = open_index(build(encoder, tmp_path, OWN), encoder.files.sha256)
+    facts = {"scope": "x_own", "package": "x_own", "record_type": "sys_script"}
+    answer = predict(
+        Engine(index, encoder), make_context("vessel.sail();\nnew ", "", facts), METHODS["fused"]
+    )
+    assert "GlideVessel" in {item.api.name for item in answer.ranked}
+
+
+def test_a_library_is_no_folder_of_the_workspace(encoder: Encoder, team: Path, tmp_path: Path) -> None:
+    """Even where both have a file of the same name."""
+    library = write(
+        tmp_path / "sea", {"src/a.js": "/** Ties a vessel up. */\nexport function moor(vessel) {}\n"}
+    )
+    add = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", "base", "add", "sea", str(library)]
+    subprocess.run(add, check=True, capture_output=True, timeout=60)
+    own = {"package.json": '{"name": "own"}', "src/a.js": "import {moor} from 'sea';\nmoor(1);\n"}
+    index = open_index(build(encoder, tmp_path, own), encoder.files.sha256)
+    assert index.api(index.find("moor")[0]).source == "sea/src/a.js"
+    answer = predict(Engine(index, encoder), make_context("", "", {"file": "src/a.js"}), METHODS["fused"])
+    assert [item.api.name for item in answer.ranked] == ["moor"]
+    assert not answer.ranked[0].usage
 
 
 # Handing on

@@ -13,6 +13,7 @@ from deepcodeseek.index_builder.graph import Names, ajax_reachable
 from deepcodeseek.index_builder.write import write_hnsw
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
+from deepcodeseek.server.places import PLATFORM
 from deepcodeseek.server.retrieve import reachable
 from deepcodeseek.server.types import Api
 from deepcodeseek.server.vectors import EXACT_ROWS, Vectors
@@ -59,6 +60,7 @@ APIS = {  # name -> scope, package, access, GlideAjax reaches it
     "no scope": ("", "b", "package_private", False),
     "no package": ("x_b", "", "", False),
     "nothing known": ("", "", "", False),
+    "platform": ("sn_ws", PLATFORM, "", False),
 }
 CALLERS: dict[str, tuple[dict[str, str], str]] = {  # facts of the caller -> what it cannot reach
     "unknown": ({}, ""),
@@ -87,12 +89,12 @@ CALLERS: dict[str, tuple[dict[str, str], str]] = {  # facts of the caller -> wha
     "browser": (
         {"record_type": "sys_script_client"},
         "own, own elsewhere, private, public, unsaid, global private, global unsaid, called by others, "
-        "called but private, no scope, no package, nothing known",
+        "called but private, no scope, no package, nothing known, platform",
     ),
     "browser and scope": (
         {"record_type": "sp_widget", "field": "client_script", "scope": "x_a"},
         "own, own elsewhere, private, private ajax, public, unsaid, global private, global unsaid, "
-        "called by others, called but private, no scope, no package, nothing known",
+        "called by others, called but private, no scope, no package, nothing known, platform",
     ),
     "widget's server": ({"record_type": "sp_widget", "field": "script"}, ""),
     "widget": ({"record_type": "sp_widget"}, ""),
@@ -106,7 +108,8 @@ def known_apis() -> Any:
     scope, package, access, ajax = columns
     called = np.array([list(APIS).index("called by others"), list(APIS).index("private")])
     usages = SimpleNamespace(api=called, file=np.array([0, 1]), file_package=np.array(["a", "b"]))
-    apis = SimpleNamespace(scope=scope, package=package, access=access, ajax=ajax)
+    platform = package == PLATFORM
+    apis = SimpleNamespace(scope=scope, package=package, access=access, ajax=ajax, platform=platform)
     return SimpleNamespace(count=len(APIS), apis=apis, usages=usages)
 
 
