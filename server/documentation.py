@@ -35,6 +35,11 @@ def api_markdown(api: Api) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def is_deprecated(api: Api) -> bool:
+    """Whether its documentation says that it should not be used any more."""
+    return parse_doc(api.doc).deprecated is not None
+
+
 def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
     """Why an API was predicted: its ranks, the nearest known usage, what the stages took."""
     ranks = ", ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
@@ -45,6 +50,9 @@ def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
         lines.append(_fenced(item.usage.statement))
     lines.append(" · ".join(f"{stage.stage} {stage.ms:.0f} ms" for stage in stages))
     return "\n\n".join(lines)
+
+
+_SHOWN_INFERRED = ("scope", "package")
 
 
 def _signature(api: Api) -> str:
@@ -73,6 +81,8 @@ def _facts(api: Api) -> str:
         facts.append(f"callers {api.caller_access}")
     if api.client_callable:
         facts.append("client callable")
+    if inferred := [name for name in _SHOWN_INFERRED if name in api.inferred]:
+        facts.append(f"{' and '.join(inferred)} inferred from its place")
     return " · ".join(facts)
 
 

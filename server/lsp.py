@@ -23,7 +23,7 @@ from pygls.workspace import TextDocument
 
 from . import __version__
 from .context import make_context
-from .documentation import api_markdown, why_markdown
+from .documentation import api_markdown, is_deprecated, why_markdown
 from .documents import line_starts, position_at
 from .generation import IndexProblem, read_manifest
 from .lsp_documents import DocumentWorkspace
@@ -254,6 +254,7 @@ def _item(place: int, api: Api, context: Context, edit: lsp.Range, index_id: str
         filter_text=api.name,
         sort_text=f"{place:04}",
         preselect=place == 0,
+        tags=[lsp.CompletionItemTag.Deprecated] if is_deprecated(api) else None,
         text_edit=lsp.TextEdit(edit, _inserted(api, context)),
         data={"api": api.id, "index": index_id},
     )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepcodeseek.index_builder.syntax import clean_comment
-from deepcodeseek.server.documentation import api_markdown
+from deepcodeseek.server.documentation import api_markdown, is_deprecated
 from deepcodeseek.server.jsdoc import Doc, Param, Typed, parse_doc
 from deepcodeseek.server.types import Api, Method
 
@@ -106,3 +106,14 @@ def test_deprecated_and_fences() -> None:
         "- ~~`b(c): void`~~ — **Deprecated:** use d", "- `d()`", "",
         "From `m.js:0`",
     )  # fmt: skip
+
+
+def test_what_was_inferred_is_said() -> None:
+    api = Api("x_a.F", "F", "script_include", scope="x_a", inferred=("field", "package", "scope"))
+    assert "scope and package inferred from its place" in api_markdown(api)
+    assert "inferred" not in api_markdown(Api("F", "F", "function", inferred=("record_name",)))
+
+
+@pytest.mark.parametrize(("doc", "expected"), [("Old.\n@deprecated", True), ("Not deprecated.", False)])
+def test_what_should_not_be_used_any_more(doc: str, expected: bool) -> None:
+    assert is_deprecated(Api("F", "F", "function", doc=doc)) is expected
