@@ -362,6 +362,30 @@ def eval_run(
             Console().print(result_view(result))
 
 
+@evaluate.command("ablate")
+@click.option("--index", "directory", type=_FOLDER, required=True)
+@click.option("--samples", type=_EXISTING_FILE, required=True, help="What `eval mine` wrote.")
+@click.option("--subset", default="clean", help="Only samples with this flag set.")
+@click.option("--json", "out", type=_FILE, help="Keep the result in this file.")
+def eval_ablate(directory: Path, samples: Path, subset: str, out: Path | None) -> None:
+    """What each signal, the window, the graph and the facts are worth to the first list."""
+    from rich.console import Console
+
+    from .ablate import ablate
+    from .evaluate import commit_or_version, read_samples
+    from .terminal import ablation_view, progress_reporter
+
+    with _clear_errors(out), progress_reporter("auto") as progress:
+        questions = [sample for sample in read_samples(samples) if subset == "all" or sample.get(subset)]
+        if not questions:
+            raise click.ClickException(f"{samples}: no sample is {subset}")
+        results = ablate(_engine(directory, None, None), questions, progress)
+        if out:
+            content = {"subset": subset, "commit": commit_or_version(), "cases": results}
+            out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    Console().print(ablation_view(results))
+
+
 @evaluate.command("compare")
 @click.argument("before", type=_EXISTING_FILE)
 @click.argument("after", type=_EXISTING_FILE)

@@ -17,6 +17,7 @@ from deepcodeseek.server import __version__
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.pipeline import Engine, Variant, known_facts, predict
 from deepcodeseek.server.places import place_of
+from deepcodeseek.server.text import WINDOW_LINES
 from deepcodeseek.server.types import Context
 
 from .atomic import write_lines
@@ -42,6 +43,8 @@ class Asked:
     facts: Facts = "given"
     first_only: bool = False
     deadline_ms: float | None = None
+    lines: int = WINDOW_LINES  # before the cursor
+    after: bool = True  # whether anything stands after it
 
 
 def measure(
@@ -84,9 +87,8 @@ def context_of(engine: Engine, sample: Sample, asked: Asked) -> Context | None:
     typed = _typed(sample, asked.cursor)
     if typed is None:
         return None
-    return make_context(
-        sample["code_before"] + typed, sample.get("code_after", ""), _facts(engine, sample, asked)
-    )
+    before, after = str(sample["code_before"]) + typed, str(sample.get("code_after") or "") * asked.after
+    return make_context(before, after, _facts(engine, sample, asked), asked.lines)
 
 
 def _typed(sample: Sample, cursor: Cursor) -> str | None:

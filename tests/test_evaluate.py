@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE
 
+from deepcodeseek.index_builder.ablate import ablate
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of
@@ -177,3 +178,14 @@ def test_the_commands_measure_and_compare_reproducibly(tmp_path: Path) -> None:
     done = runner.invoke(main, ["eval", "compare", *map(str, files)])
     assert "top-5" in done.output
     assert "n = 40" in done.output
+
+
+@pytest.mark.usefixtures("example_report")
+def test_each_case_is_compared_with_the_whole(engine: Engine) -> None:
+    samples = [SAMPLE | {"id": str(n), "code_before": f"var call{n} = berth.next();\n"} for n in range(3)]
+    results = ablate(engine, samples, lambda *_: None)
+    names = [result["case"] for result in results]
+    assert names[0] == "fused"
+    assert len(names) == len(set(names)) > 20
+    assert (results[0]["gained"], results[0]["lost"], results[0]["p"]) == (0, 0, 1.0)
+    assert {result["n"] for result in results} == {3}
