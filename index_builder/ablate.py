@@ -58,6 +58,8 @@ def ablate(engine: Engine, samples: Sequence[Sample], progress: Progress) -> lis
     for done, case in enumerate(every):
         progress("ablating", done, len(every))
         outcomes = tuple(run(engine, samples, case.variant, case.asked, lambda *_: None))
+        if not outcomes:  # no call is a `new`
+            continue
         ranks = ranks or {outcome.id: outcome.rank for outcome in outcomes}
         results.append(_result(case, samples, outcomes, ranks))
     return results

@@ -7,6 +7,7 @@ made from it.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,13 +97,13 @@ def _typed(sample: Sample, cursor: Cursor) -> str | None:
     if cursor == "statement":
         return ""
     name, statement = str(sample.get("target_name", "")), str(sample.get("code_middle", ""))
-    start = statement.find(f"new {name}")
-    if not name or sample.get("kind") != "new" or start < 0:
+    called = re.search(rf"\bnew\s+(?:[\w$]+\.)*(?={re.escape(name)}\b)", statement) if name else None
+    if called is None:
         return None
-    head = statement[:start]
+    head = statement[: called.start()]
     if name.lower() in head.lower():
         head = "var x = "
-    return head + "new " + (name[:2] if cursor == "letters" else "")
+    return head + called.group() + (name[:2] if cursor == "letters" else "")
 
 
 def _facts(engine: Engine, sample: Sample, asked: Asked) -> dict[str, str]:

@@ -43,6 +43,7 @@ SAMPLE = {
         ("var found = new BerthAllocator();", "new", "new", "var found = new "),
         ("var found = new BerthAllocator();", "new", "letters", "var found = new Be"),
         ("var berthAllocator = new BerthAllocator();", "new", "letters", "var x = new Be"),
+        ("log(new x_a.BerthAllocator(1));", "new", "letters", "log(new x_a.Be"),
         ("BerthAllocator.of(a);", "static", "new", None),
         ("BerthAllocator.of(a);", "static", "statement", ""),
     ],
