@@ -71,6 +71,7 @@ def build_index(
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), options.packages, cache, progress)
+        progress("resolving", 0, 1)
         content = _content(parts.every, bases, options)
         made = new_generation(out)
         try:

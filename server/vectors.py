@@ -21,9 +21,20 @@ EXACT_ROWS = 4096
 
 
 class Vectors:
-    """One table of one layer. Without its HNSW file it is searched exactly, however large."""
+    """One table of one layer. Without its HNSW file it is searched exactly, however large.
 
-    def __init__(self, generation: Path, table: Table, dimension: int, hnsw: bool = True) -> None:
+    `exact_rows` is for measuring: where exact search ends.
+    """
+
+    def __init__(
+        self,
+        generation: Path,
+        table: Table,
+        dimension: int,
+        hnsw: bool = True,
+        exact_rows: int = EXACT_ROWS,
+    ) -> None:
+        self._exact_rows = exact_rows
         self._matrix: NDArray[np.float32] = np.load(
             generation / f"{table}.npy", mmap_mode="r", allow_pickle=False
         )
@@ -31,7 +42,7 @@ class Vectors:
             raise IndexProblem(f"{generation / table}.npy has not {dimension} columns: {REBUILD}")
         self._hnsw: Any = None
         path = generation / f"{table}.hnsw"
-        if hnsw and len(self._matrix) > EXACT_ROWS and path.is_file():
+        if hnsw and len(self._matrix) > exact_rows and path.is_file():
             self._hnsw = _load_hnsw(path, dimension)
 
     def __len__(self) -> int:
@@ -40,7 +51,7 @@ class Vectors:
     def nearest(self, vector: Scores, limit: int, keep: Mask) -> Hits:
         """The `limit` rows nearest to `vector` [d] among those that `keep` [rows] allows, best first."""
         kept = int(keep.sum())
-        if self._hnsw is None or kept <= EXACT_ROWS:
+        if self._hnsw is None or kept <= self._exact_rows:
             return self._exact(vector, limit, keep)
         # A filter inside hnswlib costs a Python call for each visited node: look further and drop instead.
         wanted = min(HNSW_MAX_EF, 2 * limit * len(self) // kept)
