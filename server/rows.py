@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar
 
 from .types import Api, Method
@@ -33,9 +34,14 @@ def to_row(value: Api | Method, columns: Sequence[str]) -> dict[str, Any]:
 
 def from_row(kind: type[T], columns: Sequence[str], row: Sequence[Any], **others: Any) -> T:
     """The value that a row of these columns holds."""
-    types = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    types = _types(kind)
     cells = {name: _cell(types[name], cell) for name, cell in zip(columns, row, strict=True)}
     return kind(**cells, **others)
+
+
+@cache
+def _types(kind: type[Any]) -> dict[str, str]:
+    return {field.name: str(field.type) for field in fields(kind)}
 
 
 def _cell(kind: str, cell: Any) -> Any:

@@ -19,6 +19,10 @@ EXACT_ROWS = 4096
 """Up to so many rows are searched exactly: a matrix product misses nothing and takes 0.07 ms here against
 0.33 ms by HNSW. Where the two meet lies higher (see LOG.md)."""
 
+BLOCK_ROWS = 256
+GATHER_COST = 5
+"""Copying a row out of the matrix takes as long as multiplying so many where they lie (see LOG.md)."""
+
 
 class Vectors:
     """One table of one layer. Without its HNSW file it is searched exactly, however large.
@@ -35,9 +39,8 @@ class Vectors:
         exact_rows: int = EXACT_ROWS,
     ) -> None:
         self._exact_rows = exact_rows
-        self._matrix: NDArray[np.float32] = np.load(
-            generation / f"{table}.npy", mmap_mode="r", allow_pickle=False
-        )
+        mapped = np.load(generation / f"{table}.npy", mmap_mode="r", allow_pickle=False)
+        self._matrix: NDArray[np.float32] = np.asarray(mapped)  # slices of a memmap cost more than they do
         if self._matrix.shape[1:] != (dimension,):
             raise IndexProblem(f"{generation / table}.npy has not {dimension} columns: {REBUILD}")
         self._hnsw: Any = None
@@ -67,10 +70,22 @@ class Vectors:
 
     def _exact(self, vector: Scores, limit: int, keep: Mask) -> Hits:
         ids = np.flatnonzero(keep)
-        # Gathering rows costs more than multiplying the few that are not asked for.
-        rows = self._matrix if 2 * len(ids) > len(self) else self._matrix[ids]
-        scores = rows @ vector
-        return best(ids, scores[ids] if len(scores) == len(self) else scores, limit)
+        spans = _spans(keep)
+        if GATHER_COST * len(ids) < sum(end - start for start, end in spans):
+            return best(ids, self._matrix[ids] @ vector, limit)
+        scores = np.empty(len(self), np.float32)
+        for start, end in spans:
+            np.dot(self._matrix[start:end], vector, out=scores[start:end])
+        return best(ids, scores[ids], limit)
+
+
+def _spans(keep: Mask) -> list[tuple[int, int]]:
+    """Beginning and end of the rows to multiply, in whole blocks: what the graph filter drops lies together."""
+    if not len(keep):
+        return []
+    wanted = np.logical_or.reduceat(keep, np.arange(0, len(keep), BLOCK_ROWS))
+    edges = np.flatnonzero(np.diff(wanted.astype(np.int8), prepend=0, append=0)) * BLOCK_ROWS
+    return list(zip(edges[::2].tolist(), np.minimum(edges[1::2], len(keep)).tolist(), strict=True))
 
 
 def nearest(layers: Sequence[Vectors], vector: Scores, limit: int, keep: Mask) -> Hits:

@@ -11,6 +11,7 @@ import pytest
 
 from deepcodeseek.index_builder.graph import Names, ajax_reachable
 from deepcodeseek.index_builder.write import write_hnsw
+from deepcodeseek.server.columns import Texts
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
 from deepcodeseek.server.retrieve import reachable
@@ -102,11 +103,11 @@ CALLERS: dict[str, tuple[dict[str, str], str]] = {  # facts of the caller -> wha
 
 def known_apis() -> Any:
     """An index of APIS: one is called by a file of another package, `private` by one of its own."""
-    columns = [np.array(column) for column in zip(*APIS.values(), strict=True)]
-    scope, package, access, ajax = columns
+    scope, package, access, ajax = zip(*APIS.values(), strict=True)
     called = np.array([list(APIS).index("called by others"), list(APIS).index("private")])
-    usages = SimpleNamespace(api=called, file=np.array([0, 1]), file_package=np.array(["a", "b"]))
-    apis = SimpleNamespace(scope=scope, package=package, access=access, ajax=ajax)
+    usages = SimpleNamespace(api=called, file=np.array([0, 1]), file_package=Texts(("a", "b")))
+    texts = {"scope": Texts(scope), "package": Texts(package), "access": Texts(access)}
+    apis = SimpleNamespace(**texts, ajax=np.array(ajax))
     return SimpleNamespace(count=len(APIS), apis=apis, usages=usages)
 
 
