@@ -148,7 +148,7 @@ def filtered(index: Index, context: Context, target: str) -> tuple[float, bool]:
 def without_columns(index: Index, percent: int, chance: np.random.Generator) -> Index:
     """The same index, some entries of its columns blank."""
     spoiled = copy.copy(index)
-    blanked = {
+    blanked: dict[str, Any] = {
         name: _blanked(getattr(index.apis, name), chance.random(index.count) < percent / 100)
         for name in API_COLUMNS
     }

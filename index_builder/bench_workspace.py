@@ -1,8 +1,8 @@
 """Writes a workspace of generated Script Includes and business rules, to measure large indexes with.
 
-The same seed gives the same files. What matters to the times is made like the real thing: how long the scripts
-are, how many methods are documented, that words and callers are spread unevenly, that two in five scopes are
-called from others. The words themselves mean nothing: what is found in such a workspace says nothing of quality.
+The same seed gives the same files. What matters to the times is made like the real thing: how long the
+scripts are, how many methods are documented, that words and callers are spread unevenly, that two in five
+scopes are called from others. The words mean nothing: what is found here says nothing of quality.
 """
 
 from __future__ import annotations
@@ -21,23 +21,60 @@ DOCUMENTED = 0.15  # of the classes and of the methods
 EXTENDING = 0.2
 CALLING = 0.25  # of the Script Includes call another
 
-_SYLLABLES = "ba den fir gol har kin lam mor nes pol ran sit tur vel wen zor".split()
-_DOMAINS = (
-    "Account Agent Alert Approval Asset Audit Batch Budget Cache Calendar Catalog Change Claim Comment Config "
-    "Contact Contract Cost Country Customer Device Document Domain Email Employee Entry Event Export Feature "
-    "Field Filter Group History Import Incident Invoice Item Journal Key Label Ledger Limit Location Message "
-    "Metric Order Outage Owner Payment Period Policy Price Problem Project Quota Rate Region Request Review Risk "
-    "Rule Schedule Service"
-).split()
-_SUFFIXES = (
-    "Utils Service Helper Manager Dao Validator Builder Client Router Sync Parser Factory Loader Mapper Ajax API"
-).split()
-_VERBS = "get find load count update create remove check assign close notify merge resolve validate".split()
-_FIELDS = (
-    "state number priority active category short_description assigned_to assignment_group due_date opened_by "
-    "parent amount region code name owner".split()
+
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+_SYLLABLES = _listed("ba den fir gol har kin lam mor nes pol ran sit tur vel wen zor")
+_DOMAINS = _listed(
+    "Account Agent Alert Approval Asset Audit Batch Budget Cache Calendar Catalog Change Claim Comment "
+    "Config Contact Contract Cost Country Customer Device Document Domain Email Employee Entry Event "
+    "Export Feature Field Filter Group History Import Incident Invoice Item Journal Key Label Ledger "
+    "Limit Location Message Metric Order Outage Owner Payment Period Policy Price Problem Project Quota "
+    "Rate Region Request Review Risk Rule Schedule Service"
 )
-_PARAMETERS = "id record value name options user group limit start query list table key text type data".split()
+_SUFFIXES = _listed(
+    "Utils Service Helper Manager Dao Validator Builder Client Router Sync Parser Factory Loader Mapper "
+    "Ajax API"
+)
+_VERBS = _listed("get find load count update create remove check assign close notify merge resolve validate")
+_FIELDS = [
+    "state",
+    "number",
+    "priority",
+    "active",
+    "category",
+    "short_description",
+    "assigned_to",
+    "assignment_group",
+    "due_date",
+    "opened_by",
+    "parent",
+    "amount",
+    "region",
+    "code",
+    "name",
+    "owner",
+]
+_PARAMETERS = [
+    "id",
+    "record",
+    "value",
+    "name",
+    "options",
+    "user",
+    "group",
+    "limit",
+    "start",
+    "query",
+    "list",
+    "table",
+    "key",
+    "text",
+    "type",
+    "data",
+]
 _WORDS = len(_SYLLABLES) ** 3
 _NAMES = _WORDS * len(_DOMAINS) * len(_SUFFIXES)
 _STRIDE = 1_000_003  # a prime: names that follow each other share no word, and none comes twice
@@ -97,16 +134,19 @@ def _script_include(plan: Plan, number: int) -> str:
     name = api_name(number)
     methods = _methods(plan, number)
     calling = chance.randrange(len(methods)) if chance.random() < CALLING else -1
-    parts = [
-        _method(plan, number, method, chance, calls=i == calling) for i, method in enumerate(methods)
-    ]
-    doc = f"/**\n * {_sentence(chance)}\n * {_sentence(chance)}\n */\n" if chance.random() < DOCUMENTED else ""
+    parts = [_method(plan, number, method, chance, calls=i == calling) for i, method in enumerate(methods)]
+    doc = (
+        f"/**\n * {_sentence(chance)}\n * {_sentence(chance)}\n */\n" if chance.random() < DOCUMENTED else ""
+    )
     is_derived = chance.random() < EXTENDING
-    opening, closing = (f"Object.extendsObject({_ancestor(plan, number, chance)}, {{", "})") if is_derived else "{}"
+    opening, closing = (
+        (f"Object.extendsObject({_ancestor(plan, number, chance)}, {{", "})") if is_derived else "{}"
+    )
     table = f"{plan.scope(number)}_{_rare(chance)}"
     return (
         f"{doc}var {name} = Class.create();\n{name}.prototype = {opening}\n"
-        f"    initialize: function(record) {{\n        this.table = '{table}';\n        this.record = record;\n"
+        "    initialize: function(record) {\n"
+        f"        this.table = '{table}';\n        this.record = record;\n"
         f"    }},\n\n{''.join(parts)}    type: '{name}'\n{closing};\n"
     )
 
@@ -202,10 +242,11 @@ def _business_rule(plan: Plan, number: int) -> str:
     lines = [f"// {_sentence(chance)}", f"if (current.{chance.choice(_FIELDS)}.changes()) {{"]
     for _ in range(CALLS_A_RULE):
         target = _target(plan, number, chance)
+        method = chance.choice(_methods(plan, target))
         local, field = _rare(chance), chance.choice(_FIELDS)
         lines += [
             f"    var {local} = new {_reference(plan, number, target)}(current);",
-            f"    current.{field} = {local}.{chance.choice(_methods(plan, target))}(current.getValue('{field}'));",
+            f"    current.{field} = {local}.{method}(current.getValue('{field}'));",
         ]
     body = "".join(f"    {line}\n" for line in (*lines, "}"))
     return f"(function executeRule(current, previous /*null when async*/) {{\n{body}}})(current, previous);\n"
@@ -254,4 +295,6 @@ def _rare(chance: Random) -> str:
 
 def _sentence(chance: Random) -> str:
     verb, domain, field = chance.choice(_VERBS), chance.choice(_DOMAINS), chance.choice(_FIELDS)
-    return f"{verb.capitalize()}s the {field} of a {_rare(chance)} {domain.lower()} for {_rare(chance)} records."
+    return (
+        f"{verb.capitalize()}s the {field} of a {_rare(chance)} {domain.lower()} for {_rare(chance)} records."
+    )

@@ -26,7 +26,7 @@ class Texts:
         return len(self.numbers)
 
     def __getitem__(self, row: int) -> str:
-        return self.values[self.numbers[row]]
+        return self.values[int(self.numbers[row])]
 
     def __iter__(self) -> Iterator[str]:
         return (self.values[number] for number in self.numbers.tolist())

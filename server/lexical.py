@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ class Postings:
 
     def _norms(self, mean: float) -> NDArray[np.float64]:
         """What BM25 weighs the length of each row with, where rows have `mean` terms."""
-        norms: NDArray[np.float64] = K1 * (1 - B + B * self.lengths / max(1.0, mean))
+        norms: NDArray[Any] = K1 * (1 - B + B * self.lengths / max(1.0, mean))
         return norms
 
     def read(self, term: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

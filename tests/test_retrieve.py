@@ -190,15 +190,18 @@ def test_ajax_reachable(name: str, reachable: bool) -> None:
     assert ajax_reachable(next(a for a in every if a.name == name), Names(every)) is reachable
 
 
+FEW_ROWS = 4096  # a graph over EXACT_ROWS takes too long to make
+
+
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vectors, np.ndarray]:
     """More rows than are searched exactly."""
     folder = tmp_path_factory.mktemp("vectors")
-    rows = np.random.default_rng(7).normal(size=(EXACT_ROWS + 500, 16)).astype(np.float32)
+    rows = np.random.default_rng(7).normal(size=(FEW_ROWS + 500, 16)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.save(folder / "doc.npy", rows)
     write_hnsw(folder / "doc.hnsw", rows)
-    return Vectors(folder, "doc", 16), rows
+    return Vectors(folder, "doc", 16, exact_rows=FEW_ROWS), rows
 
 
 @pytest.mark.parametrize("share", [1.0, 0.95, 0.5, 0.001, 0.0])
@@ -225,7 +228,7 @@ def test_many_equal_vectors_are_still_searched(tmp_path: Path) -> None:
     rows = np.tile(few, (500, 1))
     np.save(tmp_path / "doc.npy", rows)
     write_hnsw(tmp_path / "doc.hnsw", rows)
-    index = Vectors(tmp_path, "doc", 16)
+    index = Vectors(tmp_path, "doc", 16, exact_rows=FEW_ROWS)
     for row in few:
         ids, scores = index.nearest(row, 20, np.ones(len(rows), np.bool_))
         assert len(ids) == 20
