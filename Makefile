@@ -7,7 +7,7 @@ EXAMPLE := tests/data/example
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format index picture encoder clean
+.PHONY: help setup demo test lint format bench-full index picture encoder clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ lint: setup ## Check style and types
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-full: setup ## Measure builds and lookups at 1,000, 10,000 and 100,000 APIs, and write the README's table (an hour, 3 GB)
+	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
+	$(BIN)/python -m deepcodeseek.index_builder.readme
 
 index: setup ## Build the index of WORKSPACE=folder
 	$(BIN)/deepcodeseek index "$(WORKSPACE)"

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from deepcodeseek.server.columns import Texts
 from deepcodeseek.server.index import Index
+from deepcodeseek.server.lexical import Mask
 from deepcodeseek.server.pipeline import METHODS, Engine, load_engine, predict
 from deepcodeseek.server.retrieve import reachable
 from deepcodeseek.server.types import Context
@@ -146,12 +148,16 @@ def filtered(index: Index, context: Context, target: str) -> tuple[float, bool]:
 def without_columns(index: Index, percent: int, chance: np.random.Generator) -> Index:
     """The same index, some entries of its columns blank."""
     spoiled = copy.copy(index)
-    blanked = {
-        name: np.where(chance.random(index.count) < percent / 100, "", getattr(index.apis, name))
+    blanked: dict[str, Any] = {
+        name: _blanked(getattr(index.apis, name), chance.random(index.count) < percent / 100)
         for name in API_COLUMNS
     }
     spoiled.apis = replace(index.apis, **blanked)
     return spoiled
+
+
+def _blanked(column: Texts, gone: Mask) -> Texts:
+    return Texts("" if is_gone else text for text, is_gone in zip(column, gone.tolist(), strict=True))
 
 
 def without_facts(context: Context, percent: int, chance: np.random.Generator) -> Context:

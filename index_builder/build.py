@@ -77,6 +77,7 @@ def build_index(
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), options, cache, progress)
+        progress("resolving", 0, 1)
         content = _content(_below(options.below, parts.every), bases, options)
         if generator and options.summarize:
             content = replace(content, apis=summarize(content.apis, generator, cache, progress, say))

@@ -6,6 +6,7 @@ python -m deepcodeseek.index_builder.readme        writes; a test fails when the
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from .metrics import results_table
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
 GRAPH = RESULTS / "graph-filter.json"
+SCALE = RESULTS / "scale.json"  # times and sizes
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -27,8 +29,13 @@ def main() -> None:
 
 def updated(readme: str) -> str:
     """The README's text with its generated parts made anew."""
-    parts = {"settings": settings_table(), "results": results_text(), "extraction": extraction_table()}
-    parts["graph"] = graph_table()
+    parts = {
+        "settings": settings_table(),
+        "results": results_text(),
+        "extraction": extraction_table(),
+        "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))) if SCALE.is_file() else "",
+        "graph": graph_table(),
+    }
     for name, content in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
         before, rest = readme.split(begin, 1)
@@ -90,6 +97,68 @@ def _removed(case: dict[str, Any]) -> str:
 def _shares(case: dict[str, Any]) -> str:
     shares = (case["candidates"], case["targets"], case["top"]["5"], case["top"]["40"])
     return " | ".join(f"{s['percent']:.1f} [{s['interval'][0]:.1f}, {s['interval'][1]:.1f}]" for s in shares)
+
+
+def scale_text(scale: dict[str, Any]) -> str:
+    """Markdown tables of builds, of lookups, and of exact search against HNSW."""
+    tables = (
+        _table(_BUILD_HEAD, map(_build_row, scale["builds"])),
+        _table(_LOOKUP_HEAD, map(_lookup_row, scale["lookups"])),
+        _table(_CROSSOVER_HEAD, map(_crossover_row, scale["crossover"])),
+    )
+    notes = "".join(f"- {note}\n" for note in scale.get("notes", ()))
+    return "\n".join((*tables, notes)) if notes else "\n".join(tables)
+
+
+_BUILD_HEAD = (
+    "| APIs | usages | build | of it embedding | processor time | peak memory | index | one file changed |",
+    "|---|---|---|---|---|---|---|---|",
+)
+_LOOKUP_HEAD = (
+    "| APIs | opening | server's memory | exact, 100 / 40 / 1 % kept | HNSW | BM25 over docs / code / usages "
+    "| first list without encoder | with it |",
+    "|---|---|---|---|---|---|---|---|",
+)
+_CROSSOVER_HEAD = (
+    "| rows | exact | HNSW | of the nearest 200 it finds | building its graph |",
+    "|---|---|---|---|---|",
+)
+
+
+def _build_row(build: dict[str, Any]) -> str:
+    seconds, again = build["seconds"], build["again"]["seconds"]
+    share = seconds["embedding"] / seconds["total"]
+    return (
+        f"| {build['apis']:,} | {build['usages']:,} | {seconds['total']:,.0f} s | {share:.0%} "
+        f"| {build['cpu_seconds']:,.0f} s | {build['peak_mb']:,} MB | {build['index_mb']:,.0f} MB "
+        f"| {again['total']:.1f} s |"
+    )
+
+
+def _lookup_row(lookup: dict[str, Any]) -> str:
+    ms = lookup["ms"]
+    exact = " / ".join(f"{ms[f'vectors, exact, {share} %']['p50']:.2f}" for share in (100, 40, 1))
+    lexical = " / ".join(f"{ms[f'BM25, {table}']['p50']:.1f}" for table in ("doc", "code", "usage"))
+    lists = " | ".join(_both(ms[name]) for name in ("first list, without the encoder", "first list"))
+    return (
+        f"| {lookup['apis']:,} | {lookup['open_seconds']:.1f} s | {lookup['server_mb']:,} MB | {exact} ms "
+        f"| {ms['vectors, hnsw, 100 %']['p50']:.2f} ms | {lexical} ms | {lists} |"
+    )
+
+
+def _both(ms: dict[str, float]) -> str:
+    return f"{ms['p50']:.0f} ms, p95 {ms['p95']:.0f}"
+
+
+def _crossover_row(crossing: dict[str, Any]) -> str:
+    return (
+        f"| {crossing['rows']:,} | {crossing['exact']['p50']:.2f} ms | {crossing['hnsw']['p50']:.2f} ms "
+        f"| {crossing['recall_percent']} % | {crossing['link_seconds']:,.0f} s |"
+    )
+
+
+def _table(head: Iterable[str], rows: Iterable[str]) -> str:
+    return "\n".join((*head, *rows)) + "\n"
 
 
 def _result(result: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ def write_generation(
     generation: Path, content: Content, encoder: Encoder, cache: Cache, progress: Progress
 ) -> None:
     """Write all files of a generation into its empty folder."""
+    progress("writing", 0, 1)
     write_database(generation / DATABASE, content)
     texts = _encoder_texts(content)
     made = _vectors(list(chain.from_iterable(texts.values())), encoder, cache, progress)
@@ -41,6 +42,7 @@ def write_generation(
     for table, every in texts.items():
         _write_vectors(generation, table, made[start : start + len(every)], progress)
         start += len(every)
+    progress("writing", 0, 1)
     _write_manifest(generation, encoder, content)
 
 
@@ -57,6 +59,7 @@ def _encoder_texts(content: Content) -> dict[Table, list[str]]:
 
 def _vectors(texts: Sequence[str], encoder: Encoder, cache: Cache, progress: Progress) -> Vectors:
     """Vectors [texts, d]; a text that was encoded before is not encoded again."""
+    progress("embedding", 0, max(1, len(texts)))
     keys = [digest(encoder.files.sha256, each) for each in texts]
     vectors = np.zeros((len(texts), encoder.dimension), np.float32)
     known = cache.get(VECTOR, keys)

@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .columns import Beginnings, Texts, Uses
 from .generation import (
     CORPORA,
     DATABASE,
@@ -38,6 +38,7 @@ from .text import name_terms
 from .types import Api, Method, Usage
 from .vectors import Vectors, nearest
 
+_LAST = "\U0010ffff"  # no path comes after it
 _FACTS = ("package", "scope", "record_type", "record_name", "field", "table")
 
 
@@ -45,12 +46,12 @@ _FACTS = ("package", "scope", "record_type", "record_name", "field", "table")
 class ApiColumns:
     """One entry an API, row i belonging to the API with id i."""
 
-    api_name: NDArray[np.str_]
-    name: NDArray[np.str_]
-    scope: NDArray[np.str_]
-    package: NDArray[np.str_]
-    access: NDArray[np.str_]
-    source: NDArray[np.str_]
+    api_name: Texts
+    name: Texts
+    scope: Texts
+    package: Texts
+    access: Texts
+    source: Texts
     ajax: Mask  # callable by GlideAjax
     platform: Mask  # what every instance has, not what someone wrote for it
     live: Mask  # not hidden by an upper layer
@@ -62,7 +63,7 @@ class UsageColumns:
 
     api: Ids
     file: Ids
-    file_package: NDArray[np.str_]  # row i belonging to the file with id i
+    file_package: Texts  # row i belonging to the file with id i
     live: Mask
 
 
@@ -77,10 +78,10 @@ class Layer:
         self.vectors = {table: Vectors(generation, table, dimension, hnsw) for table in TABLES}
         self.postings = {corpus: Postings(self.database, corpus) for corpus in CORPORA}
 
-    def columns(self, table: str, *names: str) -> tuple[NDArray[Any], ...]:
+    def columns(self, table: str, *names: str) -> list[list[Any]]:
         """Columns of a table, by id."""
         rows = self.database.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY id").fetchall()
-        return tuple(np.array([row[i] for row in rows]) for i in range(len(names)))
+        return [[row[i] for row in rows] for i in range(len(names))]
 
     def count(self, table: str) -> int:
         """Rows of a table whose ids count from 0."""
@@ -138,7 +139,9 @@ class Index:
         self._ids_by_name = _ids_by_name(self.apis)
         self._files = self._file_ids()
         self.usages = self._usage_columns()
+        self.uses = Uses.of(self.usages.api[self.usages.live], self.usages.file[self.usages.live])
         self._ids_by_word = _postings_of_names(self.apis.name)
+        self.beginning_with = Beginnings(self.apis.name).find
         self.api = lru_cache(maxsize=4096)(self._api)
 
     def close(self) -> None:
@@ -193,8 +196,8 @@ class Index:
             self._layers[0]
             .database.execute(
                 "SELECT count(*), count(DISTINCT package), min(package), count(DISTINCT scope), min(scope)"
-                " FROM file WHERE substr(path, 1, ?) = ?",
-                (len(folder), folder),
+                " FROM file WHERE path >= ? AND path < ?",
+                (folder, f"{folder[:-1]}0" if folder else _LAST),  # 0 follows the slash
             )
             .fetchone()
         )
@@ -224,11 +227,11 @@ class Index:
     def _api_columns(self) -> ApiColumns:
         names = ("api_name", "name", "scope", "package", "access", "source")
         layers = [layer.columns("api", *names, "ajax") for layer in self._layers]
-        *texts, ajax = (_joined([columns[i] for columns in layers]) for i in range(len(names) + 1))
-        live = _topmost([columns[0].tolist() for columns in layers])
-        named = {name: text.astype(np.str_) for name, text in zip(names, texts, strict=True)}
-        platform = named["package"] == PLATFORM
-        return ApiColumns(**named, ajax=ajax.astype(np.bool_), platform=platform, live=live)
+        *texts, ajax = (chain.from_iterable(columns) for columns in zip(*layers, strict=True))
+        live = _topmost([columns[0] for columns in layers])
+        named = {name: Texts(rows) for name, rows in zip(names, texts, strict=True)}
+        platform = named["package"].equal(PLATFORM)
+        return ApiColumns(**named, ajax=np.fromiter(ajax, np.bool_), platform=platform, live=live)
 
     def _file_ids(self) -> dict[str, tuple[int, ...]]:
         ids: dict[str, tuple[int, ...]] = {}
@@ -238,16 +241,17 @@ class Index:
         return ids
 
     def _usage_columns(self) -> UsageColumns:
-        apis, files, packages = [], [], []
+        apis, files = [], []
+        packages: list[str] = []
         for layer, start in zip(self._layers, self._starts["file"].tolist(), strict=True):
             name, file = layer.columns("usage", "api_name", "file_id")
-            apis.append(np.array([self._exact(each) for each in name.tolist()], np.int64))
-            files.append(file.astype(np.int64) + start)
-            packages.append(layer.columns("file", "package")[0])
+            apis.append(np.array([self._exact(each) for each in name], np.int64))
+            files.append(np.array(file, np.int64) + start)
+            packages += layer.columns("file", "package")[0]
         hidden = [later for ids in self._files.values() for later in ids[1:]]
         api, file_id = np.concatenate(apis), np.concatenate(files)
         live = (api >= 0) & ~np.isin(file_id, hidden)
-        return UsageColumns(np.maximum(api, 0), file_id, _joined(packages).astype(np.str_), live)
+        return UsageColumns(np.maximum(api, 0), file_id, Texts(packages), live)
 
     def _exact(self, api_name: str) -> int:
         """Id of the API that a usage names, -1 where its layer is missing."""
@@ -257,11 +261,6 @@ class Index:
 def _starts(layers: Sequence[Layer], table: str) -> Ids:
     """Id of the first row of each layer."""
     return np.array([0, *accumulate(layer.count(table) for layer in layers)][:-1], np.int64)
-
-
-def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """One after the other; the empty ones have no type worth keeping."""
-    return np.concatenate([column for column in columns if len(column)] or [np.empty(0, np.str_)])
 
 
 def _topmost(layers: Sequence[Sequence[str]]) -> Mask:
@@ -277,7 +276,7 @@ def _topmost(layers: Sequence[Sequence[str]]) -> Mask:
 def _ids_by_name(apis: ApiColumns) -> dict[str, tuple[int, ...]]:
     ids: dict[str, tuple[int, ...]] = {}
     for api_id in np.flatnonzero(apis.live).tolist():
-        for key in {str(apis.api_name[api_id]), str(apis.name[api_id])}:
+        for key in {apis.api_name[api_id], apis.name[api_id]}:
             ids[key] = (*ids.get(key, ()), api_id)
     return ids
 
@@ -285,6 +284,6 @@ def _ids_by_name(apis: ApiColumns) -> dict[str, tuple[int, ...]]:
 def _postings_of_names(names: Iterable[str]) -> dict[str, Ids]:
     postings: dict[str, list[int]] = {}
     for api_id, name in enumerate(names):
-        for word in name_terms((str(name),)):
+        for word in name_terms((name,)):
             postings.setdefault(word, []).append(api_id)
     return {word: np.array(ids, np.int64) for word, ids in postings.items()}

@@ -9,6 +9,8 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,7 @@ class Postings:
         self._corpus = corpus
         (blob,) = database.execute("SELECT lengths FROM corpus WHERE name = ?", (corpus,)).fetchone()
         self.lengths: NDArray[np.int32] = np.frombuffer(blob, np.int32)
+        self.norms = lru_cache(maxsize=1)(self._norms)
 
     def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
         """In how many rows each term stands; terms that stand in none are left out."""
@@ -45,6 +48,11 @@ class Postings:
             rows = f"SELECT term, length(places) / 4 FROM {self._corpus}_posting WHERE term IN ({marks})"
             found.update(self._database.execute(rows, some))
         return found
+
+    def _norms(self, mean: float) -> NDArray[np.float64]:
+        """What BM25 weighs the length of each row with, where rows have `mean` terms."""
+        norms: NDArray[Any] = K1 * (1 - B + B * self.lengths / max(1.0, mean))
+        return norms
 
     def read(self, term: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Rows [n] that hold a term, and how often each does [n]."""
@@ -77,11 +85,10 @@ def _idf(rows: int, frequency: int) -> float:
 
 
 def _scores(layer: Postings, found: Mapping[str, int], weights: Mapping[str, float], mean: float) -> Scores:
-    scores = np.zeros(len(layer.lengths), np.float32)
+    scores, norms = np.zeros(len(layer.lengths), np.float32), layer.norms(mean)
     for term in (term for term in weights if term in found):
         places, counts = layer.read(term)
-        norm = K1 * (1 - B + B * layer.lengths[places] / max(1.0, mean))
-        scores[places] += weights[term] * counts * (K1 + 1) / (counts + norm)
+        scores[places] += weights[term] * counts * (K1 + 1) / (counts + norms[places])
     return scores
 
 

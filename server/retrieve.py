@@ -13,8 +13,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .generation import Corpus, Table
 from .index import Index
@@ -54,11 +56,6 @@ class View:
     apis: Mask  # [apis] that may be predicted
     usages: Mask  # [usages] of these, mined from other files
 
-    @property
-    def told(self) -> Mask:
-        """[usages] that say how popular an API is and what it is used with: not those of the platform."""
-        return self.usages & ~self.index.apis.platform[self.index.usages.api]
-
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -86,14 +83,14 @@ def retrieve(
 
 def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool, rarest: int) -> View:
     context = query.context
-    apis = index.apis.live & (index.apis.source != context.file if context.file else True)
+    apis = index.apis.live & (~index.apis.source.equal(context.file) if context.file else True)
     usages = index.usages.live & ~np.isin(index.usages.file, index.file_ids(context.file))
     if graph:
         apis = apis & reachable(index, context, usages)
         if context.qualifier:
-            apis = apis & (index.apis.scope == context.qualifier)
+            apis = apis & index.apis.scope.equal(context.qualifier)
     if context.prefix:
-        apis = apis & _starting_with(index, context.prefix)
+        apis = apis & index.beginning_with(context.prefix)
     return View(
         index, context, tuple(query_terms(query)), rarest, vector, apis, usages & apis[index.usages.api]
     )
@@ -117,33 +114,31 @@ def _in_scope(index: Index, context: Context) -> Mask:
     """The caller's own scope, in which everything is within reach: of a record without one, any scope."""
     if not context.scope and not context.record_type:  # a module has none
         return np.zeros(index.count, np.bool_)
-    found: Mask = index.apis.scope == context.scope if context.scope else index.apis.scope != ""
-    return found
+    scope = index.apis.scope
+    return scope.equal(context.scope) if context.scope else ~scope.equal("")
 
 
 def _scope_allows(index: Index, context: Context) -> Mask:
     """What other scopes keep to themselves is out of reach, the global scope's too."""
-    is_private: Mask = (index.apis.access == "package_private") & (index.apis.scope != "")
+    is_private = index.apis.access.equal("package_private") & ~index.apis.scope.equal("")
     return _in_scope(index, context) | ~is_private if context.scope else np.ones_like(is_private)
 
 
 def _package_allows(index: Index, package: str, usages: Mask) -> Mask:
     """The caller's own package, those that others call, the platform, and whatever states public access."""
     columns = index.apis
-    is_open: Mask = (columns.access == "public") | (columns.package == "") | (columns.package == package)
+    is_open = columns.access.equal("public") | columns.package.equal("") | columns.package.equal(package)
     return is_open | columns.platform | _shared(index, usages)
 
 
 def _shared(index: Index, usages: Mask) -> Mask:
     """APIs of packages that some other package calls."""
-    api_package = index.apis.package[index.usages.api]
-    foreign = usages & (api_package != index.usages.file_package[index.usages.file])
-    return np.isin(index.apis.package, np.unique(api_package[foreign]))
-
-
-def _starting_with(index: Index, prefix: str) -> Mask:
-    names = np.char.lower(index.apis.name)
-    return np.asarray(np.char.startswith(names, prefix.lower()), np.bool_)
+    package = index.apis.package
+    called = package.numbers[index.usages.api]
+    calling = package.numbered_here(index.usages.file_package)[index.usages.file]
+    shared = np.zeros(len(package.values), np.bool_)
+    shared[called[usages & (called != calling)]] = True
+    return shared[package.numbers]
 
 
 def _written_lexical(view: View) -> Ranking:
@@ -205,12 +200,11 @@ def _by_api(view: View, hits: Hits) -> Ranking:
 def _names(view: View) -> Ranking:
     """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
     context = view.context
-    scores: dict[int, float] = {}
+    scores = np.zeros(view.index.count)
     for word in sorted(name_terms((context.record_name, context.table))):
         ids = view.index.named_with(word)
-        for api in ids[view.apis[ids]].tolist():
-            scores[api] = scores.get(api, 0.0) + math.log1p(view.index.count / len(ids))
-    return _ranked(scores)
+        scores[ids[view.apis[ids]]] += math.log1p(view.index.count / max(1, len(ids)))
+    return _ranked_all(scores)
 
 
 def _in_file(view: View) -> Ranking:
@@ -220,31 +214,29 @@ def _in_file(view: View) -> Ranking:
 
 def _co_use(view: View) -> Ranking:
     """APIs that other files use together with those this file names."""
-    usages, told = view.index.usages, view.told
+    uses = view.index.uses
+    among = _seen_uses(view)
     used = _used(view)
-    scores: dict[int, float] = {}
+    scores = np.zeros(view.index.count)
+    is_together = np.zeros(int(uses.file.max(initial=0)) + 1, np.bool_)
     for api in used:
-        files = np.unique(usages.file[told & (usages.api == api)])
-        if len(files) == 0:
-            continue
-        together = told & np.isin(usages.file, files)
-        for other, count in zip(*_files_by_api(view, together), strict=True):
-            if other not in used:
-                scores[other] = scores.get(other, 0.0) + count / (len(files) + 1)
-    return _ranked(scores)
+        files = uses.files_of(api, among)
+        is_together[files] = True
+        scores += uses.counts(among & is_together[uses.file], view.index.count) / (len(files) + 1)
+        is_together[files] = False
+    scores[used] = 0.0
+    return _ranked_all(scores)
 
 
 def _popularity(view: View) -> Ranking:
     """APIs by the number of other files that use them."""
-    return _ranked(dict(zip(*_files_by_api(view, view.told), strict=True)))
+    return _ranked_all(view.index.uses.counts(_seen_uses(view), view.index.count))
 
 
-def _files_by_api(view: View, usages: Mask) -> tuple[list[int], list[float]]:
-    """The APIs that some usages call, and in how many files each."""
-    columns = view.index.usages
-    pairs = np.unique(columns.file[usages] * view.index.count + columns.api[usages])
-    ids, counts = np.unique(pairs % max(1, view.index.count), return_counts=True)
-    return ids.tolist(), counts.astype(float).tolist()
+def _seen_uses(view: View) -> Mask:
+    """Uses that say how popular an API is and what it goes with: of other files, not the platform's."""
+    uses, told = view.index.uses, view.apis & ~view.index.apis.platform
+    return told[uses.api] & ~np.isin(uses.file, view.index.file_ids(view.context.file))
 
 
 def _used(view: View) -> list[int]:
@@ -275,6 +267,12 @@ def _ranked(scores: Mapping[int, float], usages: Mapping[int, int] | None = None
     ids = np.fromiter(scores.keys(), np.int64, len(scores))
     hits = best(ids, np.fromiter(scores.values(), np.float32, len(scores)), POOL)
     return Ranking(*hits, usages or {})
+
+
+def _ranked_all(scores: NDArray[Any]) -> Ranking:
+    """Of scores [apis], those above 0."""
+    ids = np.flatnonzero(scores)
+    return Ranking(*best(ids, scores[ids].astype(np.float32), POOL))
 
 
 def _fuse(index: Index, rankings: Mapping[str, Ranking], weights: Weights) -> tuple[Candidate, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar
 
 from .types import Api, Method
@@ -27,15 +28,25 @@ def column_types(kind: type[Api] | type[Method], columns: Sequence[str]) -> dict
 
 def to_row(value: Api | Method, columns: Sequence[str]) -> dict[str, Any]:
     """Columns of one row."""
-    row = {name: getattr(value, name) for name in columns}
-    return {name: json.dumps(cell) if isinstance(cell, tuple) else cell for name, cell in row.items()}
+    return {name: _stored(getattr(value, name)) for name in columns}
+
+
+def _stored(cell: Any) -> Any:
+    if not isinstance(cell, tuple):
+        return cell
+    return json.dumps(cell) if cell else "[]"  # most are empty
 
 
 def from_row(kind: type[T], columns: Sequence[str], row: Sequence[Any], **others: Any) -> T:
     """The value that a row of these columns holds."""
-    types = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    types = _types(kind)  # type: ignore[arg-type]
     cells = {name: _cell(types[name], cell) for name, cell in zip(columns, row, strict=True)}
     return kind(**cells, **others)
+
+
+@cache
+def _types(kind: type[Any]) -> dict[str, str]:
+    return {field.name: str(field.type) for field in fields(kind)}
 
 
 def _cell(kind: str, cell: Any) -> Any:

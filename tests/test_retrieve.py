@@ -11,6 +11,7 @@ import pytest
 
 from deepcodeseek.index_builder.graph import Names, ajax_reachable
 from deepcodeseek.index_builder.write import write_hnsw
+from deepcodeseek.server.columns import Texts
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
 from deepcodeseek.server.places import PLATFORM
@@ -104,12 +105,11 @@ CALLERS: dict[str, tuple[dict[str, str], str]] = {  # facts of the caller -> wha
 
 def known_apis() -> Any:
     """An index of APIS: one is called by a file of another package, `private` by one of its own."""
-    columns = [np.array(column) for column in zip(*APIS.values(), strict=True)]
-    scope, package, access, ajax = columns
+    scope, package, access, ajax = zip(*APIS.values(), strict=True)
     called = np.array([list(APIS).index("called by others"), list(APIS).index("private")])
-    usages = SimpleNamespace(api=called, file=np.array([0, 1]), file_package=np.array(["a", "b"]))
-    platform = package == PLATFORM
-    apis = SimpleNamespace(scope=scope, package=package, access=access, ajax=ajax, platform=platform)
+    usages = SimpleNamespace(api=called, file=np.array([0, 1]), file_package=Texts(("a", "b")))
+    texts = {"scope": Texts(scope), "package": Texts(package), "access": Texts(access)}
+    apis = SimpleNamespace(**texts, ajax=np.array(ajax), platform=texts["package"].equal(PLATFORM))
     return SimpleNamespace(count=len(APIS), apis=apis, usages=usages)
 
 
@@ -192,15 +192,18 @@ def test_ajax_reachable(name: str, reachable: bool) -> None:
     assert ajax_reachable(next(a for a in every if a.name == name), Names(every)) is reachable
 
 
+FEW_ROWS = 4096  # a graph over EXACT_ROWS takes too long to make
+
+
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vectors, np.ndarray]:
     """More rows than are searched exactly."""
     folder = tmp_path_factory.mktemp("vectors")
-    rows = np.random.default_rng(7).normal(size=(EXACT_ROWS + 500, 16)).astype(np.float32)
+    rows = np.random.default_rng(7).normal(size=(FEW_ROWS + 500, 16)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.save(folder / "doc.npy", rows)
     write_hnsw(folder / "doc.hnsw", rows)
-    return Vectors(folder, "doc", 16), rows
+    return Vectors(folder, "doc", 16, exact_rows=FEW_ROWS), rows
 
 
 @pytest.mark.parametrize("share", [1.0, 0.95, 0.5, 0.001, 0.0])
@@ -227,7 +230,7 @@ def test_many_equal_vectors_are_still_searched(tmp_path: Path) -> None:
     rows = np.tile(few, (500, 1))
     np.save(tmp_path / "doc.npy", rows)
     write_hnsw(tmp_path / "doc.hnsw", rows)
-    index = Vectors(tmp_path, "doc", 16)
+    index = Vectors(tmp_path, "doc", 16, exact_rows=FEW_ROWS)
     for row in few:
         ids, scores = index.nearest(row, 20, np.ones(len(rows), np.bool_))
         assert len(ids) == 20
