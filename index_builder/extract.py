@@ -15,9 +15,9 @@ from .ajax import read_parameters
 from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, find_calls
 from .definitions import DEFAULT, Definition, Definitions, with_nested_classes
 from .imports import Import
+from .parse import TooSlow, parse
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
-from .syntax import parse
 from .tables import with_own
 from .tags import is_hidden, says_api, stated_base, typed, with_tags
 
@@ -40,11 +40,17 @@ class Extracted:
 
 
 def extract(script: Script) -> Extracted:
-    """Read one script. Broken code gives what can be read of it."""
+    """Read one script. Broken code gives what can be read of it, hostile code a problem."""
     code = script.code.encode("utf-8", "replace")
-    root = parse(code, script.language)
+    try:
+        return _extract(script, code, parse(code, script.language))
+    except TooSlow as error:
+        return Extracted(script, problems=(Problem(script.path, str(error)),))
+
+
+def _extract(script: Script, code: bytes, root: Node) -> Extracted:
     found = find_definitions(root)
-    apis = _script_include(script, root, found) if script.record_type else _module(script, code, found)
+    apis = _script_include(script, root, found) if script.record_type else _module(script, code, root, found)
     names = tuple(definition.name for definition in found.every if _is_name(definition))
     defined = frozenset(d.name for d in found.every if d.is_declared and d.kind != "value")
     own = frozenset(api.name for api in apis if script.record_type)
@@ -104,8 +110,8 @@ def _named(name: str, every: tuple[Definition, ...]) -> Definition:
     return Definition(name, methods=functions, line=1)
 
 
-def _module(script: Script, code: bytes, found: Definitions) -> tuple[Api, ...]:
-    found = with_nested_classes(with_tags(found, code, script.language))
+def _module(script: Script, code: bytes, root: Node, found: Definitions) -> tuple[Api, ...]:
+    found = with_nested_classes(with_tags(found, code, root))
     exported = {export.local for export in found.exports}
     return tuple(
         _module_api(script, code, definition)
