@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from tree_sitter import Node, Query, QueryCursor
+from tree_sitter import Node, Query
 
+from .parse import grammar, matches
 from .scripts import Language
-from .syntax import grammar, string_value, text
+from .syntax import string_value, text
 
 _FUNCTION = "[(function_expression) (arrow_function) (generator_function)] @function"
 NAMED_FUNCTIONS = f"""
@@ -24,7 +25,6 @@ _QUERY = f"""{NAMED_FUNCTIONS}
     function: (member_expression property: (property_identifier) @called)
     arguments: (arguments . (string) @parameter))
 """
-MAX_DEPTH = 10_000  # of nodes that are looked at: beyond some 32,000 a query takes time without end
 MAX_AROUND = 8  # functions in one another, from the outermost: a method is not nested deeper
 _PARAMETER = re.compile(r"sysparm_\w+")
 
@@ -34,11 +34,9 @@ Read = Mapping[tuple[str, int], tuple[str, ...]]
 
 def read_parameters(root: Node, language: Language) -> Read:
     """`getParameter('sysparm_...')` of whatever object, by each named function around the call."""
-    cursor = QueryCursor(_query(language))
-    cursor.set_max_start_depth(MAX_DEPTH)
     read: dict[tuple[str, int], dict[str, None]] = {}
     around: list[tuple[int, tuple[str, int]]] = []  # where each function ends, and its key
-    for node, key in sorted(_found(cursor, root), key=lambda item: item[0].start_byte):
+    for node, key in sorted(_found(root, language), key=lambda item: item[0].start_byte):
         while around and around[-1][0] <= node.start_byte:
             around.pop()
         if key:
@@ -60,9 +58,9 @@ def _query(language: Language) -> Query:
     return Query(grammar(language), _QUERY)
 
 
-def _found(cursor: QueryCursor, root: Node) -> Iterator[tuple[Node, tuple[str, int] | None]]:
+def _found(root: Node, language: Language) -> Iterator[tuple[Node, tuple[str, int] | None]]:
     """Functions with their key, and the names of parameters that are read."""
-    for _, captured in cursor.matches(root):
+    for captured in matches(_query(language), root):
         if "function" in captured:
             yield captured["function"][0], function_key(captured)
         elif text(captured["called"][0]) == "getParameter":

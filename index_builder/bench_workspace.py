@@ -55,10 +55,11 @@ _FIELDS = (
     "region",
     "code",
     "name",
-    "owner",)
-_PARAMETERS = [
+    "owner",
+)
+_PARAMETERS = (
     "id",
-(   "record",
+    "record",
     "value",
     "name",
     "options",
@@ -73,7 +74,8 @@ _PARAMETERS = [
     "text",
     "type",
     "data",
-],)WORDS = len(_SYLLABLES) ** 3
+)
+_WORDS = len(_SYLLABLES) ** 3
 _NAMES = _WORDS * len(_DOMAINS) * len(_SUFFIXES)
 _STRIDE = 1_000_003  # a prime: names that follow each other share no word, and none comes twice
 

@@ -15,20 +15,20 @@ from functools import cache
 from types import MappingProxyType
 from typing import Literal
 
-from tree_sitter import Node, Query, QueryCursor
+from tree_sitter import Node, Query
 
 from deepcodeseek.server.places import is_scope
 
 from .imports import Import, amd_imports, common_js_imports, es_imports
+from .parse import captures, grammar
 from .scripts import Language
-from .syntax import arguments, dotted, grammar, string_value, text, unwrap
+from .syntax import arguments, dotted, string_value, text, unwrap
 from .tables import CURRENT, Opened, tables_of
 
 CallKind = Literal["new", "static", "ajax", "func"]
 
 MAX_STATEMENT = 300  # characters of a statement that are kept
 _MAX_CHAIN = 32  # calls on one another that are followed to where they begin
-_MAX_DEPTH = 10_000  # of nodes that are looked at: beyond some 32,000 a query takes time without end
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +140,13 @@ class _Seen:
 
 
 def _look_around(root: Node, language: Language) -> _Seen:
-    cursor = QueryCursor(_query(language))
-    cursor.set_max_start_depth(_MAX_DEPTH)
-    captures = cursor.captures(root)
-    functions = frozenset(map(text, captures.get("function_name", ())))
-    variables = frozenset(map(text, captures.get("variable_name", ())))
+    found = captures(_query(language), root)
+    functions = frozenset(map(text, found.get("function_name", ())))
+    variables = frozenset(map(text, found.get("variable_name", ())))
     seen = _Seen(functions=functions, declared=functions | variables)
     statements: list[Node] = []
     function_ends: list[int] = []
-    for node, tag in _in_order(captures):
+    for node, tag in _in_order(found):
         start = node.start_byte
         while statements and statements[-1].end_byte <= start:
             statements.pop()
@@ -171,11 +169,11 @@ def _look_around(root: Node, language: Language) -> _Seen:
     return seen
 
 
-def _in_order(captures: dict[str, list[Node]]) -> Iterator[tuple[Node, str]]:
+def _in_order(found: dict[str, list[Node]]) -> Iterator[tuple[Node, str]]:
     nodes = (
         (node.start_byte, -node.end_byte, rank, i, node)
         for rank, tag in enumerate(_ORDER)
-        for i, node in enumerate(captures.get(tag, ()))
+        for i, node in enumerate(found.get(tag, ()))
     )
     for _, _, rank, _, node in sorted(nodes):
         yield node, _ORDER[rank]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from tree_sitter import Query, QueryCursor
+from tree_sitter import Query
 
+from .parse import TooSlow, captures, grammar, parse
 from .scripts import Script
-from .syntax import grammar, parse
 
 _AROUND_MEMBERS = frozenset(("program", "object", "class_body", "pair", "interface_body", "object_type"))
 
@@ -16,10 +16,13 @@ _AROUND_MEMBERS = frozenset(("program", "object", "class_body", "pair", "interfa
 def without_documentation(script: Script) -> Script:
     """Comments above definitions and members become blanks: every offset and every line stays."""
     code = script.code.encode("utf-8", "replace")
-    root = parse(code, script.language)
-    captures = QueryCursor(Query(grammar(script.language), "(comment) @comment")).captures(root)
+    query = Query(grammar(script.language), "(comment) @comment")
+    try:
+        found = captures(query, parse(code, script.language))
+    except TooSlow:  # whoever reads it next says so
+        return script
     kept = bytearray(code)
-    for node in captures.get("comment", ()):
+    for node in found.get("comment", ()):
         if node.parent is None or node.parent.type in _AROUND_MEMBERS:
             text = code[node.start_byte : node.end_byte]
             kept[node.start_byte : node.end_byte] = re.sub(rb"[^\r\n]", b" ", text)

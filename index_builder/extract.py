@@ -16,9 +16,9 @@ from .calls import MAX_STATEMENT, Calls, CallSite, FoundCall, find_calls
 from .definitions import DEFAULT, Definition, Definitions, with_nested_classes
 from .facts import read_facts
 from .imports import Import
+from .parse import TooSlow, parse
 from .scripts import LANGUAGES, SCRIPT_INCLUDE, Problem, Script
 from .statements import find_definitions
-from .syntax import parse
 from .synthesize import document
 from .tables import with_own
 from .tags import is_hidden, says_api, stated_base, typed, with_tags
@@ -42,14 +42,20 @@ class Extracted:
 
 
 def extract(script: Script, synthesize: bool = True) -> Extracted:
-    """Read one script. Broken code gives what can be read of it.
+    """Read one script. Broken code gives what can be read of it, hostile code a problem.
 
     With `synthesize`, what nobody documented is described by what its code does.
     """
     code = script.code.encode("utf-8", "replace")
-    root = parse(code, script.language)
+    try:
+        return _extract(script, code, parse(code, script.language), synthesize)
+    except TooSlow as error:
+        return Extracted(script, problems=(Problem(script.path, str(error)),))
+
+
+def _extract(script: Script, code: bytes, root: Node, synthesize: bool) -> Extracted:
     found = find_definitions(root)
-    apis = _script_include(script, root, found) if script.record_type else _module(script, code, found)
+    apis = _script_include(script, root, found) if script.record_type else _module(script, code, root, found)
     names = tuple(definition.name for definition in found.every if _is_name(definition))
     defined = frozenset(d.name for d in found.every if d.is_declared and d.kind != "value")
     own = frozenset(api.name for api in apis if script.record_type)
@@ -112,8 +118,8 @@ def _named(name: str, every: tuple[Definition, ...]) -> Definition:
     return Definition(name, methods=functions, line=1)
 
 
-def _module(script: Script, code: bytes, found: Definitions) -> tuple[Api, ...]:
-    found = with_nested_classes(with_tags(found, code, script.language))
+def _module(script: Script, code: bytes, root: Node, found: Definitions) -> tuple[Api, ...]:
+    found = with_nested_classes(with_tags(found, code, root))
     exported = {export.local for export in found.exports}
     return tuple(
         _module_api(script, code, definition)

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from tree_sitter import Node, Query, QueryCursor
+from tree_sitter import Node, Query
 
-from .ajax import MAX_AROUND, MAX_DEPTH, NAMED_FUNCTIONS, function_key
+from .ajax import MAX_AROUND, NAMED_FUNCTIONS, function_key
 from .calls import FoundCall
+from .parse import grammar, matches
 from .scripts import Language
-from .syntax import arguments, dotted, first, grammar, string_value, text
+from .syntax import arguments, dotted, first, string_value, text
 from .tables import MAKERS, WRITING
 
 Key = tuple[str, int]
@@ -76,12 +77,10 @@ class _Body:
 
 def read_facts(root: Node, language: Language, calls: Iterable[FoundCall]) -> Mapping[Key, Facts]:
     """For each named function what stands in it and in functions inside it; but what those return."""
-    cursor = QueryCursor(_query(language))
-    cursor.set_max_start_depth(MAX_DEPTH)
     named = {call.node.id: call for call in calls}
     bodies: dict[Key, _Body] = {}
     around: list[_Body] = []
-    for node, tag, key in sorted(_nodes(cursor, root), key=lambda item: item[0].start_byte):
+    for node, tag, key in sorted(_nodes(root, language), key=lambda item: item[0].start_byte):
         while around and around[-1].end <= node.start_byte:
             around.pop()
         if tag == "function":
@@ -100,10 +99,10 @@ def _query(language: Language) -> Query:
     return Query(grammar(language), _QUERY)
 
 
-def _nodes(cursor: QueryCursor, root: Node) -> Iterator[tuple[Node, str, Key | None]]:
-    matches = [captured for _, captured in cursor.matches(root)]
-    keys = {c["function"][0].id: function_key(c) for c in matches if "function" in c}
-    for captured in matches:
+def _nodes(root: Node, language: Language) -> Iterator[tuple[Node, str, Key | None]]:
+    found = matches(_query(language), root)
+    keys = {c["function"][0].id: function_key(c) for c in found if "function" in c}
+    for captured in found:
         if "function" in captured:
             node = captured["function"][0]
             yield node, "function", keys[node.id]

@@ -14,8 +14,9 @@ from deepcodeseek.server.places import is_code_field
 
 from .layouts import package_of
 from .manifests import Manifests, nearest
-from .scripts import SCRIPT_INCLUDE, Draft, Found, Script, caller_access, with_scope
-from .syntax import arguments, dotted, parse, text, unwrap
+from .parse import TooSlow, parse
+from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, caller_access, with_scope
+from .syntax import arguments, dotted, text, unwrap
 
 _TABLES = MappingProxyType(
     {
@@ -33,6 +34,10 @@ _ESCAPED = MappingProxyType({"n": "\n", "r": "\r", "t": "\t", "\n": ""})
 
 def read_fluent(code: str, path: str, workspace: str, manifests: Manifests) -> Found:
     """The records of one file: scripts that stand in it, and those it includes from other files."""
+    try:
+        root = parse(code.encode("utf-8", "replace"), "typescript")
+    except TooSlow as error:
+        return Found(problems=(Problem(path, str(error)),))
     drafts: list[Draft] = []
     included: dict[str, Script] = {}
     package, folder = package_of(path, workspace, manifests)
@@ -40,7 +45,7 @@ def read_fluent(code: str, path: str, workspace: str, manifests: Manifests) -> F
     scope = "" if home is None else manifests.scopes[home]
     inferred = frozenset() if folder in manifests.packages else frozenset({"package"})
     base = Script(path, "", package=package, app=(home or ".").removeprefix("."), inferred=inferred)
-    for table, values in _records(parse(code.encode("utf-8", "replace"), "typescript")):
+    for table, values in _records(root):
         for name, value in values.items():
             if is_code_field(table, name):
                 record = with_scope(_described(replace(base, record_type=table, field=name), values), scope)

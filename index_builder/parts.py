@@ -6,8 +6,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +30,7 @@ from .sources import Source, read_source, settle, survey
 FOUND, PART = "found", "part"
 _AT_ONCE = 300  # fewer items are done sooner than a second process starts
 _CHUNK = 32
+_LOST = "skipped: the process that read it died"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -82,10 +85,13 @@ def _found(paths: Sequence[Path], source: Source, cache: Cache, progress: Progre
     known = cache.get(FOUND, keys.values())
     missing = [path for path in paths if keys[path] not in known]
     fresh: dict[Path, bytes] = {}
-    for path, encoded in _each(partial(_read, source), missing, partial(progress, "reading")):
+    for path, encoded in _each(
+        partial(_read, source), missing, partial(_unread, source), partial(progress, "reading")
+    ):
         fresh[path] = encoded
-    # A file that changed while it was read is read again by the next build.
-    cache.put(FOUND, {keys[p]: fresh[p] for p in missing if keys[p] == _file_key(p, source, around)})
+    # A file that changed while it was read is read again by the next build, so is one that killed a process.
+    kept = (p for p in missing if fresh[p] != _unread(source, p) and keys[p] == _file_key(p, source, around))
+    cache.put(FOUND, {keys[path]: fresh[path] for path in kept})
     cache.keep_only(FOUND, keys.values())
     decoder = msgspec.msgpack.Decoder(Found)
     for path in paths:
@@ -104,6 +110,10 @@ def _read(source: Source, path: Path) -> bytes:
     return msgspec.msgpack.encode(read_source(path, source))
 
 
+def _unread(source: Source, path: Path) -> bytes:
+    return msgspec.msgpack.encode(Found(problems=(Problem(source.name(path), _LOST),)))
+
+
 # Scripts
 
 
@@ -113,11 +123,11 @@ def _parts(
     keys = [digest(code_digest(), documentation, _plain(script)) for script in scripts]
     known = cache.get(PART, keys)
     missing = [script for script, key in zip(scripts, keys, strict=True) if key not in known]
-    work = partial(_extract, documentation)
-    fresh = [encoded for _, encoded in _each(work, missing, partial(progress, "parsing"))]
-    wanted = (key for key in keys if key not in known)
-    made = dict(zip(wanted, fresh, strict=True))
-    cache.put(PART, made)
+    fresh = list(_each(partial(_extract, documentation), missing, _unparsed, partial(progress, "parsing")))
+    wanted = [key for key in keys if key not in known]
+    made = {key: encoded for key, (_, encoded) in zip(wanted, fresh, strict=True)}
+    lost = {key for key, (script, encoded) in zip(wanted, fresh, strict=True) if encoded == _unparsed(script)}
+    cache.put(PART, {key: encoded for key, encoded in made.items() if key not in lost})
     cache.keep_only(PART, keys)
     decoder = msgspec.msgpack.Decoder(Part)
     for script, key in zip(scripts, keys, strict=True):
@@ -130,6 +140,11 @@ def _extract(documentation: Documentation, script: Script) -> bytes:
     # A Script Include's code is its script's: once is enough.
     apis = tuple(replace(api, code="") if api.code == script.code else api for api in extracted.apis)
     return msgspec.msgpack.encode(Part(replace(extracted, script=Script("", ""), apis=apis), counts))
+
+
+def _unparsed(script: Script) -> bytes:
+    problem = Problem(script.path, _LOST)
+    return msgspec.msgpack.encode(Part(Extracted(Script("", ""), problems=(problem,))))
 
 
 def _whole(part: Part, script: Script) -> Part:
@@ -146,16 +161,46 @@ def _plain(value: Manifests | Script) -> bytes:
 
 
 def _each(
-    work: Callable[[A], bytes], items: Sequence[A], progress: Callable[[int, int], None]
+    work: Callable[[A], bytes],
+    items: Sequence[A],
+    lost: Callable[[A], bytes],
+    progress: Callable[[int, int], None],
 ) -> Iterator[tuple[A, bytes]]:
-    """Each item with its result, in order, on all cores where there are many."""
+    """Each item with its result, in order, on all cores if there are many; `lost` if it kills a process."""
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(items) < _AT_ONCE or workers == 1:
-        for done, item in enumerate(items):
-            progress(done, len(items))
-            yield item, work(item)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for done, (item, made) in enumerate(zip(items, pool.map(work, items, chunksize=_CHUNK), strict=True)):
-            progress(done, len(items))
-            yield item, made
+    is_serial = len(items) < _AT_ONCE or workers == 1
+    results = map(work, items) if is_serial else _on_all_cores(work, items, lost, workers)
+    for done, (item, made) in enumerate(zip(items, results, strict=True)):
+        progress(done, len(items))
+        yield item, made
+
+
+def _on_all_cores(
+    work: Callable[[A], bytes], items: Sequence[A], lost: Callable[[A], bytes], workers: int
+) -> Iterator[bytes]:
+    done = 0
+    while done < len(items):
+        try:
+            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+                for made in pool.map(work, items[done:], chunksize=_CHUNK):
+                    done += 1
+                    yield made
+        except BrokenProcessPool:  # it does not say by which item: by one of the next
+            doubtful = items[done : done + _CHUNK * workers]
+            yield from _one_by_one(work, doubtful, lost)
+            done += len(doubtful)
+
+
+def _one_by_one(
+    work: Callable[[A], bytes], items: Sequence[A], lost: Callable[[A], bytes]
+) -> Iterator[bytes]:
+    """In a process of their own, a new one after each item that kills it."""
+    waiting = iter(items)
+    for first in waiting:
+        item = first
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            try:
+                for item in chain([first], waiting):
+                    yield pool.submit(work, item).result()
+            except BrokenProcessPool:
+                yield lost(item)

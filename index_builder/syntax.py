@@ -1,7 +1,6 @@
-"""JavaScript and TypeScript text -> syntax tree, and the few questions all readers of a tree ask.
+"""The few questions that all readers of a syntax tree ask.
 
-tree-sitter reads what it can of a half-written file. Nothing here recurses: nesting is up to the author of
-the file, and a file may nest ten thousand parentheses.
+Nothing here recurses: nesting is up to the author of the file, and a file may nest ten thousand parentheses.
 """
 
 from __future__ import annotations
@@ -9,14 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
-import tree_sitter
 from tree_sitter import Node
 
 from deepcodeseek.server.types import Method
-
-from .scripts import Language
 
 FUNCTIONS = ("function_expression", "arrow_function", "generator_function", "method_definition")
 FUNCTION_DECLARATIONS = ("function_declaration", "generator_function_declaration")
@@ -27,25 +22,6 @@ MAX_NESTING = 4  # objects and functions inside one another that are read for wh
 _MAX_DOTS = 8  # longer chains are data access, not names
 _NAMES = ("identifier", "this", "property_identifier", "type_identifier")
 _WRAPPERS = ("parenthesized_expression", "as_expression", "satisfies_expression", "non_null_expression")
-
-
-def parse(code: bytes, language: Language = "javascript") -> Node:
-    """The root of the syntax tree; broken code gives a tree with errors in it."""
-    return tree_sitter.Parser(grammar(language)).parse(code).root_node
-
-
-@cache
-def grammar(language: Language) -> tree_sitter.Language:
-    """Loaded when first needed."""
-    if language == "javascript":
-        import tree_sitter_javascript
-
-        return tree_sitter.Language(tree_sitter_javascript.language())
-    import tree_sitter_typescript as typescript
-
-    return tree_sitter.Language(
-        typescript.language_tsx() if language == "tsx" else typescript.language_typescript()
-    )
 
 
 def text(node: Node | None) -> str:

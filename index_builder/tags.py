@@ -19,7 +19,6 @@ from deepcodeseek.server.types import Method
 
 from .definitions import Definition, Definitions, renamed
 from .members import object_members
-from .scripts import Language
 from .shapes import Kind
 from .signatures import HIDDEN, is_private, member_key, params, shortened
 from .syntax import (
@@ -31,7 +30,6 @@ from .syntax import (
     clean_comment,
     dotted,
     first,
-    parse,
     text,
     unwrap,
 )
@@ -81,12 +79,12 @@ class _Comment:
         return any(tag in self.tags for tag in tags)
 
 
-def with_tags(found: Definitions, code: bytes, language: Language) -> Definitions:
+def with_tags(found: Definitions, code: bytes, root: Node) -> Definitions:
     """What the statements define, and what the comments add to it."""
     starts = [start for start, end in _blocks(code) if _NAMING.search(code, start, end)]
     if not starts:
         return found
-    nodes = sorted(_comments(parse(code, language), starts), key=_start)
+    nodes = sorted(_comments(root, starts), key=_start)
     comments = [_comment(node, following) for node, following in nodes]
     found = renamed(found, {comment.below[0]: full for comment in comments if (full := _full_name(comment))})
     known = {(d.name, method.name) for d in found.every for method in d.methods}

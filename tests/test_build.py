@@ -148,6 +148,19 @@ def test_many_files_are_read_by_several_processes_with_the_same_result(
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+def _deadly(item: str) -> bytes:
+    if item in ("7", "8", "299"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return item.encode()
+
+
+def test_what_kills_a_process_is_named_and_the_others_are_read() -> None:
+    items = [str(number) for number in range(400)]
+    made = parts._each(_deadly, items, lambda item: b"lost", lambda done, total: None)
+    expected = [b"lost" if item in ("7", "8", "299") else item.encode() for item in items]
+    assert [*made] == [*zip(items, expected, strict=True)]
+
+
 def test_a_class_called_everywhere_keeps_some_of_its_usages(encoder: Encoder, tmp_path: Path) -> None:
     workspace = tmp_path / "w"
     write(workspace / LOG, CLASS % "line")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepcodeseek.index_builder import parse
 from deepcodeseek.index_builder.extract import Extracted, extract
 from deepcodeseek.index_builder.scripts import Language, Script
 from deepcodeseek.server.types import Api
@@ -759,6 +761,32 @@ def test_types_that_name_one_another() -> None:
         f"export interface T{i} {{ a: {names}; b: {{ c: {names} }}; d(): void }}\n" for i in range(60)
     )
     assert {len(api.methods) for api in module(code, language="typescript").apis} == {1}
+
+
+HOSTILE = {  # what is quadratic to the parser, or to a query
+    "unclosed comments": "/** ",
+    "assertions": "a!",
+    "type operators": "A|B ",
+    "brackets": "{",
+    "closed at once": ") a",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_what_takes_too_long_to_parse_is_given_up(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parse, "PARSE_SECONDS", 1)
+    started = time.thread_time()
+    found = module(HOSTILE[case] * (3_000_000 // len(HOSTILE[case])), language="typescript")
+    assert [problem.message for problem in found.problems] == ["skipped: takes more than 1 s to parse"]
+    assert not found.apis
+    assert time.thread_time() - started < 3
+
+
+def test_a_large_file_is_read_whole() -> None:
+    code = "".join(f"/** {'ü' * 50} */ export function f{i}() {{ A.b(); }}\n" for i in range(3_000))
+    found = module(code)
+    assert [len(found.apis), len(found.calls)] == [3_000, 3_000]
+    assert found.apis[-1].name == "f2999"
 
 
 def test_wide_file() -> None:
