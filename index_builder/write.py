@@ -59,7 +59,7 @@ def _encoder_texts(content: Content) -> dict[Table, list[str]]:
 
 def _vectors(texts: Sequence[str], encoder: Encoder, cache: Cache, progress: Progress) -> Vectors:
     """Vectors [texts, d]; a text that was encoded before is not encoded again."""
-    progress("embedding", 0, max(1, len(texts)))
+    progress("embedding", 0, 1)
     keys = [digest(encoder.files.sha256, each) for each in texts]
     vectors = np.zeros((len(texts), encoder.dimension), np.float32)
     known = cache.get(VECTOR, keys)
