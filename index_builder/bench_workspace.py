@@ -39,41 +39,12 @@ _SUFFIXES = _listed(
     "Ajax API"
 )
 _VERBS = _listed("get find load count update create remove check assign close notify merge resolve validate")
-_FIELDS = (
-    "state",
-    "number",
-    "priority",
-    "active",
-    "category",
-    "short_description",
-    "assigned_to",
-    "assignment_group",
-    "due_date",
-    "opened_by",
-    "parent",
-    "amount",
-    "region",
-    "code",
-    "name",
-    "owner",
+_FIELDS = _listed(
+    "state number priority active category short_description assigned_to assignment_group due_date "
+    "opened_by parent amount region code name owner"
 )
-_PARAMETERS = (
-    "id",
-    "record",
-    "value",
-    "name",
-    "options",
-    "user",
-    "group",
-    "limit",
-    "start",
-    "query",
-    "list",
-    "table",
-    "key",
-    "text",
-    "type",
-    "data",
+_PARAMETERS = _listed(
+    "id record value name options user group limit start query list table key text type data"
 )
 _WORDS = len(_SYLLABLES) ** 3
 _NAMES = _WORDS * len(_DOMAINS) * len(_SUFFIXES)

@@ -33,7 +33,7 @@ def updated(readme: str) -> str:
         "settings": settings_table(),
         "results": results_text(),
         "extraction": extraction_table(),
-        "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))) if SCALE.is_file() else "",
+        "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
     }
     for name, content in parts.items():
