@@ -17,6 +17,8 @@ from .metrics import results_table
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
+BY_METHOD = ("script-includes.json", "other-domains.json", "documentation.json")
+ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
 README = Path(__file__).parents[1] / "README.md"
@@ -35,6 +37,7 @@ def updated(readme: str) -> str:
         "extraction": extraction_table(),
         "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
+        "ablations": ablations_table(),
     }
     for name, content in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
@@ -53,10 +56,9 @@ def settings_table() -> str:
 
 
 def results_text() -> str:
-    """Every file of results by method: what was measured, on what, with which command, and the table."""
-    paths = (path for path in sorted(RESULTS.glob("*.json")) if path != EXTRACTION)
-    every = (json.loads(path.read_text(encoding="utf-8")) for path in paths)
-    return "\n".join(_result(content) for content in every if "results" in content)
+    """Results by method: what was measured, on what, with which command, and the table."""
+    contents = (json.loads((RESULTS / name).read_text(encoding="utf-8")) for name in BY_METHOD)
+    return "\n".join(_result(content) for content in contents)
 
 
 def extraction_table() -> str:
@@ -70,6 +72,25 @@ def extraction_table() -> str:
     notes = dict.fromkeys(f"- {r['package']}: {r['note']}" for r in results if "note" in r)
     head = ("| package | against | what | n | recall | precision |", "|---|---|---|---|---|---|")
     return "\n".join((*head, *rows, "", *notes)) + "\n"
+
+
+def ablations_table() -> str:
+    """Markdown table of what each part of the first list is worth."""
+    content = json.loads(ABLATIONS.read_text(encoding="utf-8"))
+    head = (
+        "| case | n | top-1 | top-5 | top-40 | gained / lost at top-5 | p |",
+        "|---|---|---|---|---|---|---|",
+    )
+    return _table(head, map(_ablation_row, content["cases"]))
+
+
+def _ablation_row(case: dict[str, Any]) -> str:
+    tops = " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, low, high in _tops(case))
+    return f"| {case['case']} | {case['n']} | {tops} | {case['gained']} / {case['lost']} | {case['p']:.3f} |"
+
+
+def _tops(case: dict[str, Any]) -> list[list[float]]:
+    return [case["top"][k] for k in ("1", "5", "40")]
 
 
 def graph_table() -> str:
