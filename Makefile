@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXAMPLE := tests/data/example
+WORKSPACE ?= $(EXAMPLE)
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench-full index picture encoder clean
+.PHONY: help setup demo test lint format bench bench-full index picture encoder clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,12 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: setup ## Measure the parts of the first list on WORKSPACE=folder (default: the example)
+	@mkdir -p .bench
+	$(BIN)/deepcodeseek index "$(WORKSPACE)" --out .bench/index
+	$(BIN)/deepcodeseek eval mine "$(WORKSPACE)" --out .bench/samples.jsonl
+	$(BIN)/deepcodeseek eval ablate --index .bench/index --samples .bench/samples.jsonl --json .bench/ablations.json
+
 bench-full: setup ## Measure builds and lookups at 1,000, 10,000 and 100,000 APIs, and write the README's table (an hour, 3 GB)
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
 	$(BIN)/python -m deepcodeseek.index_builder.readme
@@ -55,4 +62,4 @@ encoder: setup ## Export the shipped encoder again (needs the extra [train])
 	$(BIN)/python -m deepcodeseek.index_builder.export_encoder --out server/assets/all-minilm-l6-v2
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .bench .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
