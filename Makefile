@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXAMPLE := tests/data/example
 WORKSPACE ?= $(EXAMPLE)
+FUZZ_INPUTS ?= 100000
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-full index picture encoder clean
+.PHONY: help setup demo test lint format fuzz bench bench-full index picture encoder clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ lint: setup ## Check style and types
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: setup ## Try every parser on FUZZ_INPUTS changed inputs (default 100000; half an hour; with atheris: pip install '.[fuzz]')
+	FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python tests/fuzz.py
 
 bench: setup ## Measure the parts of the first list on WORKSPACE=folder (default: the example)
 	@mkdir -p .bench

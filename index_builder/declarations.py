@@ -26,13 +26,12 @@ _MAX_TYPES = 50  # types behind one name that are looked into
 
 def types_in(statements: Iterable[Commented]) -> Mapping[str, tuple[Node, ...]]:
     """Bodies of the interfaces and aliases that the other statements can name."""
-    found: dict[str, tuple[Node, ...]] = {}
+    found: dict[str, list[Node]] = {}
     for statement in statements:
         node = declared_node(statement.node)
         if node.type in INTERFACES and (body := _body(node)) is not None:
-            name = text(node.child_by_field_name("name"))
-            found[name] = (*found.get(name, ()), body)
-    return found
+            found.setdefault(text(node.child_by_field_name("name")), []).append(body)
+    return {name: tuple(bodies) for name, bodies in found.items()}
 
 
 def declared_node(statement: Node) -> Node:
