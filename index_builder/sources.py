@@ -135,15 +135,20 @@ def _read_records(path: Path, name: str, home: str, manifests: Manifests, max_ch
         for record in read_records(read_chunks(path), max_chars):
             for what in too_long(record):
                 skipped.append(TOO_LARGE)
-                problems.append(Problem(name, f"skipped: {what}, the limit is {max_chars:,} characters"))
+                problems.append(_problem(name, f"skipped: {what}, the limit is {max_chars:,} characters"))
             if record.problem:
-                problems.append(Problem(name, record.problem))
+                problems.append(_problem(name, record.problem))
             if record.table in _APPLICATIONS and record.text("scope") and record.text("sys_id"):
                 scopes[record.text("sys_id")] = record.text("scope")
             drafts.append(record_draft(record, name, home, manifests))
     except ValueError as error:
         problems.append(Problem(name, str(error)))
     return Found(tuple(drafts), tuple(problems), tuple(skipped), scopes)
+
+
+def _problem(path: str, message: str) -> Problem:
+    """In one line, whatever a record's name holds."""
+    return Problem(path, " ".join(message.split()))
 
 
 def _made_by_a_tool(code: str) -> str:

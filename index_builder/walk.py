@@ -7,7 +7,9 @@ silence; one that could, but cannot be read, is a `Problem`.
 from __future__ import annotations
 
 import os
+import re
 import stat
+import warnings
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +27,8 @@ MANIFESTS = ("package.json", "now.config.json", "sinc.manifest.json", "scopes.js
 _RECORD_FILES = ("sys_app_", "sys_script_include_")  # read in any folder, whatever is in them
 _FOREIGN_FOLDERS = frozenset(("node_modules", "bower_components", "__pycache__"))
 _MINIFIED = (".min.js", ".min.mjs", ".min.cjs")
+_MAX_IGNORE = 500_000  # bytes of one .gitignore
+_MAX_STARS = 3  # in one part of a pattern: each is tried at every character of a name
 _SNIFFED_BYTES = 1024  # the root element of an export stands in its first line
 
 
@@ -112,11 +116,14 @@ class _Ignored:
 
     def below(self, folder: Path, start: int) -> _Ignored:
         """With what stands in this folder's file."""
+        path = folder / ".gitignore"
         try:
-            lines = decode((folder / ".gitignore").read_bytes()).splitlines()
+            lines = decode(path.read_bytes()).splitlines() if path.stat().st_size <= _MAX_IGNORE else []
         except OSError:
             return self
-        spec = GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of `re`, about `[[`
+            spec = GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(line))
         return _Ignored((*self.specs, (start, spec)))
 
     def covers(self, path: str) -> bool:
@@ -126,9 +133,12 @@ class _Ignored:
 
 
 def _is_pattern(line: str) -> bool:
+    stars = (line.count("**"), *(part.count("*") for part in line.split("/")))
+    if max(stars) > _MAX_STARS or "***" in line:
+        return False
     try:
         GitIgnoreSpec.from_lines([line])
-    except ValueError:  # git passes over what it does not understand
+    except (ValueError, re.error):  # git passes over what it does not understand
         return False
     return True
 

@@ -695,6 +695,15 @@ def test_git_ignores_the_same(tmp_path: Path) -> None:
     assert {name for name in listed if not name.endswith(".gitignore")} == set(KEPT)
 
 
+@pytest.mark.parametrize(
+    "line", ["[b-\x1f]", "[a-<]", "x" + "*" * 40_000, "*a*a*a*a*a*a*b", "[[:a", "a\n" * 300_000]
+)
+def test_a_pattern_that_cannot_be_used_is_passed_over(tmp_path: Path, line: str) -> None:
+    files = {".gitignore": f"{line}\nb.js\n", "b.js": "", "a" * 200 + ".js": ""}
+    expected = ["a" * 200 + ".js"] if len(line) < 500_000 else ["a" * 200 + ".js", "b.js"]
+    assert [path.name for path in walk(write(tmp_path, files)).files] == expected
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     write(tmp_path, {"in/a.js": "", "out/b.js": ""})
     (tmp_path / "in/loop").symlink_to(tmp_path)
@@ -753,6 +762,12 @@ BOMB = """<?xml version="1.0"?>
         ("update/a.xml", BOMB, "refused XML"),
         ("update/a.xml", '<!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>', "refused XML"),
         ("any.xml", unload(update(cdata(BOMB), name="sys_x")), "payload of sys_x: refused XML"),
+        ("any.xml", unload(update(cdata(BOMB), name="sys\n x")), "payload of sys x: refused XML"),
+        ("update/a.xml", BOMB.encode("utf-16"), "refused XML"),
+        ("update/a.xml", BOMB.replace("?>", " encoding='utf-7'?>", 1).replace("<!", "+ADw-!"), "broken XML"),
+        ("update/a.xml", BOMB.replace("<!ENTITY a", "<!ENTITY % a"), "refused XML"),
+        ("update/a.xml", '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "refused XML"),
+        ("update/a.xml", f'<!DOCTYPE a [<!ENTITY b "{"x" * 9_000}">]><a>{"&b;" * 9_000}</a>', "refused XML"),
         ("any.xml", unload(row("sys_script", script="&b;")), "broken XML"),
         ("update/a.xml", record("sys_script", script="a()")[:-30], "broken XML"),
         ("update/a.xml", "", "broken XML"),
