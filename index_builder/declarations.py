@@ -26,13 +26,12 @@ _MAX_TYPES = 50  # types behind one name that are looked into
 
 def types_in(statements: Iterable[Commented]) -> Mapping[str, tuple[Node, ...]]:
     """Bodies of the interfaces and aliases that the other statements can name."""
-    found: dict[str, tuple[Node, ...]] = {}
+    found: dict[str, list[Node]] = {}
     for statement in statements:
         node = declared_node(statement.node)
         if node.type in INTERFACES and (body := _body(node)) is not None:
-            name = text(node.child_by_field_name("name"))
-            found[name] = (*found.get(name, ()), body)
-    return found
+            found.setdefault(text(node.child_by_field_name("name")), []).append(body)
+    return {name: tuple(bodies) for name, bodies in found.items()}
 
 
 def declared_node(statement: Node) -> Node:
@@ -92,10 +91,10 @@ def _parts(annotation: Node, types: Mapping[str, tuple[Node, ...]]) -> Iterator[
         node = waiting.pop(0)
         name = type_name(node)
         if node.type in _JOINED:
-            waiting += node.named_children
+            waiting += filter(None, map(node.named_child, range(min(node.named_child_count, _MAX_TYPES))))
         elif name and name not in seen:
             seen.add(name)
-            waiting += types.get(name, ())
+            waiting += types.get(name, ())[:_MAX_TYPES]
         elif node.type in (*_BODIES, *_CALLED, *_CONSTRUCTED):
             yield node
             yield from (child for child in node.named_children if child.type in (*_CALLED, *_CONSTRUCTED))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deepcodeseek.server.types import Method
 
+from .parse import PARSE_SECONDS, TooSlow
 from .shapes import Kind, richer
 from .signatures import CONSTRUCTORS
 from .syntax import Commented
 
 DEFAULT = "default"  # stands for the name of what is exported without one
+_MAX_METHODS = 200_000  # of one file; all files of @servicenow/glide together have 9,000
 WHOLE = "*"  # stands for the exported name in `module.exports = X`
 
 
@@ -63,6 +66,18 @@ def more(name: str, statement: Commented, methods: Iterable[Method]) -> Definiti
     return Definition(name, methods=tuple(methods), is_declared=False, line=line, spans=(span,))
 
 
+def bounded(items: Iterable[Item]) -> list[Item]:
+    """All of them, or TooSlow: thousands of variables of large types define millions of methods."""
+    every: list[Item] = []
+    end, methods = time.thread_time() + PARSE_SECONDS, 0
+    for item in items:
+        methods += len(item.methods) if isinstance(item, Definition) else 0
+        if methods > _MAX_METHODS or time.thread_time() > end:
+            raise TooSlow
+        every.append(item)
+    return every
+
+
 def renamed(found: Definitions, names: Mapping[str, str]) -> Definitions:
     """By their full names: local name -> full name. What has the same name is one."""
 
@@ -78,32 +93,47 @@ def renamed(found: Definitions, names: Mapping[str, str]) -> Definitions:
 def with_nested_classes(found: Definitions) -> Definitions:
     """`a.B = function () {}` is a method of `a`, unless `a.B.prototype.c = ...` makes it a class."""
     every = {definition.name: definition for definition in found.every}
+    methods = {name: {m.name: m for m in definition.methods} for name, definition in every.items()}
     for name, nested in list(every.items()):
         owner, _, last = name.rpartition(".")
-        if owner not in every or nested.kind != "class":
-            continue
-        made = next((method for method in every[owner].methods if method.name == last), None)
-        if made is not None:
-            rest = tuple(method for method in every[owner].methods if method is not made)
-            every[owner] = replace(every[owner], methods=rest)
+        if owner in every and nested.kind == "class" and last in methods[owner]:
+            made = methods[owner].pop(last)
             doc = "\n".join(dict.fromkeys(filter(None, (made.doc, nested.doc))))
             nested = replace(nested, params=nested.params or made.params, doc=doc, line=made.line)
             every[name] = replace(nested, is_declared=True)
-    return replace(found, every=tuple(every.values()))
+    return replace(
+        found, every=tuple(replace(d, methods=(*methods[d.name].values(),)) for d in every.values())
+    )
 
 
 def merge(pieces: Iterable[Definition]) -> tuple[Definition, ...]:
     """One definition a name, in order of appearance."""
-    merged: dict[str, Definition] = {}
+    groups: dict[str, list[Definition]] = {}
     for piece in pieces:
-        known = merged.get(piece.name)
-        merged[piece.name] = _join(known, piece) if known else piece
-    return tuple(_without_constructor(definition) for definition in merged.values())
+        groups.setdefault(piece.name, []).append(piece)
+    return tuple(_without_constructor(_whole(group)) for group in groups.values())
+
+
+def _whole(group: Sequence[Definition]) -> Definition:
+    """What grows with each piece is put together once: a file may name the same thing very often."""
+    if len(group) == 1:
+        return group[0]
+    made, docs = group[0], [group[0].doc] if group[0].doc else []
+    for piece in group[1:]:
+        is_overloaded = made.kind == piece.kind == "function"
+        if piece.doc and not (docs and is_overloaded) and docs != [piece.doc]:
+            docs.append(piece.doc)
+        made = _join(made, piece)
+    return replace(
+        made,
+        methods=tuple(method for piece in group for method in piece.methods),
+        spans=tuple(span for piece in group for span in piece.spans),
+        doc="\n".join(docs),
+    )
 
 
 def _join(a: Definition, b: Definition) -> Definition:
-    docs = dict.fromkeys(doc for doc in (a.doc, b.doc) if doc)
-    is_overloaded = a.kind == b.kind == "function"
+    """All but methods, comments and places."""
     return Definition(
         name=a.name,
         full_name=a.full_name or b.full_name,
@@ -112,14 +142,11 @@ def _join(a: Definition, b: Definition) -> Definition:
         types=a.types if a.params else b.types,
         returns=a.returns or b.returns,
         extends=a.extends or b.extends,
-        methods=a.methods + b.methods,
-        doc=next(iter(docs), "") if is_overloaded else "\n".join(docs),
         has_jsdoc=a.has_jsdoc or b.has_jsdoc,
         is_declared=a.is_declared or b.is_declared,
         is_syntax=a.is_syntax or b.is_syntax,
         is_public=a.is_public or b.is_public,
         line=a.line if a.is_declared or not b.is_declared else b.line,
-        spans=a.spans + b.spans,
     )
 
 

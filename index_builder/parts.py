@@ -160,7 +160,7 @@ def _each(
     lost: Callable[[A], bytes],
     progress: Callable[[int, int], None],
 ) -> Iterator[tuple[A, bytes]]:
-    """Each item with its result, in order, on all cores where there are many; `lost` if it kills a process."""
+    """Each item with its result, in order, on all cores if there are many; `lost` if it kills a process."""
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     is_serial = len(items) < _AT_ONCE or workers == 1
     results = map(work, items) if is_serial else _on_all_cores(work, items, lost, workers)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from tree_sitter import Node
 
@@ -23,6 +25,8 @@ from .syntax import (
     unwrap,
 )
 
+T = TypeVar("T")
+
 _MODULE_CALLS = (("sap", "ui", "define"), ("sap", "ui", "require"), ("goog", "scope"))
 
 
@@ -35,10 +39,14 @@ def in_one_scope(statements: Iterable[Commented], around: Around) -> list[Commen
     """The same statements, able to name the functions and types among them."""
     every = list(statements)
     functions = {function.name: function for function in functions_in(every)}
-    around = replace(
-        around, functions={**around.functions, **functions}, types={**around.types, **types_in(every)}
-    )
+    types = types_in(every)
+    around = replace(around, functions=_over(functions, around.functions), types=_over(types, around.types))
     return [replace(statement, around=around) for statement in every]
+
+
+def _over(inner: Mapping[str, T], outer: Mapping[str, T]) -> Mapping[str, T]:
+    """Not copied: a file may have a hundred thousand functions, all of which can name one another."""
+    return ChainMap(inner, outer) if inner and outer else inner or outer  # type: ignore[arg-type]  # never set
 
 
 def _statements(block: Node, nesting: int = 0) -> Iterator[Commented]:

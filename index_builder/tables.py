@@ -10,13 +10,13 @@ CURRENT = "current"  # stands for the table of the record that the script runs f
 _RECORDS = frozenset(("GlideRecord", "GlideRecordSecure", "GlideAggregate", "GlideQuery", CURRENT))
 _BULK = frozenset(("GlideMultipleUpdate", "GlideMultipleDelete"))  # made for nothing but writing
 # fmt: off
-_WRITING = frozenset((
+WRITING = frozenset((
     "insert", "update", "updateMultiple", "deleteRecord", "deleteMultiple", "insertOrUpdate",
     "insertWithReferences", "updateWithReferences",
 ))
 # fmt: on
 # What a before rule sets is saved without a call.
-_WRITING_CURRENT = _WRITING | {"setValue"}
+_WRITING_CURRENT = WRITING | {"setValue"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +51,5 @@ def with_own(names: tuple[str, ...], table: str) -> tuple[str, ...]:
 
 
 def _is_written(item: Opened) -> bool:
-    writing = _WRITING_CURRENT if item.maker == CURRENT else _WRITING
+    writing = _WRITING_CURRENT if item.maker == CURRENT else WRITING
     return item.maker in _BULK or not writing.isdisjoint(item.methods)
