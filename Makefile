@@ -7,7 +7,7 @@ EXAMPLE := tests/data/example
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format index picture encoder clean
+.PHONY: help setup demo test fuzz lint format index picture encoder clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ demo: setup ## Index the example application and rank APIs at a cursor in it
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
+
+fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour)
+	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz.py
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
