@@ -34,6 +34,10 @@ demo: setup ## Index the example application and rank APIs at a cursor in it
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
 
+fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour)
+	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz.py
+
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,9 +46,6 @@ lint: setup ## Check style and types
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-fuzz: setup ## Try every parser on FUZZ_INPUTS changed inputs (default 100000; half an hour; with atheris: pip install '.[fuzz]')
-	FUZZ_INPUTS=$(FUZZ_INPUTS) $(BIN)/python tests/fuzz.py
 
 bench: setup ## Measure the parts of the first list on WORKSPACE=folder (default: the example)
 	@mkdir -p .bench

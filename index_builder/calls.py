@@ -23,7 +23,7 @@ from .imports import Import, amd_imports, common_js_imports, es_imports
 from .parse import captures, grammar
 from .scripts import Language
 from .syntax import arguments, dotted, string_value, text, unwrap
-from .tables import CURRENT, Opened, tables_of
+from .tables import CURRENT, WRITING, Opened, tables_of
 
 CallKind = Literal["new", "static", "ajax", "func"]
 
@@ -328,12 +328,13 @@ def _later(seen: _Seen, node: Node, uses: dict[str, list[tuple[int, str]]]) -> I
 
 def _opened(seen: _Seen) -> Iterator[Opened]:
     """Record sets that the file makes, and the one that the platform gives it."""
-    kept = {name: {method for _, method in every} for name, every in seen.uses.items() if "." in name}
+    kept = {n: {m for _, m in every if m in WRITING} for n, every in seen.uses.items() if "." in n}
     for node in seen.calls:
         if node.type == "new_expression" and (path := dotted(node.child_by_field_name("constructor"))):
             table = string_value(next(iter(arguments(node)), None))
             if table:  # what is kept in an object is used by all that the object has
-                on_variable = kept.get(seen.bound.get(node.id, "")) or _later(seen, node, seen.uses)
+                name = seen.bound.get(node.id, "")
+                on_variable = kept[name] if name in kept else _later(seen, node, seen.uses)
                 yield Opened(path[-1], table, frozenset((*on_variable, *seen.chained.get(node.id, ()))))
     given = {method for _, method in seen.uses.get(CURRENT, ())}
     is_set = any(name.rpartition(".")[0] == CURRENT for name in seen.bindings)

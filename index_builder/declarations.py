@@ -91,10 +91,10 @@ def _parts(annotation: Node, types: Mapping[str, tuple[Node, ...]]) -> Iterator[
         node = waiting.pop(0)
         name = type_name(node)
         if node.type in _JOINED:
-            waiting += node.named_children
+            waiting += filter(None, map(node.named_child, range(min(node.named_child_count, _MAX_TYPES))))
         elif name and name not in seen:
             seen.add(name)
-            waiting += types.get(name, ())
+            waiting += types.get(name, ())[:_MAX_TYPES]
         elif node.type in (*_BODIES, *_CALLED, *_CONSTRUCTED):
             yield node
             yield from (child for child in node.named_children if child.type in (*_CALLED, *_CONSTRUCTED))

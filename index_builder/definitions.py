@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deepcodeseek.server.types import Method
 
+from .parse import PARSE_SECONDS, TooSlow
 from .shapes import Kind, richer
 from .signatures import CONSTRUCTORS
 from .syntax import Commented
 
 DEFAULT = "default"  # stands for the name of what is exported without one
+_MAX_METHODS = 200_000  # of one file; all files of @servicenow/glide together have 9,000
 WHOLE = "*"  # stands for the exported name in `module.exports = X`
 
 
@@ -61,6 +64,18 @@ def more(name: str, statement: Commented, methods: Iterable[Method]) -> Definiti
     span = (node.start_byte, node.end_byte)
     line = node.start_point.row + 1
     return Definition(name, methods=tuple(methods), is_declared=False, line=line, spans=(span,))
+
+
+def bounded(items: Iterable[Item]) -> list[Item]:
+    """All of them, or TooSlow: thousands of variables of large types define millions of methods."""
+    every: list[Item] = []
+    end, methods = time.thread_time() + PARSE_SECONDS, 0
+    for item in items:
+        methods += len(item.methods) if isinstance(item, Definition) else 0
+        if methods > _MAX_METHODS or time.thread_time() > end:
+            raise TooSlow
+        every.append(item)
+    return every
 
 
 def renamed(found: Definitions, names: Mapping[str, str]) -> Definitions:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from deepcodeseek.server.types import Method
 
 from .declarations import without_overloads
-from .definitions import Definition, Item, more
+from .definitions import Definition, Item, bounded, more
 from .scopes import in_one_scope
 from .syntax import MAX_NESTING, Commented, commented, first, text
 
@@ -38,7 +38,7 @@ def declared(statement: Commented, define: _Define) -> Iterator[Item]:
 
 def _block(body: Commented, define: _Define) -> list[Item]:
     statements = in_one_scope(commented(body.node, body.around), body.around.deeper())
-    return [item for statement in statements for item in define(statement)]
+    return bounded(item for statement in statements for item in define(statement))
 
 
 def _public(item: Item) -> Item:

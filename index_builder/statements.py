@@ -16,7 +16,18 @@ from tree_sitter import Node
 from deepcodeseek.server.types import Method
 
 from .declarations import INTERFACES, SIGNATURE, interface_shape, type_shape
-from .definitions import DEFAULT, WHOLE, Definition, Definitions, Export, Item, merge, more, renamed
+from .definitions import (
+    DEFAULT,
+    WHOLE,
+    Definition,
+    Definitions,
+    Export,
+    Item,
+    bounded,
+    merge,
+    more,
+    renamed,
+)
 from .members import class_members, methods_named, object_members, this_member
 from .namespaces import NAMESPACES, declared
 from .scopes import in_one_scope, returns_module, top_statements
@@ -50,7 +61,7 @@ _LIBRARIES = ("Object", "_", "$", "jQuery", "angular", "lodash")
 
 def find_definitions(root: Node) -> Definitions:
     """All that the top-level statements define and export."""
-    found = [item for statement in top_statements(root) for item in _define(statement)]
+    found = bounded(item for statement in top_statements(root) for item in _define(statement))
     exports = dict.fromkeys(item for item in found if isinstance(item, Export))
     definitions = [item for item in found if isinstance(item, Definition)]
     full_names = {d.name: d.full_name for d in definitions if d.full_name}

@@ -137,7 +137,8 @@ def commented(parent: Node, around: Around = TOP) -> Iterator[Commented]:
         gap = node.start_point.row - above[-1].end_point.row if above else 0
         if node.type == "comment":
             is_new = gap > 1 or trailing or (node.text or b"").startswith(b"/*")
-            above = [node] if is_new else [*above, node]
+            above = [] if is_new else above
+            above.append(node)
             trailing = node.start_point.row == last_row
             continue
         is_above = gap == 0 or (gap == 1 and not trailing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -780,6 +781,36 @@ def test_what_takes_too_long_to_parse_is_given_up(case: str, monkeypatch: pytest
     assert [problem.message for problem in found.problems] == ["skipped: takes more than 1 s to parse"]
     assert not found.apis
     assert time.thread_time() - started < 3
+
+
+REPEATED = {  # of which five megabytes were quadratic; with the language
+    "X.prototype.a{} = function() {{}};": "javascript",
+    "/** {} */ var X;": "javascript",
+    "A.B{0} = function() {{}}; A.B{0}.prototype.c = function() {{}};": "javascript",
+    "function f{}() {{ return 1; }}": "javascript",
+    "this.f = new GlideRecord('t{0}'); this.f.a{0}();": "javascript",
+    "// {}": "javascript",
+    "interface I {{ a{}(): void }}": "typescript",
+    "declare const a{}: T; type T = U;": "typescript",
+}
+
+
+@pytest.mark.parametrize("line", REPEATED)
+def test_time_grows_as_the_code_does(line: str) -> None:
+    language: Any = REPEATED[line]
+    took = []
+    for times in (3_000, 24_000):
+        started = time.thread_time()
+        module("\n".join(line.format(i) for i in range(times)), language=language)
+        took.append(time.thread_time() - started)
+    assert took[1] < 12 * took[0] + 1
+
+
+def test_variables_of_a_large_type_are_given_up() -> None:
+    members = "".join(f"a{i}(): void;" for i in range(3_000))
+    consts = "".join(f"declare const c{i}: U;" for i in range(3_000))
+    found = module(f"interface U {{ {members} }} {consts}", language="typescript")
+    assert [problem.message for problem in found.problems] == ["skipped: takes more than 4 s to parse"]
 
 
 def test_a_large_file_is_read_whole() -> None:
