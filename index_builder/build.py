@@ -22,7 +22,7 @@ from deepcodeseek.server.models import Encoder, Generator
 from deepcodeseek.server.types import Api
 
 from .cache import Cache, digest
-from .database import Content, Options, Usage
+from .database import Content, Options, Usage, api_terms
 from .extract import Extracted
 from .generations import make_current, new_generation, unless_equal
 from .graph import Names, find_exports, resolve_calls, unique_apis, with_tails
@@ -80,7 +80,8 @@ def build_index(
         progress("resolving", 0, 1)
         content = _content(_below(options.below, parts.every), bases, options)
         if generator and options.summarize:
-            content = replace(content, apis=summarize(content.apis, generator, cache, progress, say))
+            apis = summarize(content.apis, generator, cache, progress, say)
+            content = replace(content, apis=apis, terms=tuple(map(api_terms, apis)))
         made = new_generation(out)
         try:
             write_generation(made, content, encoder, cache, progress)
@@ -131,8 +132,8 @@ def _below(folder: str, parts: Sequence[Part]) -> Sequence[Part]:
 
 def _content(parts: Sequence[Part], bases: Sequence[Base], options: Options) -> Content:
     """Resolve what the scripts say of one another."""
-    terms = {
-        id(api): counts for p in parts for api, counts in zip(p.extracted.apis, p.code_terms, strict=True)
+    terms_by_api = {
+        id(api): terms for part in parts for api, terms in zip(part.extracted.apis, part.terms, strict=True)
     }
     extracted = tuple(part.extracted for part in parts)
     scoped = any(item.script.scope for item in extracted)
@@ -142,12 +143,12 @@ def _content(parts: Sequence[Part], bases: Sequence[Base], options: Options) -> 
     names = Names((*apis, *(api for base in bases for api in base.apis)))
     below = {key: name for base in bases for key, name in base.exports.items()}
     exports = with_tails({**below, **find_exports(extracted)})
-    code_terms = tuple(terms[id(api)] for api in apis)
+    terms = tuple(terms_by_api[id(api)] for api in apis)
     usages = _spread(_usages(extracted, files, names, exports))
     if options.documentation != "written":
         apis = _with_examples(apis, usages)
     layers = tuple(base.name for base in bases)
-    return Content(apis, code_terms, extracted, files, usages, names, layers, options)
+    return Content(apis, terms, extracted, files, usages, names, layers, options)
 
 
 def _with_examples(apis: Sequence[Api], usages: Sequence[Usage]) -> tuple[Api, ...]:

@@ -16,12 +16,11 @@ from typing import TypeVar
 
 import msgspec
 
-from deepcodeseek.server import text
 from deepcodeseek.server.generation import sha256_file
 
 from .cache import Cache, code_digest, digest
 from .comments import without_documentation
-from .database import Documentation, Options
+from .database import Documentation, Options, Terms, api_terms
 from .extract import Extracted, extract
 from .manifests import Manifests
 from .scripts import Found, Problem, Script
@@ -40,10 +39,10 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one script says, and how often each term stands in the code of each of its APIs."""
+    """What one script says, and what each of its APIs is searched by."""
 
     extracted: Extracted
-    code_terms: tuple[dict[str, int], ...] = ()
+    terms: tuple[Terms, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +135,10 @@ def _parts(
 
 def _extract(documentation: Documentation, script: Script) -> bytes:
     extracted = extract(script, synthesize=documentation != "written")
-    counts = tuple(dict(Counter(text.code_terms(api))) for api in extracted.apis)
+    terms = tuple(map(api_terms, extracted.apis))
     # A Script Include's code is its script's: once is enough.
     apis = tuple(replace(api, code="") if api.code == script.code else api for api in extracted.apis)
-    return msgspec.msgpack.encode(Part(replace(extracted, script=Script("", ""), apis=apis), counts))
+    return msgspec.msgpack.encode(Part(replace(extracted, script=Script("", ""), apis=apis), terms))
 
 
 def _unparsed(script: Script) -> bytes:
