@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from deepcodeseek.server import text
 from deepcodeseek.server.models import Encoder, Generator
+from deepcodeseek.server.places import module_name
 from deepcodeseek.server.types import Api
 
 from .cache import Cache, digest
@@ -171,7 +172,8 @@ def _usages(
         for edge in resolve_calls(item, names, exports):
             before = text.window_before(item.script.code[: edge.call.start])
             path = item.script.path
-            yield Usage(file_ids[path], path, item.script.record_name, edge, before)
+            caller = item.script.record_name or module_name(path)
+            yield Usage(file_ids[path], path, caller, edge, before)
 
 
 def _spread(usages: Iterator[Usage]) -> tuple[Usage, ...]:

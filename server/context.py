@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from .places import side_of
+from .places import module_name, side_of
 from .text import WINDOW_LINES, whole_characters, window_after, window_before
 from .types import Context
 
@@ -25,10 +25,11 @@ def make_context(
     """Context at the cursor between `before` and `after`.
 
     `facts` may state file, scope, package, record_type, record_name, field and table; what is missing stays
-    empty.
+    empty. A file that is no record goes by its own name.
     """
     known = {key: str((facts or {}).get(key) or "") for key in _FACTS}
     known["field"] = known["field"] or _field_around(before)
+    known["record_name"] = known["record_name"] or module_name(known["file"])
     before, after = map(whole_characters, _script_only(before, after))
     prefix = _prefix(before)
     head = before[: len(before) - len(prefix)]

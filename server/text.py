@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from .types import Api, Context, ExpandedQuery, Method
 
-TEXT_VERSION = "2"
+TEXT_VERSION = "3"
 
 WINDOW_LINES = 10  # the paper trims the retrieval context to 8-10 lines
 WINDOW_AFTER_LINES = 4

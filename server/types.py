@@ -78,7 +78,7 @@ class Context:
     scope: str = ""
     package: str = ""
     record_type: str = ""
-    record_name: str = ""
+    record_name: str = ""  # or a module's
     field: str = ""  # of the record, that holds the script
     side: Side = ""
     table: str = ""
