@@ -107,12 +107,29 @@ def eval_run(
 @click.option("--index", "directory", type=FOLDER, required=True)
 @click.option("--samples", type=EXISTING_FILE, required=True, help="What `eval mine` wrote.")
 @click.option("--subset", default="clean", help="Only samples with this flag set.")
+@click.option(
+    "--model-samples",
+    type=click.IntRange(0),
+    default=150,
+    show_default=True,
+    help="Cases that ask a model run on so many of them; 0: none runs.",
+)
+@click.option("--seed", type=int, default=0, help="Of the choice of these.")
+@click.option("--models", type=EXISTING_FOLDER, help="Models to use before the installed ones.")
 @click.option("--json", "out", type=FILE, help="Keep the result in this file.")
-def eval_ablate(directory: Path, samples: Path, subset: str, out: Path | None) -> None:
-    """What each signal, the window, the graph and the facts are worth to the first list."""
+def eval_ablate(
+    directory: Path,
+    samples: Path,
+    subset: str,
+    model_samples: int,
+    seed: int,
+    models: Path | None,
+    out: Path | None,
+) -> None:
+    """What each signal, the window, the graph, the facts, the expander and a deadline are worth."""
     from rich.console import Console
 
-    from .ablate import ablate
+    from .ablate import ablate, without_models, working
     from .evaluate import commit_or_version, read_samples
     from .terminal import ablation_view, progress_reporter
 
@@ -120,9 +137,12 @@ def eval_ablate(directory: Path, samples: Path, subset: str, out: Path | None) -
         questions = [sample for sample in read_samples(samples) if subset == "all" or sample.get(subset)]
         if not questions:
             raise click.ClickException(f"{samples}: no sample is {subset}")
-        results = ablate(open_engine(directory, None, None), questions, progress)
+        engine = open_engine(directory, None, models)
+        engine = working(engine) if model_samples else without_models(engine)
+        say(*engine.notes)
+        results = ablate(engine, questions, progress, model_samples, seed)
         if out:
-            content = {"subset": subset, "commit": commit_or_version(), "cases": results}
+            content = {"subset": subset, "commit": commit_or_version(), "seed": seed, "cases": results}
             out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     Console().print(ablation_view(results))
 

@@ -78,15 +78,16 @@ def ablations_table() -> str:
     """Markdown table of what each part of the first list is worth."""
     content = json.loads(ABLATIONS.read_text(encoding="utf-8"))
     head = (
-        "| case | n | top-1 | top-5 | top-40 | gained / lost at top-5 | p |",
-        "|---|---|---|---|---|---|---|",
+        "| case | n | top-1 | top-5 | top-40 | gained / lost at top-5 | p | ms |",
+        "|---|---|---|---|---|---|---|---|",
     )
     return _table(head, map(_ablation_row, content["cases"]))
 
 
 def _ablation_row(case: dict[str, Any]) -> str:
     tops = " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, low, high in _tops(case))
-    return f"| {case['case']} | {case['n']} | {tops} | {case['gained']} / {case['lost']} | {case['p']:.3f} |"
+    flips, ms = f"{case['gained']} / {case['lost']}", case["ms"]["total"]["p50"]
+    return f"| {case['case']} | {case['n']} | {tops} | {flips} | {case['p']:.3f} | {ms:,.0f} |"
 
 
 def _tops(case: dict[str, Any]) -> list[list[float]]:
