@@ -87,10 +87,11 @@ def clear_errors(written: Path | None = None) -> Iterator[None]:
     from deepcodeseek.server.models import ModelProblem
 
     from .predict import CursorProblem, SampleProblem
+    from .report import ReportProblem
 
     try:
         yield
-    except (IndexProblem, ModelProblem, CursorProblem, SampleProblem) as problem:
+    except (IndexProblem, ModelProblem, CursorProblem, SampleProblem, ReportProblem) as problem:
         raise click.ClickException(str(problem)) from None
     except OSError as error:
         place = error.filename or written

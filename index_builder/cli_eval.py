@@ -21,6 +21,7 @@ from .cli_common import (
 
 if TYPE_CHECKING:
     from .evaluate import Cursor, Facts
+    from .misses import Miss
 
 
 @click.group("eval")
@@ -164,6 +165,43 @@ def eval_compare(before: Path, after: Path, depths: tuple[int, ...]) -> None:
     found = compare(first, second, depths[0])
     for what, ids in (("gained", found.gained), ("lost", found.lost)):
         click.echo(f"{what} at top-{found.k}: {' '.join(ids[:20])}{' …' if len(ids) > 20 else ''}")
+
+
+@evaluate.command("report")
+@click.argument("results", type=EXISTING_FILE, nargs=-1, required=True)
+@click.option("--out", type=FILE, required=True, help="The page.")
+@click.option("--ablations", type=EXISTING_FILE, help="What `eval ablate --json` kept.")
+@click.option("--index", "directory", type=FOLDER, help="To show the misses: the index that was measured.")
+@click.option("--samples", type=EXISTING_FILE, help="And the samples.")
+@click.option("--models", type=EXISTING_FOLDER, help="Models to use before the installed ones.")
+def eval_report(
+    results: tuple[Path, ...],
+    out: Path,
+    ablations: Path | None,
+    directory: Path | None,
+    samples: Path | None,
+    models: Path | None,
+) -> None:
+    """Make one HTML page of RESULTS, files that `eval run --json` kept. With misses it holds your code."""
+    from .evaluate import read_samples
+    from .misses import find_misses
+    from .report import read_result, stale_note, write_report
+    from .terminal import progress_reporter
+
+    if (directory is None) != (samples is None):
+        raise click.UsageError("--index and --samples show the misses together: give both or none")
+    with clear_errors(out), progress_reporter("auto") as progress:
+        read = [read_result(path, "ranks") for path in results]
+        cases = read_result(ablations, "cases") if ablations else None
+        misses: list[Miss] = []
+        notes: list[str] = []
+        if directory and samples:
+            engine, questions = open_engine(directory, None, models), read_samples(samples)
+            for result in read:
+                misses += find_misses(engine, questions, result, progress)
+                notes += stale_note(result, engine.index.id)
+        write_report(out, read, cases, misses, notes)
+    click.echo(f"{len(read)} results and {len(misses)} misses in {out}", err=True)
 
 
 @evaluate.command("score")

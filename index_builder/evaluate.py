@@ -172,6 +172,7 @@ def result_json(
         "deadline_ms": asked.deadline_ms,
         "rows": [_row_json(row) for row in rows(samples, outcomes)],
         "ms": latency(outcomes),
+        "clean": [sample["id"] for sample in samples if sample.get("clean")],
         "ranks": {outcome.id: outcome.rank for outcome in outcomes},
     }
 
