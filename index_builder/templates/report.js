@@ -23,7 +23,7 @@
 
   function draw() {
     for (const [id, traces] of Object.entries(charts)) {
-      Plotly.react(id, traces, layout(id), { responsive: true, displaylogo: false });
+      Plotly.react(id, traces, layout(id), { responsive: true, displayModeBar: false });
     }
   }
   draw();
