@@ -185,14 +185,14 @@ def eval_report(
     """Make one HTML page of RESULTS, files that `eval run --json` kept. With misses it holds your code."""
     from .evaluate import read_samples
     from .misses import find_misses
-    from .report import read_result, stale_note, write_report
+    from .report import read_ablations, read_result, stale_note, write_report
     from .terminal import progress_reporter
 
     if (directory is None) != (samples is None):
         raise click.UsageError("--index and --samples show the misses together: give both or none")
     with clear_errors(out), progress_reporter("auto") as progress:
-        read = [read_result(path, "ranks") for path in results]
-        cases = read_result(ablations, "cases") if ablations else None
+        read = [read_result(path) for path in results]
+        cases = read_ablations(ablations) if ablations else None
         misses: list[Miss] = []
         notes: list[str] = []
         if directory and samples:

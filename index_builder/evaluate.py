@@ -77,7 +77,8 @@ def measure(
     result = result_json(method, asked, commit, engine.index.id, questions, outcomes)
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        write_lines(out / f"{method}-{commit}.json", [json.dumps(result, indent=1)])
+        name = result_name(result).replace(" ", "-").replace(",", "")
+        write_lines(out / f"{name}-{commit}.json", [json.dumps(result, indent=1)])
     return result
 
 
@@ -175,6 +176,15 @@ def result_json(
         "clean": [sample["id"] for sample in samples if sample.get("clean")],
         "ranks": {outcome.id: outcome.rank for outcome in outcomes},
     }
+
+
+def result_name(result: Mapping[str, Any]) -> str:
+    """The method, and what of the question is not as usual."""
+    usual = {"cursor": "statement", "facts": "given"}
+    parts = [result["method"], *(f"{key} {result[key]}" for key in usual if result[key] != usual[key])]
+    if result["deadline_ms"]:
+        parts.append(f"{result['deadline_ms']:.0f} ms")
+    return ", ".join(parts)
 
 
 def _row_json(row: Row) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from deepcodeseek.server.pipeline import METHODS, Engine, predict
 from deepcodeseek.server.text import window_after, window_before
 from deepcodeseek.server.types import Evidence, RankedApi
 
-from .evaluate import Asked, Progress, Sample, context_of
+from .evaluate import Asked, Progress, Sample, context_of, result_name
 from .figures import UNRANKED
 
 SHOWN = 5  # predictions of a miss
@@ -79,7 +79,7 @@ def _miss(sample: Sample, result: Mapping[str, Any], ranked: Sequence[RankedApi]
     before, after = str(sample["code_before"]), str(sample.get("code_after") or "")
     return Miss(
         id=str(sample["id"]),
-        method=str(result["method"]),
+        method=result_name(result),
         rank=int(result["ranks"].get(sample["id"], UNRANKED)),
         record_type=str(sample.get("record_type") or "module"),
         scope=str(sample.get("scope") or "none"),

@@ -18,6 +18,7 @@ from typing import Any
 from deepcodeseek.server.text import whole_characters
 
 from .atomic import write_lines
+from .evaluate import result_name
 from .figures import UNRANKED
 from .metrics import DEPTHS
 from .misses import Miss, measured
@@ -36,18 +37,52 @@ COLORS = (
 )  # Okabe and Ito's
 
 
+_KEYS = frozenset(
+    (
+        "method",
+        "commit",
+        "index",
+        "cursor",
+        "facts",
+        "first_only",
+        "deadline_ms",
+        "rows",
+        "ms",
+        "ranks",
+        "clean",
+    )
+)
+
+
 class ReportProblem(Exception):
     """What a report cannot be made of; the message says what to do."""
 
 
-def read_result(path: Path, key: str) -> Result:
-    """A result with something under `key`; raises ReportProblem for any other file."""
+def read_result(path: Path) -> Result:
+    """What `eval run --json` kept; raises ReportProblem for any other file."""
+    result = _read(path)
+    missing = sorted(_KEYS - result.keys())
+    if missing:
+        raise ReportProblem(f"{path}: no result of `eval run`: {missing[0]!r} is missing")
+    return result
+
+
+def read_ablations(path: Path) -> Result:
+    """What `eval ablate --json` kept; raises ReportProblem for any other file."""
+    result = _read(path)
+    cases = result.get("cases")
+    if not cases or not all("total" in case["ms"] for case in cases):
+        raise ReportProblem(f"{path}: no result of `eval ablate`")
+    return result
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReportProblem(f"{path}: not a result: {error}") from None
-    if not isinstance(result, dict) or not result.get(key):
-        raise ReportProblem(f"{path}: not a result: nothing is under {key!r}")
+    if not isinstance(result, dict):
+        raise ReportProblem(f"{path}: not a result")
     return result
 
 
@@ -56,8 +91,8 @@ def stale_note(result: Result, index: str) -> tuple[str, ...]:
     if result["index"] == index:
         return ()
     return (
-        f"{_name(result)} was measured on the index {result['index']}; what is shown of its misses is of "
-        f"{index}, which may rank otherwise.",
+        f"{result_name(result)} was measured on the index {result['index']}; what is shown of its misses "
+        f"is of {index}, which may rank otherwise.",
     )
 
 
@@ -93,7 +128,6 @@ def page(
         depths=DEPTHS,
         summaries=[_summary(result) for result in results],
         cases=ablations["cases"] if ablations else (),
-        subset=ablations.get("subset", "") if ablations else "",
         charts=_charts(results, ablations),
         misses=misses,
         choices=_choices(misses),
@@ -107,15 +141,7 @@ def _digest(script: str) -> str:
 
 
 def _summary(result: Result) -> dict[str, Any]:
-    return {**result, "name": _name(result), "row": _row(result), "total": result["ms"]["total"]}
-
-
-def _name(result: Result) -> str:
-    said = {"cursor": "statement", "facts": "given"}
-    parts = [result["method"], *(f"{key} {result[key]}" for key in said if result[key] != said[key])]
-    if result["deadline_ms"]:
-        parts.append(f"at {result['deadline_ms']:,.0f} ms")
-    return ", ".join(parts)
+    return {**result, "name": result_name(result), "row": _row(result), "total": result["ms"]["total"]}
 
 
 def _row(result: Result) -> Result:
@@ -160,8 +186,8 @@ def _recall(result: Result, number: int) -> list[dict[str, Any]]:
         "marker": {"color": color},
     }
     return [
-        {"name": _name(result), **curve},
-        {"name": _name(result), **points, "showlegend": False, "hoverinfo": "skip"},
+        {"name": result_name(result), **curve},
+        {"name": result_name(result), **points, "showlegend": False, "hoverinfo": "skip"},
     ]
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from conftest import EXAMPLE
 from deepcodeseek.index_builder.ablate import ablate, without_models, working
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.cli import main
-from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of
+from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of, result_name
 from deepcodeseek.index_builder.figures import Outcome, compare, mcnemar, rows
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.generation import index_directory
@@ -191,6 +192,32 @@ def test_the_commands_measure_and_compare_reproducibly(tmp_path: Path) -> None:
     done = runner.invoke(main, ["eval", "compare", *map(str, files)])
     assert "top-5" in done.output
     assert "n = 40" in done.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"cursor": "statement", "facts": "given", "deadline_ms": None}, "fused"),
+        ({"cursor": "new", "facts": "none", "deadline_ms": None}, "fused, cursor new, facts none"),
+        ({"cursor": "statement", "facts": "given", "deadline_ms": 400.0}, "fused, 400 ms"),
+    ],
+)
+def test_results_of_other_questions_have_other_names(asked: dict[str, Any], name: str) -> None:
+    assert result_name({"method": "fused", **asked}) == name
+
+
+@pytest.mark.usefixtures("example_report")
+def test_the_ablations_are_kept_and_shown(tmp_path: Path) -> None:
+    samples, out = tmp_path / "samples.jsonl", tmp_path / "out.json"
+    samples.write_text("".join(json.dumps(sample | {"clean": True}) + "\n" for sample in SAMPLES))
+    command = ["eval", "ablate", "--index", str(index_directory(EXAMPLE)), "--samples", str(samples)]
+    done = CliRunner().invoke(main, [*command, "--model-samples", "0", "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "popularity" in done.output
+    kept = json.loads(out.read_text())
+    assert (kept["subset"], kept["seed"], kept["cases"][0]["n"]) == ("clean", 0, 3)
+    done = CliRunner().invoke(main, [*command, "--subset", "leak"])
+    assert "no sample is leak" in done.output
 
 
 @pytest.mark.usefixtures("example_report")

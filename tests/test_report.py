@@ -210,7 +210,7 @@ def test_the_command_makes_a_page_of_results(tmp_path: Path) -> None:
     [
         ("[1", [], "not a result"),
         ("[]", [], "not a result"),
-        ('{"cases": []}', [], "not a result"),
+        ('{"cases": []}', [], "'clean' is missing"),
         ("{}", ["--index", "nowhere"], "give both or none"),
     ],
 )
@@ -220,4 +220,14 @@ def test_what_is_no_result_is_said_so(content: str, options: list[str], message:
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code != 0
     assert message in done.output
+    assert "Traceback" not in done.output
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", '{"cases": []}', '{"cases": [{"ms": {"p50": 1}}]}'])
+def test_what_are_no_ablations_is_said_so(content: str, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(json.dumps(RESULT))
+    (tmp_path / "a.json").write_text(content)
+    arguments = ["eval", "report", str(tmp_path / "r.json"), "--ablations", str(tmp_path / "a.json")]
+    done = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "r.html")])
+    assert "no result of `eval ablate`" in done.output
