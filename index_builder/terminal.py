@@ -51,14 +51,14 @@ def result_view(result: Mapping[str, Any]) -> Group:
 
 
 def ablation_view(results: Sequence[Mapping[str, Any]]) -> Table:
-    """The cases of `eval ablate`, each beside `fused`."""
+    """The cases of `eval ablate`, each beside the one it is compared with."""
     table = Table(box=SIMPLE_HEAD)
     for heading in ("", "n", "top-1", "top-5", "top-40", "gained", "lost", "p", "ms"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     for row in results:
         tops = [f"{row['top'][k][0]:.1f}" for k in ("1", "5", "40")]
         flips = (str(row["gained"]), str(row["lost"]), f"{row['p']:.3f}")
-        table.add_row(row["case"], str(row["n"]), *tops, *flips, f"{row['ms']['p50']:.0f}")
+        table.add_row(row["case"], str(row["n"]), *tops, *flips, f"{row['ms']['total']['p50']:.0f}")
     return table
 
 

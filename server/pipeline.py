@@ -27,7 +27,7 @@ from .rerank import rerank
 from .retrieve import RAREST_TERMS, retrieve
 from .signals import SIGNALS
 from .text import encoder_query, whole_characters
-from .types import Answer, Context, ExpandedQuery, RankedApi, Stage, Trace
+from .types import Answer, Context, ExpandedQuery, QueryForm, RankedApi, Stage, Trace
 
 EXPAND_MS = 120_000.0
 """What an expansion may take where no deadline is set. So long that only a generator that hangs meets it:
@@ -38,6 +38,10 @@ RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
+
+
+RERANK_DEPTH = 20
+"""How many candidates the cross-encoder reads where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +190,7 @@ def predict(
     first_only: bool = False,
     deadline_ms: float | None = None,
     expand_tokens: int = 24,
-    rerank_depth: int = 20,
+    rerank_depth: int = RERANK_DEPTH,
 ) -> Answer:
     """Ranked APIs for a context, and the trace of how they came about.
 
@@ -221,14 +225,14 @@ def predict(
 
 
 def expand_context(
-    engine: Engine, context: Context, tokens: int, left_ms: float = EXPAND_MS
+    engine: Engine, context: Context, tokens: int, left_ms: float = EXPAND_MS, form: QueryForm = "code"
 ) -> tuple[ExpandedQuery, str]:
     """The expanded query and a note; what is not written within `left_ms` is left out."""
     if left_ms < EXPAND_LEAST_MS:
         return ExpandedQuery(context), "skipped: no time left"
     if engine.generator is None and engine.notes:
         return ExpandedQuery(context), engine.notes[0]
-    return expand(context, engine.generator, tokens, left_ms)
+    return expand(context, engine.generator, tokens, left_ms, form)
 
 
 def _rerank(

@@ -125,10 +125,7 @@ def expander_prompt(context: Context) -> str:
     On an empty line it ends with the cursor's indentation: without it a small model closes blocks or writes
     comments.
     """
-    header = f"// {context.record_name or 'script'}.js" + (
-        f", table {context.table}" if context.table else ""
-    )
-    return f"{header}\n\n{context.window}{_line_start(context.before)}"
+    return f"{_header(context)}\n\n{context.window}{_line_start(context.before)}"
 
 
 def expansion_code(generated: str) -> str:
@@ -136,6 +133,17 @@ def expansion_code(generated: str) -> str:
     block = re.split(r"\n\s*\n|```", generated.lstrip(), maxsplit=1)[0]
     lines = [line.strip() for line in _lines(block) if line.strip()]
     return "\n".join(lines)[:EXPANSION_CHARS]
+
+
+def description_prompt(context: Context) -> str:
+    """Asks a generator of any kind what comes next, by an example of the same form."""
+    return f"{_INTENT_EXAMPLE}{_header(context)}\n{context.window}\n\n{_INTENT_QUESTION}"
+
+
+def description_sentence(generated: str) -> str:
+    """The sentence, or nothing where a small model gave the example back or lost itself in repetitions."""
+    sentence = summary_sentence(generated)
+    return "" if sentence and sentence in _INTENT_EXAMPLE else sentence
 
 
 def summary_prompt(api: Api) -> str:
@@ -162,6 +170,17 @@ _SUMMARY_EXAMPLE = """// class TicketRouter: choose(ticket), fallbackGroup()
 """
 
 
+_INTENT_QUESTION = "// What comes next, in one sentence:"
+_INTENT_EXAMPLE = f"""// Route ticket.js, table ticket
+var ticket = new GlideRecord('ticket');
+if (!ticket.get(id))
+    return;
+
+{_INTENT_QUESTION} choose the group on call for the category of the ticket and assign it to them.
+
+"""
+
+
 def method_heading(method: Method) -> str:
     """The first sentence or line of a method's documentation, written or synthesized."""
     first = (method.doc or method.synthesized).split("\n", 1)[0]
@@ -178,6 +197,11 @@ def _documentation(api: Api) -> str:
     told = ((m.name, m.doc or m.synthesized) for m in api.methods)
     described = api.doc or api.synthesized.partition("@example")[0].strip()
     return "\n".join(part for part in (described, *(f"{name}: {doc}" for name, doc in told if doc)) if part)
+
+
+def _header(context: Context) -> str:
+    table = f", table {context.table}" if context.table else ""
+    return f"// {context.record_name or 'script'}.js{table}"
 
 
 def _line_start(before: str) -> str:

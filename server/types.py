@@ -17,6 +17,10 @@ Side = Literal["", "client", "server"]
 """Where a script runs: in the browser, on the instance, or not known."""
 
 
+QueryForm = Literal["code", "description"]
+"""What a generator adds to a query: code that could follow, or what comes next in one sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One callable member of an API."""
@@ -89,7 +93,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class ExpandedQuery:
-    """The context and the code that could follow it."""
+    """The context and what a generator adds to it: the code that could follow, or a description of it."""
 
     context: Context
     code: str = ""
