@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Matrix, features
 from deepcodeseek.server.pipeline import METHODS, Engine
 from deepcodeseek.server.retrieve import rank, view_of
+from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
 from .evaluate import Asked, context_of
 
 STRONG = 128  # candidates of a question that are kept because the signals are for them
+GENERAL = "general.npz"
+"""Beside the fusion that ships: questions from code it was not trained on, as numbers alone."""
 RANDOM = 32  # and beside them, by chance
 LOST = -1
 
@@ -48,6 +51,15 @@ class Questions:
         start, end = self.starts[number : number + 2]
         return self.features[start:end].astype(np.float32)
 
+    def few(self, seed: int = 0) -> Self:
+        """The same with few of the candidates that are wrong: enough to learn from."""
+        rng = np.random.default_rng(seed)
+        kept = [_few(self.of(i), place, rng) for i, place in enumerate(self.wanted.tolist())]
+        sizes = np.array([len(rows) for rows in kept], np.int64)
+        rows = np.concatenate([start + rows for start, rows in zip(self.starts.tolist(), kept, strict=False)])
+        wanted = np.where(self.wanted == LOST, LOST, 0)
+        return type(self)(self.features[rows], sizes, wanted, self.files)
+
     def chosen(self, keep: NDArray[np.bool_]) -> Self:
         """Some of the questions, by a mask [n]."""
         rows = np.repeat(keep, self.sizes)
@@ -60,7 +72,7 @@ class Questions:
 
     def save(self, path: Path) -> None:
         """As a file without objects in it."""
-        np.savez(path, **{f.name: getattr(self, f.name) for f in fields(self)})
+        np.savez_compressed(path, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -73,15 +85,9 @@ def gather(
     samples: Sequence[Sample],
     asked: Asked,
     progress: Progress,
-    all_candidates: bool = False,
     hidden: Iterable[str] = (),
-    seed: int = 0,
 ) -> Questions:
-    """Ask each sample that can be asked so; by default keep few of the candidates that are wrong.
-
-    What was mined from the files `hidden` says nothing.
-    """
-    rng = np.random.default_rng(seed)
+    """Ask each sample that can be asked so. What was mined from the files `hidden` says nothing."""
     parts, wanted, files = [], [], []
     unseen = [i for path in hidden for i in engine.index.file_ids(path)]
     for done, sample in enumerate(samples):
@@ -92,8 +98,6 @@ def gather(
         ids, matrix = _evidence(engine, ExpandedQuery(context), unseen)
         right = np.flatnonzero([engine.index.apis.api_name[i] == sample["target"] for i in ids.tolist()])
         place = int(right[0]) if len(right) else LOST
-        if not all_candidates:
-            matrix, place = _few(matrix, place, rng)
         parts.append(matrix.astype(np.float16))
         wanted.append(place)
         files.append(context.file)
@@ -109,12 +113,10 @@ def _evidence(
     return features(view, rank(view, METHODS["fused"].weights))
 
 
-def _few(matrix: Matrix, place: int, rng: np.random.Generator) -> tuple[Matrix, int]:
-    """The right candidate first, then the strong and some by chance."""
-    support = matrix[:, : matrix.shape[1] : len(OF_A_SIGNAL)].sum(axis=1)
+def _few(matrix: Matrix, place: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of a question: the right candidate first, then the strong and some by chance."""
+    support = matrix[:, : len(SIGNALS) * len(OF_A_SIGNAL) : len(OF_A_SIGNAL)].sum(axis=1)
     strong = np.argsort(-support, kind="stable")[:STRONG]
     chance = rng.choice(len(matrix), min(RANDOM, len(matrix)), replace=False)
     others = np.setdiff1d(np.union1d(strong, chance), [place])
-    if place == LOST:
-        return matrix[others], LOST
-    return matrix[np.concatenate([[place], others])], 0
+    return others if place == LOST else np.concatenate([[place], others])

@@ -32,7 +32,9 @@ SILENT = OF_A_SIGNAL.index("is silent")
 
 Array = NDArray[np.float32]
 Parameters = tuple[Array, Array, Array]  # hidden [d, h], bias [h], output [h]
+Ranks = NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
+DEPTHS = (1, 5, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,20 @@ def train(
     return (hidden, bias, output), tuple(curve)
 
 
-def accuracy(fusion: Fusion, questions: Questions, depths: Sequence[int] = (1, 5, 40)) -> dict[int, float]:
-    """Percent of the questions whose right candidate is among the first k."""
-    ranks = np.array([_rank(fusion, questions, i) for i in range(len(questions.sizes))])
-    return {k: round(100 * float(np.mean((ranks > 0) & (ranks <= k))), 2) for k in depths}
+def ranks(fusion: Fusion, questions: Questions) -> Ranks:
+    """Of each question's right candidate; 0 where it is none."""
+    every = (_rank(fusion, questions, i) for i in range(len(questions.sizes)))
+    return np.fromiter(every, np.int64, len(questions.sizes))
+
+
+def top(found: Ranks) -> dict[int, float]:
+    """Percent of the ranks among the first 1, 5, 40."""
+    return {k: round(100 * float(np.mean((found > 0) & (found <= k))), 2) for k in DEPTHS}
+
+
+def reciprocal(found: Ranks) -> NDArray[np.float64]:
+    """1 / rank, or 0 where there is none."""
+    return np.where(found > 0, 1.0 / np.maximum(found, 1), 0.0)
 
 
 def write_fusion(parameters: Parameters, out: Path, about: dict[str, Any], recipe: Recipe) -> None:

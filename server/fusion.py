@@ -37,11 +37,12 @@ class Fusion:
     def __init__(self, names: tuple[str, ...], hidden: Matrix, bias: Scores, output: Scores) -> None:
         if names != FEATURES or hidden.shape != (len(names), len(bias)) or output.shape != bias.shape:
             raise ValueError("it was made for other evidence than this version gathers")
-        self._hidden, self._bias, self._output = hidden, bias, output
+        self.parameters = (hidden, bias, output)
 
     def score(self, matrix: Matrix) -> Scores:
         """Features [n, d] of the candidates of one question -> scores [n], higher is better."""
-        scores: Scores = np.maximum(matrix @ self._hidden + self._bias, 0.0) @ self._output
+        hidden, bias, output = self.parameters
+        scores: Scores = np.maximum(matrix @ hidden + bias, 0.0) @ output
         return scores
 
 

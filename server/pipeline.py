@@ -10,12 +10,14 @@ from types import MappingProxyType
 
 from .expand import expand
 from .fusion import Fusion, read_fusion
+from .generation import read_manifest
 from .index import Index, open_index
 from .models import (
     Encoder,
     Generator,
     GeneratorProcess,
     ModelFiles,
+    ModelKind,
     ModelProblem,
     Reranker,
     find_model,
@@ -36,6 +38,8 @@ EXPAND_LEAST_MS = 50.0
 """In less no model writes a token."""
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
+_LEARNED: tuple[ModelKind, ...] = ("encoder", "fusion")
+"""What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
 
@@ -54,6 +58,7 @@ class Engine:
     reranker: Reranker | None = None
     notes: tuple[str, ...] = ()  # what could not be loaded, and the way out
     fusion: Fusion | None = None
+    mark: str = ""  # names what it was loaded from: see `mark_of`
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
     if encoder_files is None:
         raise ModelProblem("no encoder is installed: reinstall deepcodeseek")
     encoder = load_encoder(encoder_files)
+    mark = mark_of(directory, models_directory)
     index = open_index(directory, encoder_files.sha256)
     fusion, fusion_notes = _load_fusion(models_directory)
     try:
@@ -117,7 +123,14 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
         notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
     except ModelProblem as problem:
         generator, notes = None, (str(problem),)
-    return Engine(index, encoder, generator, None, (*notes, *fusion_notes, *index.notes), fusion)
+    return Engine(index, encoder, generator, None, (*notes, *fusion_notes, *index.notes), fusion, mark)
+
+
+def mark_of(directory: Path, models_directory: Path | None = None) -> str:
+    """Names what an engine would be loaded from now; raises IndexProblem or ModelProblem."""
+    generation, _ = read_manifest(directory)
+    models = (find_model(kind, models_directory) for kind in _LEARNED)
+    return " ".join((generation.name, *(model.sha256 if model else "none" for model in models)))
 
 
 def _load_fusion(models_directory: Path | None) -> tuple[Fusion | None, tuple[str, ...]]:

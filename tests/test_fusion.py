@@ -14,7 +14,7 @@ from deepcodeseek.index_builder import train_fusion
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.evidence import LOST, Questions, gather
-from deepcodeseek.index_builder.train_fusion import Recipe, accuracy, as_fusion, train, write_fusion
+from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, features
 from deepcodeseek.server.generation import index_directory
@@ -107,7 +107,7 @@ def test_it_learns_what_no_signal_says_alone() -> None:
         planted(200), Recipe(epochs=30, hidden=16, rate=1e-2, silence=0.0), lambda *_: None
     )
     assert curve[-1] < 0.3 * curve[0]
-    assert accuracy(as_fusion(learned), planted(100, seed=1))[1] > 90
+    assert top(ranks(as_fusion(learned), planted(100, seed=1)))[1] > 90
 
 
 def test_the_same_questions_give_the_same_weights() -> None:
@@ -179,8 +179,8 @@ def samples() -> list[dict[str, str]]:
 
 
 def test_evidence_is_gathered_as_the_server_gathers_it(engine: Engine) -> None:
-    every = gather(engine, samples(), Asked(), lambda *_: None, all_candidates=True)
-    few = gather(engine, samples(), Asked(), lambda *_: None)
+    every = gather(engine, samples(), Asked(), lambda *_: None)
+    few = every.few()
     assert every.wanted[0] != LOST
     assert few.wanted.tolist() == [0]
     assert np.array_equal(few.of(0)[0], every.of(0)[every.wanted[0]])
