@@ -19,12 +19,13 @@ from filelock import FileLock, Timeout
 
 from deepcodeseek.server import text
 from deepcodeseek.server.models import Encoder, Generator
+from deepcodeseek.server.places import module_name
 from deepcodeseek.server.types import Api
 
 from .cache import Cache, digest
 from .database import Content, Options, Usage, api_terms
 from .extract import Extracted
-from .generations import make_current, new_generation, unless_equal
+from .generations import make_current, new_generation, remember_source, unless_equal
 from .graph import Names, find_exports, resolve_calls, unique_apis, with_tails
 from .layers import Base
 from .packages import INSTALLED
@@ -87,6 +88,7 @@ def build_index(
             write_generation(made, content, encoder, cache, progress)
             generation = unless_equal(out, made)
             make_current(out, generation)
+            remember_source(out, workspace)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
@@ -171,7 +173,8 @@ def _usages(
         for edge in resolve_calls(item, names, exports):
             before = text.window_before(item.script.code[: edge.call.start])
             path = item.script.path
-            yield Usage(file_ids[path], path, item.script.record_name, edge, before)
+            caller = item.script.record_name or module_name(path)
+            yield Usage(file_ids[path], path, caller, edge, before)
 
 
 def _spread(usages: Iterator[Usage]) -> tuple[Usage, ...]:

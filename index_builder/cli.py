@@ -27,6 +27,7 @@ from .cli_common import (
 )
 from .cli_eval import evaluate
 from .cli_models import models
+from .cli_train import train
 
 if TYPE_CHECKING:
     from deepcodeseek.server.models import Generator
@@ -44,6 +45,7 @@ def main() -> None:
 main.add_command(base)
 main.add_command(evaluate)
 main.add_command(models)
+main.add_command(train)
 
 
 @main.command()

@@ -81,7 +81,7 @@ class _Source:
         self.left = len(code) * _REREAD
 
     def read(self, at: int, point: object) -> bytes:
-        chunk = self._code[at : at + _CHUNK] if self.left > 0 else b""
+        chunk = self._code[at : at + _CHUNK]  # also when too much was read: scanners crash where text shrinks
         self.left -= len(chunk)
         return chunk
 

@@ -39,7 +39,8 @@ def dotted(node: Node | None) -> tuple[str, ...]:
     parts: list[str] = []
     while node is not None and len(parts) < _MAX_DOTS:
         if node.type in _NAMES:
-            return (text(node), *reversed(parts))
+            names = (text(node), *reversed(parts))
+            return names if all(names) else ()  # what is not typed yet is a node without text
         if node.type == "member_expression":
             parts.append(text(node.child_by_field_name("property")))
             node = node.child_by_field_name("object")

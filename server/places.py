@@ -45,6 +45,9 @@ _TWO_SIDED_TABLES = frozenset(("sp_widget", "sp_header_footer", "sys_ui_page")) 
 SCRIPT_TABLES = CLIENT_TABLES | _SERVER_TABLES | _OTHER_TABLES
 """Tables whose records are kept as files of their own: a folder of this name is one."""
 
+_SCRIPT_SUFFIXES = frozenset((".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx"))
+_ENTRY_NAMES = frozenset(("index", "main", "mod"))
+
 _SCOPE = re.compile(r"global|(x|sn)_\w+")
 _RECORD_FILE = re.compile(r"(\w+)_[0-9a-f]{32}\.xml")
 
@@ -75,6 +78,15 @@ def place_of(path: str, home: str = "", scopes: Container[str] = frozenset()) ->
         return Place()
     folder = PurePosixPath(place.app).name or home
     return replace(place, scope=folder if folder in scopes or is_scope(folder) else "")
+
+
+def module_name(path: str) -> str:
+    """What a module is called: its file, or the folder of one that is called after its part in it."""
+    where = PurePosixPath(path)
+    if where.suffix not in _SCRIPT_SUFFIXES:
+        return ""
+    name = where.name.partition(".")[0]
+    return where.parent.name or name if name in _ENTRY_NAMES else name
 
 
 def side_of(record_type: str, field: str = "") -> Side:

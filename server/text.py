@@ -12,10 +12,11 @@ from collections.abc import Iterable
 
 from .types import Api, Context, ExpandedQuery, Method
 
-TEXT_VERSION = "2"
+TEXT_VERSION = "3"
 
 WINDOW_LINES = 10  # the paper trims the retrieval context to 8-10 lines
 WINDOW_AFTER_LINES = 4
+LAST_LINES = 3  # of the window, that say most
 WINDOW_CHARS = 1200  # one minified or data line must not push everything else out of a model's input
 ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines next to the cursor
 ENCODER_AFTER_CHARS = 200
@@ -82,6 +83,11 @@ def query_terms(query: ExpandedQuery) -> list[str]:
     context = query.context
     text = f"{context.record_name} {context.table} {context.window} {query.code} {context.window_after}"
     return list(dict.fromkeys(lexical_tokens(text)))
+
+
+def last_line_terms(context: Context) -> list[str]:
+    """Lexical query of the lines next to the cursor alone."""
+    return list(dict.fromkeys(lexical_tokens("\n".join(_lines(context.window)[-LAST_LINES:]))))
 
 
 def name_terms(names: Iterable[str]) -> frozenset[str]:

@@ -82,11 +82,12 @@ class Context:
     scope: str = ""
     package: str = ""
     record_type: str = ""
-    record_name: str = ""
+    record_name: str = ""  # or a module's
     field: str = ""  # of the record, that holds the script
     side: Side = ""
     table: str = ""
     trigger: Literal["", "new", "ajax"] = ""  # what stands right before the typed prefix
+    members: tuple[str, ...] = ()  # called after the cursor on names that nothing in the file defines
     used: tuple[str, ...] = ()  # names used elsewhere in the file, in order of appearance
 
 
@@ -109,7 +110,7 @@ class Usage:
     method: str
     context: str  # the lines before the call
     statement: str
-    caller: str = ""  # name of the record that holds the call, where it has one
+    caller: str = ""  # name of the record or module that holds the call
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
 from deepcodeseek.server.pipeline import Engine, Variant, predict
-from deepcodeseek.server.retrieve import SIGNALS
+from deepcodeseek.server.signals import SIGNALS
 
 SAMPLE = {
     "id": "a",

@@ -783,6 +783,14 @@ def test_what_takes_too_long_to_parse_is_given_up(case: str, monkeypatch: pytest
     assert time.thread_time() - started < 3
 
 
+def test_a_parser_is_never_shown_less_of_a_file_than_before() -> None:
+    assert not module("class /*\ufffd" * 2_500, language="tsx").apis  # its scanner crashed
+
+
+def test_a_member_that_is_not_typed_yet_defines_nothing() -> None:
+    assert module("this. = []; A. = function () {}; exports. = 1; class B {}").names == ("B",)
+
+
 REPEATED = {  # of which five megabytes were quadratic; with the language
     "X.prototype.a{} = function() {{}};": "javascript",
     "/** {} */ var X;": "javascript",

@@ -23,6 +23,7 @@ from deepcodeseek.server.places import (
     FLUENT,
     SCRIPT_TABLES,
     Place,
+    module_name,
     place_of,
     side_of,
 )
@@ -160,3 +161,22 @@ def test_neighbours_know_what_a_manifest_stated(tmp_path: Path, encoder: Encoder
     assert (new["scope"], new["record_name"], new["field"]) == ("now_x", "New", "script")
     assert known_facts(index, {"file": "app/src/server/new.js"})["scope"] == "x_sdk"
     index.close()
+
+
+MODULES = {
+    "src/util/TideTable.js": "TideTable",
+    "src/tide.table.test.ts": "tide",
+    "lib/tides/index.mjs": "tides",
+    "index.js": "index",
+    "main.ts": "main",
+    "update/sys_script_include_0123.xml": "",
+    "README.md": "",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_goes_by_the_name_of_its_file(path: str) -> None:
+    assert module_name(path) == MODULES[path]
+    assert make_context("", "", {"file": path}).record_name == MODULES[path]
+    assert make_context("", "", {"file": path, "record_name": "Given"}).record_name == "Given"
