@@ -36,7 +36,8 @@ FOLDS = 5
 
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
 _IMPORT = re.compile(r"^[ \t]*import\b[^;'\"]*['\"][^'\"\n]*['\"][^\n]*\n?", re.M)
-_REQUIRE = re.compile(r"^[^\n]*\b(?:require|goog\.require)\s*\([^\n]*\n?", re.M)
+_REQUIRE = re.compile(r"^[^\n]*\b(?:require|goog\.requireType|goog\.forwardDeclare)\s*\([^\n]*\n?", re.M)
+_TYPE_IMPORT = re.compile(r"^[ \t]*/?\*+[ \t]*@(?:typedef[ \t]*\{[^\n]*\bimport\(|import\b)[^\n]*\n?", re.M)
 _DEFINE = re.compile(r"\b(?:sap\.ui\.define|define|require)\s*\(\s*(?:['\"][^'\"]*['\"]\s*,\s*)?\[")
 _DEFINE_HEAD = re.compile(r"\[[^\]]*\]\s*,\s*(?:async\s+)?(?:function\s*\w*\s*)?\([^)]*\)")
 
@@ -75,13 +76,15 @@ def mine(
 ) -> tuple[Sample, ...]:
     """Every call of an API by another file, in the order of the files; the flags are set over all of them."""
     names, by_name = Names(apis), {api.api_name: api for api in apis}
-    drafts = [
-        _sample(item, edge, by_name[edge.api_name])
-        for item in extracted
-        if INSTALLED not in item.script.path.split("/")
-        for edge in resolve_calls(item, names, exports)
-    ]
-    return _flagged(drafts, Counter(api.name.rpartition(".")[2] for api in apis), per_target, seed)
+    drafts: dict[str, Sample] = {}
+    for item in extracted:
+        if INSTALLED not in item.script.path.split("/"):
+            for edge in resolve_calls(item, names, exports):
+                draft = _sample(item, edge, by_name[edge.api_name])
+                drafts.setdefault(draft.id, draft)  # a statement that calls an API twice asks for it once
+    return _flagged(
+        tuple(drafts.values()), Counter(api.name.rpartition(".")[2] for api in apis), per_target, seed
+    )
 
 
 def write_samples(samples: Iterable[Sample], out: Path) -> None:
@@ -92,7 +95,9 @@ def write_samples(samples: Iterable[Sample], out: Path) -> None:
 def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
     script, call = item.script, edge.call
     name = api.name.rpartition(".")[2]  # "sap.m.Bar" goes by its last part
-    before = without_imports(script.code[: call.start], (call.name.partition(".")[0], name))
+    root = call.name.partition(".")[0]  # a namespace that is global is not brought in by any one line
+    is_imported = any(local == root for local, _, _ in item.imports)
+    before = without_imports(script.code[: call.start], (root, name) if is_imported else (name,))
     after = "\n".join(line for line in script.code[call.end :].split("\n") if not _names(line, name))
     place = digest(script.path, script.field, str(call.start), edge.api_name)
     return Sample(
@@ -126,7 +131,8 @@ def without_imports(before: str, names: Sequence[str]) -> str:
     def kept(found: re.Match[str]) -> str:
         return "" if any(_has_word(found.group(), name) for name in names) else found.group()
 
-    before = _REQUIRE.sub(kept, _IMPORT.sub(kept, before))
+    for statement in (_IMPORT, _REQUIRE, _TYPE_IMPORT):
+        before = statement.sub(kept, before)
     define = _DEFINE.search(before)
     head = _DEFINE_HEAD.match(before, define.end() - 1) if define else None
     if head is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ IMPORTS = [
         "const Moon = require('./moon');\n",
     ),
     ("goog.require('sea.Tide');\nvar a;\n", "var a;\n"),
+    ("goog.requireType('sea.Tide');\ngoog.forwardDeclare('sea.Tide');\nvar a;\n", "var a;\n"),
+    ('/** @typedef {import("./Tide")} Tide */\nvar a;\n', "var a;\n"),
+    (
+        '/**\n * @import {Tide} from "./tide"\n * @typedef {import("./moon").Moon} Moon\n */\n',
+        '/**\n * @typedef {import("./moon").Moon} Moon\n */\n',
+    ),
+    ("/** @typedef {Tide} Sea */\n", "/** @typedef {Tide} Sea */\n"),
     (
         "sap.ui.define(['sap/m/Moon', 'sap/m/Tide'], function(Moon, Tide) {\n",
         "sap.ui.define(['sap/m/Moon',], function(Moon, ) {\n",
@@ -76,6 +84,24 @@ def test_a_sample_is_the_script_around_a_call() -> None:
     assert sample.code_after == "\nt.go();\n"  # the second call names the target
     assert (sample.target, sample.target_name, sample.method) == ("global.Tide", "Tide", "of")
     assert (sample.record_type, sample.project, sample.lines_before) == ("sys_script", "p", 3)
+
+
+def test_a_statement_that_calls_an_api_twice_asks_for_it_once() -> None:
+    samples = mined(rule("r.js", f"{LINES.format(3)}go(new Tide(), new Tide());\n"))
+    assert [(s.target_name, s.balanced) for s in samples] == [("Tide", True)]
+
+
+def test_plain_scripts_that_share_names() -> None:
+    """As the Closure Library has it: what is required is taken out, what else is required stays."""
+    tide = Script(
+        "tide.js", "/** Water. */\nsea.Tide = function() {};\nsea.Tide.prototype.of = function() {};\n"
+    )
+    moon = f"goog.require('sea.Tide');\ngoog.require('sea.Sun');\n{LINES.format(3)}new sea.Tide();\n"
+    every = [extract(replace(script, package="p", module=script.path[:-3]))
+             for script in (tide, Script("moon.js", moon))]  # fmt: skip
+    (sample,) = mine(every, every[0].apis, find_exports(every), per_target=5, seed=0)
+    assert sample.code_before == f"goog.require('sea.Sun');\n{LINES.format(3)}"
+    assert (sample.target, sample.target_name, sample.clean) == ("p/tide.sea.Tide", "Tide", True)
 
 
 FLAGS = [
