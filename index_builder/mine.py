@@ -26,7 +26,7 @@ from deepcodeseek.server.types import Api
 
 from .atomic import write_lines
 from .cache import digest
-from .extract import Extracted
+from .extract import CallSite, Extracted
 from .graph import Edge, Exports, Names, resolve_calls
 from .packages import INSTALLED
 
@@ -95,10 +95,11 @@ def write_samples(samples: Iterable[Sample], out: Path) -> None:
 def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
     script, call = item.script, edge.call
     name = api.name.rpartition(".")[2]  # "sap.m.Bar" goes by its last part
-    root = call.name.partition(".")[0]  # a namespace that is global is not brought in by any one line
-    is_imported = any(local == root for local, _, _ in item.imports)
-    before = without_imports(script.code[: call.start], (root, name) if is_imported else (name,))
-    after = "\n".join(line for line in script.code[call.end :].split("\n") if not _names(line, name))
+    imported = _imported_as(item, call)
+    before = without_imports(script.code[: call.start], (*imported, name))
+    # Of a namespace the member is the target: what else is called on it does not tell which.
+    is_member = "." in call.name or call.method == name
+    told = (name,) if is_member else (*imported, name)
     place = digest(script.path, script.field, str(call.start), edge.api_name)
     return Sample(
         id=place.hex()[:12],
@@ -110,7 +111,7 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
         scope=script.scope,
         code_before=before,
         code_middle=script.code[call.start : call.end],
-        code_after=after,
+        code_after=_without_lines(script.code[call.end :], told),
         target=api.api_name,
         target_file=api.source,
         target_name=name,
@@ -118,8 +119,14 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
         kind=call.kind,
         lines_before=sum(bool(line.strip()) for line in before.split("\n")),
         fold=digest(script.path)[0] % FOLDS,
-        leak=_names(before, name),
+        leak=_tells(before, told),
     )
+
+
+def _imported_as(item: Extracted, call: CallSite) -> tuple[str, ...]:
+    """The local name that the call begins with, if it is imported: a global one is brought in by no line."""
+    root = call.name.partition(".")[0]
+    return (root,) if any(local == root for local, _, _ in item.imports) else ()
 
 
 # Masking
@@ -153,12 +160,19 @@ def _has_word(code: str, name: str) -> bool:
     return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", code) is not None
 
 
-def _names(code: str, name: str) -> bool:
-    """Whether a name stands in code, or a variable that is plainly named after it."""
-    plain = name.strip("_$").lower()
-    if plain not in code.lower():
+def _without_lines(code: str, names: Sequence[str]) -> str:
+    """Without the lines that tell any of the names."""
+    if not _tells(code, names):
+        return code
+    return "\n".join(line for line in code.split("\n") if not _tells(line, names))
+
+
+def _tells(code: str, names: Sequence[str]) -> bool:
+    """Whether any of the names stands in code, or a variable that is plainly named after one."""
+    plain, lower = {name.strip("_$").lower() for name in names}, code.lower()
+    if not any(name in lower for name in plain):
         return False
-    return any(word.strip("_$").lower() == plain for word in _NAME.findall(code))
+    return any(word.strip("_$").lower() in plain for word in _NAME.findall(code))
 
 
 # Flags

@@ -91,6 +91,28 @@ def test_a_statement_that_calls_an_api_twice_asks_for_it_once() -> None:
     assert [(s.target_name, s.balanced) for s in samples] == [("Tide", True)]
 
 
+ALIASES = [
+    # how a module calls what another exports, what is left before and after, whether that tells the target
+    ("import {tide as flow} from './sea';\n{0}flow(1);\nflow(2);\n", "{0}", "\n", False),
+    ("import {tide as flow} from './sea';\n{0}flow(1);", "{0}", "", False),
+    ("import {tide as flow} from './sea';\n{0}var Flow;\nflow(1);", "{0}var Flow;\n", "", True),
+    ("import * as flow from './sea';\n{0}flow.moon();\nflow.tide(1);", "{0}flow.moon();\n", "", False),
+    ("const flow = require('./sea');\n{0}flow.tide(1);\nflow.moon();", "{0}", "\nflow.moon();", False),
+    ("const {{tide: flow}} = require('./sea');\n{0}flow(1);\nflow(2);\n", "{0}", "\n", False),
+]
+
+
+@pytest.mark.parametrize(("code", "before", "after", "leak"), ALIASES)
+def test_another_name_for_the_target_tells_it_as_well(code: str, before: str, after: str, leak: bool) -> None:
+    sea = Script("sea.js", "export function tide(a) {}\nexport function moon(a) {}\n")
+    use = Script("use.js", code.replace("{0}", LINES.format(3)).replace("{{", "{").replace("}}", "}"))
+    every = [extract(replace(script, package="p", module=script.path[:-3])) for script in (sea, use)]
+    found = mine(every, every[0].apis, find_exports(every), per_target=5, seed=0)
+    sample = next(sample for sample in found if sample.target_name == "tide")
+    assert (sample.code_before, sample.code_after) == (before.replace("{0}", LINES.format(3)), after)
+    assert sample.leak == leak
+
+
 def test_plain_scripts_that_share_names() -> None:
     """As the Closure Library has it: what is required is taken out, what else is required stays."""
     tide = Script(
