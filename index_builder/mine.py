@@ -19,6 +19,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from deepcodeseek.server import text
@@ -34,10 +35,16 @@ MIN_LINES = 3
 CLONE_LINES = 2
 FOLDS = 5
 
-_NAME = re.compile(r"[A-Za-z_$][\w$]*")
+_AFFIX = r"[_$]*"  # `_tide` and `$tide` are variables named after Tide
 _IMPORT = re.compile(r"^[ \t]*import\b[^;'\"]*['\"][^'\"\n]*['\"][^\n]*\n?", re.M)
 _REQUIRE = re.compile(r"^[^\n]*\b(?:require|goog\.requireType|goog\.forwardDeclare)\s*\([^\n]*\n?", re.M)
 _TYPE_IMPORT = re.compile(r"^[ \t]*/?\*+[ \t]*@(?:typedef[ \t]*\{[^\n]*\bimport\(|import\b)[^\n]*\n?", re.M)
+_BRINGING = (
+    ("import", _IMPORT),
+    ("require", _REQUIRE),
+    ("forwardDeclare", _REQUIRE),
+    ("import", _TYPE_IMPORT),
+)
 _DEFINE = re.compile(r"\b(?:sap\.ui\.define|define|require)\s*\(\s*(?:['\"][^'\"]*['\"]\s*,\s*)?\[")
 _DEFINE_HEAD = re.compile(r"\[[^\]]*\]\s*,\s*(?:async\s+)?(?:function\s*\w*\s*)?\([^)]*\)")
 
@@ -117,7 +124,7 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
         target_name=name,
         method=call.method,
         kind=call.kind,
-        lines_before=sum(bool(line.strip()) for line in before.split("\n")),
+        lines_before=sum(map(bool, map(str.strip, before.split("\n")))),
         fold=digest(script.path)[0] % FOLDS,
         leak=_tells(before, told),
     )
@@ -138,9 +145,10 @@ def without_imports(before: str, names: Sequence[str]) -> str:
     def kept(found: re.Match[str]) -> str:
         return "" if any(_has_word(found.group(), name) for name in names) else found.group()
 
-    for statement in (_IMPORT, _REQUIRE, _TYPE_IMPORT):
-        before = statement.sub(kept, before)
-    define = _DEFINE.search(before)
+    for word, statement in _BRINGING:
+        if word in before:  # a search for the statement takes much longer
+            before = statement.sub(kept, before)
+    define = _DEFINE.search(before) if "define" in before or "require" in before else None
     head = _DEFINE_HEAD.match(before, define.end() - 1) if define else None
     if head is None:
         return before
@@ -164,15 +172,26 @@ def _without_lines(code: str, names: Sequence[str]) -> str:
     """Without the lines that tell any of the names."""
     if not _tells(code, names):
         return code
-    return "\n".join(line for line in code.split("\n") if not _tells(line, names))
+    marks = tuple(map(_plain, names))
+    lines = zip(code.split("\n"), code.lower().split("\n"), strict=True)
+    return "\n".join(
+        line for line, lower in lines if not (any(mark in lower for mark in marks) and _tells(line, names))
+    )
 
 
 def _tells(code: str, names: Sequence[str]) -> bool:
     """Whether any of the names stands in code, or a variable that is plainly named after one."""
-    plain, lower = {name.strip("_$").lower() for name in names}, code.lower()
-    if not any(name in lower for name in plain):
-        return False
-    return any(word.strip("_$").lower() in plain for word in _NAME.findall(code))
+    lower = code.lower()
+    return any(name in lower and _telling(name).search(lower) is not None for name in map(_plain, names))
+
+
+def _plain(name: str) -> str:
+    return name.strip("_$").lower()
+
+
+@cache
+def _telling(plain: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w$]){_AFFIX}{re.escape(plain)}{_AFFIX}(?![\w$])")
 
 
 # Flags
