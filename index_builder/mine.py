@@ -38,9 +38,12 @@ FOLDS = 5
 _AFFIX = r"[_$]*"  # `_tide` and `$tide` are variables named after Tide
 _IMPORT = re.compile(r"^[ \t]*import\b[^;'\"]*['\"][^'\"\n]*['\"][^\n]*\n?", re.M)
 _REQUIRE = re.compile(r"^[^\n]*\b(?:require|goog\.requireType|goog\.forwardDeclare)\s*\([^\n]*\n?", re.M)
+_REQUIRED_PARTS = re.compile(r"^[ \t]*(?:const|let|var)\s*\{[^{}]*\}\s*=\s*require\s*\([^\n]*\n?", re.M)
 _TYPE_IMPORT = re.compile(r"^[ \t]*/?\*+[ \t]*@(?:typedef[ \t]*\{[^\n]*\bimport\(|import\b)[^\n]*\n?", re.M)
 _BRINGING = (
+    # a word without which there is no such statement, the statement
     ("import", _IMPORT),
+    ("require", _REQUIRED_PARTS),
     ("require", _REQUIRE),
     ("forwardDeclare", _REQUIRE),
     ("import", _TYPE_IMPORT),

@@ -27,6 +27,11 @@ IMPORTS = [
         "const Moon = require('./moon');\nconst Tide = require('./x').Tide\n",
         "const Moon = require('./moon');\n",
     ),
+    ("const {\n  Moon,\n  Tide\n} = require('./x');\nvar a;\n", "var a;\n"),
+    (
+        "const {\n  Sun,\n  Moon\n} = require('./x');\nconst { Tide } = require('./y');\n",
+        "const {\n  Sun,\n  Moon\n} = require('./x');\n",
+    ),
     ("goog.require('sea.Tide');\nvar a;\n", "var a;\n"),
     ("goog.requireType('sea.Tide');\ngoog.forwardDeclare('sea.Tide');\nvar a;\n", "var a;\n"),
     ('/** @typedef {import("./Tide")} Tide */\nvar a;\n', "var a;\n"),
