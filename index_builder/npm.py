@@ -23,7 +23,7 @@ MAX_FILES = 20_000
 MAX_BYTES = 200_000_000  # unpacked
 MAX_TARBALL = 200_000_000
 
-_MEMBER = re.compile(r"package((?:/[\w@+-][\w@.+ -]*)+)", re.ASCII)  # a name, never a way out of the folder
+_MEMBER = re.compile(r"package((?:/[\w@+$-][\w@.+ $-]*)+)", re.ASCII)  # a name, never a way out of the folder
 _REASON = re.compile(r"^npm (?:error|ERR!) (?!code|errno|syscall)(.+)", re.M)
 
 
