@@ -1,6 +1,6 @@
 """The corpora of the training data: npm packages at pinned versions, each indexed and mined.
 
-    python -m deepcodeseek.index_builder.corpora --out DIR [--list train|eval-only] [NAME ...]
+    python -m deepcodeseek.index_builder.corpora --out DIR [--list train|eval-only] [--json FILE] [NAME ...]
 
 Reads the lock file corpora.json beside this module, or the one that --lock names, and makes of each corpus
 `DIR/NAME/index`, `DIR/NAME/samples.jsonl` (its balanced samples, with all flags; mine.py) and, last,
@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
@@ -39,8 +40,8 @@ from .terminal import progress_reporter
 LOCK = Path(__file__).with_name("corpora.json")
 LISTS = ("train", "eval-only")
 LICENCES = frozenset(("MIT", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"))  # what may go into weights
-PER_TARGET = 10
-"""Balanced samples that an API has at most: twice what measuring takes, as training shuffles them anyway."""
+PER_TARGET: Mapping[str, int] = MappingProxyType({"train": 10, "eval-only": 5})
+"""Balanced samples that an API has at most: of what is measured as many as `eval mine` takes."""
 
 MADE = "corpus.json"
 NO_BASES = Options(bases=())
@@ -85,7 +86,7 @@ class Corpus:
 class Asked:
     """How samples are chosen."""
 
-    per_target: int = PER_TARGET
+    per_target: int | None = None  # as PER_TARGET says
     seed: int = 0
 
 
@@ -99,6 +100,9 @@ def main() -> None:
     model = find_model("encoder")
     assert model, "the encoder ships with the package"
     failed = prepare_all(corpora, given.out, load_encoder(model), Asked(given.per_target, given.seed))
+    if given.json:
+        content = {"corpora": [summary(given.out / c.name) for c in corpora if c.name not in failed]}
+        write_lines(given.json, [json.dumps(content, indent=1)])
     sys.exit(1 if failed else 0)
 
 
@@ -107,8 +111,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="of corpora; default: all of the list")
     parser.add_argument("--out", type=Path, required=True, help="the folder that has one for each corpus")
     parser.add_argument("--list", choices=LISTS, help="default: both")
+    parser.add_argument("--json", type=Path, help="keep what was made, without hashes, in this file")
     parser.add_argument("--lock", type=Path, default=LOCK, help="the lock file")
-    parser.add_argument("--per-target", type=int, default=PER_TARGET, help="balanced samples an API has")
+    parser.add_argument(
+        "--per-target", type=int, help="balanced samples an API has; default: train 10, else 5"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the choice of balanced samples")
     return parser.parse_args()
 
@@ -198,7 +205,8 @@ def prepare(
 
     Raises IndexProblem, OSError or sqlite3.Error.
     """
-    recipe = json.loads(json.dumps({"corpus": asdict(corpus), "asked": asdict(asked)}))  # as it is read
+    chosen_by = {"per_target": asked.per_target or PER_TARGET[corpus.list], "seed": asked.seed}
+    recipe = json.loads(json.dumps({"corpus": asdict(corpus), "asked": chosen_by}))  # as it is read
     if (kept := _kept(place, recipe, encoder)) is not None:
         return kept
     (place / MADE).unlink(missing_ok=True)
@@ -208,7 +216,7 @@ def prepare(
             progress("fetching", 0, 1)
             _fetch(package, sources, Path(scratch))
         report = build_index(sources, place / "index", encoder, progress, options=NO_BASES)
-        samples = _mine(sources, place / "index", asked, progress)
+        samples = _mine(sources, place / "index", progress, **chosen_by)
     balanced = [sample for sample in samples if sample.balanced]
     write_samples(balanced, place / "samples.jsonl")
     counts = {"files": report.files, "apis": report.apis, "usages": report.usages, "mined": len(samples)}
@@ -216,6 +224,16 @@ def prepare(
     made = {**recipe, **counts, **flags}
     write_lines(place / MADE, [json.dumps(made, indent=1)])
     return made
+
+
+def summary(place: Path) -> dict[str, Any]:
+    """What a prepared corpus is made of, and its counts; raises OSError."""
+    made = json.loads((place / MADE).read_bytes())
+    packages = [f"{package['name']} {package['version']}" for package in made["corpus"]["packages"]]
+    licences = sorted({package["licence"] for package in made["corpus"]["packages"]})
+    counts = {key: made[key] for key in ("files", "apis", "usages", "mined", "balanced", "clean")}
+    told = {"name": made["corpus"]["name"], "list": made["corpus"]["list"]}
+    return {**told, "packages": packages, "licences": licences, **counts}
 
 
 def _kept(place: Path, recipe: Mapping[str, Any], encoder: Encoder) -> Mapping[str, Any] | None:
@@ -241,10 +259,12 @@ def _fetch(package: Package, sources: Path, scratch: Path) -> None:
     shutil.rmtree(tarballs)
 
 
-def _mine(sources: Path, index: Path, asked: Asked, progress: Progress) -> tuple[Sample, ...]:
+def _mine(
+    sources: Path, index: Path, progress: Progress, *, per_target: int, seed: int
+) -> tuple[Sample, ...]:
     content, _ = read_content(sources, index, NO_BASES, progress, lambda message: None)
     exports = with_tails(find_exports(content.extracted))
-    return mine(content.extracted, content.apis, exports, asked.per_target, asked.seed)
+    return mine(content.extracted, content.apis, exports, per_target, seed)
 
 
 if __name__ == "__main__":

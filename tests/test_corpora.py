@@ -24,8 +24,10 @@ from deepcodeseek.index_builder.corpora import (
     chosen,
     prepare_all,
     read_lock,
+    summary,
 )
 from deepcodeseek.index_builder.evaluate import read_samples
+from deepcodeseek.index_builder.readme import CORPORA
 from deepcodeseek.server.generation import IndexProblem, read_manifest
 from deepcodeseek.server.models import Encoder
 from deepcodeseek.server.pipeline import load_engine
@@ -98,6 +100,15 @@ def test_the_lock_file_keeps_to_the_rules() -> None:
     assert 10 <= len([c for c in corpora if c.list == "train"]) <= 40
 
 
+def test_the_counts_are_those_of_the_lock_file_and_of_several_domains() -> None:
+    made = json.loads(CORPORA.read_text(encoding="utf-8"))["corpora"]
+    locked = [(c.name, c.list, [f"{p.name} {p.version}" for p in c.packages]) for c in read_lock(LOCK)]
+    assert [(c["name"], c["list"], c["packages"]) for c in made] == locked
+    samples = [c["balanced"] for c in made if c["list"] == "train"]
+    assert sum(samples) >= 10_000
+    assert max(samples) <= sum(samples) / 4
+
+
 GOOD = {"name": "tide", "version": "1.2.3", "licence": "MIT", "integrity": f"sha512-{'a' * 86}=="}
 LOCKS = [
     # what of a lock file is otherwise, what is said
@@ -161,6 +172,9 @@ def test_a_corpus_is_made_once(registry: Path, encoder: Encoder, tmp_path: Path)
     (sample,) = read_samples(out / "tide/samples.jsonl")
     assert sample["code_before"] == "const a = 1;\nconst b = 2;\nconst c = 3;\n"
     assert (sample["target"], sample["balanced"], sample["clean"]) == ("@sea/tide/src/tide.Tide", True, True)
+    told = {"name": "tide", "list": "train", "packages": ["@sea/tide 1.2.3"], "licences": ["MIT"]}
+    counts = {"files": 2, "apis": 1, "usages": 1, "mined": 1, "balanced": 1, "clean": 1}
+    assert summary(out / "tide") == told | counts
     engine = load_engine(out / "tide/index")
     assert [engine.index.api(i).api_name for i in range(engine.index.count)] == [sample["target"]]
     assert sample["file"] == engine.index.api(0).source.replace("tide.js", "use.js")
@@ -192,6 +206,23 @@ def test_what_is_cut_off_damaged_or_asked_otherwise_is_made_again(
         assert len(asked_of(registry)) == times
     assert prepare_all((corpus,), out, encoder, Asked(per_target=3)) == []
     assert len(asked_of(registry)) == len(changes) + 1
+
+
+MANY = 12  # files that call the same API
+
+
+@pytest.mark.parametrize(
+    ("list_name", "asked", "samples"),
+    [("train", Asked(), 10), ("eval-only", Asked(), 5), ("eval-only", Asked(per_target=7), 7)],
+)
+def test_an_api_has_only_so_many_samples(
+    list_name: str, asked: Asked, samples: int, registry: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    uses = {f"package/src/use{n}.js": USE.replace("a = 1", f"a{n} = 1") for n in range(MANY)}
+    content = tarball({"package/src/tide.js": TIDE, **uses})
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    assert prepare_all((Corpus("tide", list_name, (package(content),)),), tmp_path, encoder, asked) == []
+    assert len(read_samples(tmp_path / "tide/samples.jsonl")) == samples
 
 
 def test_a_failure_is_one_line_and_the_rest_goes_on(
@@ -232,6 +263,12 @@ def test_a_source_that_would_lie_elsewhere_is_refused(name: str, tmp_path: Path)
     with pytest.raises(IndexProblem, match="does not belong in one"):
         npm.unpack(tarball({name: "x"}), tmp_path / "to", Package("", "", "", "").has)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_names_that_sources_have_are_no_hindrance(tmp_path: Path) -> None:
+    names = ("lib/cast$expr.js", "lib/@x/a b-c+d_.e.js", "$.js")
+    npm.unpack(tarball({f"package/{name}": "x" for name in names}), tmp_path)
+    assert all((tmp_path / name).is_file() for name in names)
 
 
 def test_a_link_is_refused_or_passed_over(tmp_path: Path) -> None:
