@@ -47,11 +47,13 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure the parts of the first list on WORKSPACE=folder (default: the example)
-	@mkdir -p .bench
+bench: setup ## Measure what each part is worth on WORKSPACE=folder (default: the example), and make .bench/report.html
+	@rm -rf .bench/results && mkdir -p .bench
 	$(BIN)/deepcodeseek index "$(WORKSPACE)" --out .bench/index
 	$(BIN)/deepcodeseek eval mine "$(WORKSPACE)" --out .bench/samples.jsonl
 	$(BIN)/deepcodeseek eval ablate --index .bench/index --samples .bench/samples.jsonl --json .bench/ablations.json
+	$(BIN)/deepcodeseek eval run --index .bench/index --samples .bench/samples.jsonl --first-only --method fused --method bm25-docs --method dense-docs --json .bench/results
+	$(BIN)/deepcodeseek eval report .bench/results/*.json --ablations .bench/ablations.json --index .bench/index --samples .bench/samples.jsonl --out .bench/report.html
 
 bench-full: setup ## Measure builds and lookups at 1,000, 10,000 and 100,000 APIs, and write the README's table (an hour, 3 GB)
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json

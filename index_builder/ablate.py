@@ -1,24 +1,35 @@
-"""Ablations of the first list: what each signal, the window and the graph are worth, on the same samples.
+"""Ablations: what each signal, the window, the graph and the models are worth, on the same samples.
 
-Each case is `fused` with one thing changed, and is compared with it sample by sample.
+Each case is `fused` with one thing changed and is compared with it sample by sample; a case that changes
+another method is compared with that one. What asks a model takes a second a sample, and runs on a part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
-from deepcodeseek.server.pipeline import METHODS, Engine, Variant
+import numpy as np
+
+from deepcodeseek.server.models import ModelProblem
+from deepcodeseek.server.pipeline import EXPAND_MS, METHODS, Engine, Variant, expand_context
+from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.text import WINDOW_LINES
+from deepcodeseek.server.types import QueryForm
 
-from .evaluate import Asked, Progress, Sample, run
-from .figures import Outcome, compare, latency, rows
+from .evaluate import NOTHING_WRITTEN, Asked, Progress, Sample, Written, context_of, run
+from .figures import Outcome, compare, latency, row
 
-WINDOWS = (3, 5, 8, 20, 10_000)  # lines before the cursor; the last is the whole file
+WINDOWS = (3, 5, 8, WINDOW_LINES, 20, 10_000)  # lines before the cursor; the last is the whole file
+DEADLINES_MS = (150, 400, 1000)
+RERANK_DEPTHS = (5, 10, 20, 40)
+MODEL_SAMPLES = 150  # with more `make bench` takes longer than 20 minutes on two cores
 FIRST = Asked(first_only=True)
-DEPTH = 5  # at which a case is compared with `fused`
+DEPTH = 5  # at which two cases are compared
+BASE = "fused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +39,141 @@ class Case:
     name: str
     variant: Variant
     asked: Asked = FIRST
+    base: str = BASE  # the case it is compared with
+    model: bool = False  # whether it asks one: on a part of the samples alone
+    form: QueryForm | None = None  # what the generator writes for each sample before it is asked
 
 
-def cases() -> Iterator[Case]:
-    """All of them, `fused` as it is first."""
-    fused = METHODS["fused"]
-    yield Case("fused", fused)
-    for lines in WINDOWS:
-        name = f"window of {lines} lines" if lines < WINDOWS[-1] else "window: the whole file"
-        yield Case(name, fused, Asked(first_only=True, lines=lines))
-    yield Case(f"nothing after the cursor, {WINDOW_LINES} lines", fused, Asked(first_only=True, after=False))
+def cases(engine: Engine) -> Iterator[Case]:
+    """All that the engine has the models for; what others are compared with comes before them."""
+    yield Case(BASE, METHODS[BASE])
+    yield from _windows()
+    yield from _signals()
+    yield from _questions()
+    if engine.generator or engine.reranker:
+        yield Case("fused, no model on top", METHODS[BASE], model=True)
+    if engine.generator:
+        yield from _query_forms()
+    if engine.reranker:
+        yield from _reranked()
+    if engine.generator or engine.reranker:
+        yield from _deadlines()
+
+
+def _windows() -> Iterator[Case]:
+    for after in (True, False):
+        for lines in WINDOWS:
+            if after and lines == WINDOW_LINES:
+                continue  # `fused` as it is
+            size = f"window of {lines} lines" if lines < WINDOWS[-1] else "window: the whole file"
+            name = size if after else f"{size}, nothing after the cursor"
+            yield Case(name, METHODS[BASE], Asked(first_only=True, lines=lines, after=after))
+
+
+def _signals() -> Iterator[Case]:
+    fused = METHODS[BASE]
     yield Case("without the graph filter", replace(fused, graph=False))
     yield Case("without known usages", _without(fused, *(s for s in fused.weights if s.startswith("usages"))))
     for signal in fused.weights:
         yield Case(f"without {signal}", _without(fused, signal))
     for name in ("bm25-docs", "bm25-all-docs", "bm25-raw", "dense-docs", "dense-raw"):
         yield Case(name, METHODS[name])
-    yield Case("after `new `", fused, Asked("new", first_only=True))
-    yield Case("after two letters", fused, Asked("letters", first_only=True))
-    yield Case("facts from the path alone", fused, Asked(facts="path", first_only=True))
-    yield Case("no facts", fused, Asked(facts="none", first_only=True))
 
 
-def ablate(engine: Engine, samples: Sequence[Sample], progress: Progress) -> list[dict[str, Any]]:
-    """Figures of every case over all samples given, and what it gains and loses against `fused`."""
+def _questions() -> Iterator[Case]:
+    yield Case("after `new `", METHODS[BASE], Asked("new", first_only=True))
+    yield Case("after two letters", METHODS[BASE], Asked("letters", first_only=True))
+    yield Case("facts from the path alone", METHODS[BASE], Asked(facts="path", first_only=True))
+    yield Case("no facts", METHODS[BASE], Asked(facts="none", first_only=True))
+
+
+def _query_forms() -> Iterator[Case]:
+    """What is searched for: the lines before the cursor, and with them what the generator makes of them."""
+    forms: tuple[tuple[QueryForm, str], ...] = (
+        ("description", "a description by the model"),
+        ("code", "hypothetical code"),
+    )
+    for method in (BASE, "dense-docs"):
+        if method != BASE:
+            yield Case(f"{method}, query: prefix only", METHODS[method], base=method, model=True)
+        for form, name in forms:
+            yield Case(f"{method}, query: {name}", METHODS[method], FIRST, method, True, form)
+
+
+def _reranked() -> Iterator[Case]:
+    variant = replace(METHODS[BASE], rerank=True)
+    for depth in RERANK_DEPTHS:
+        yield Case(f"reranked, the first {depth}", variant, Asked(depth=depth), model=True)
+
+
+def _deadlines() -> Iterator[Case]:
+    """What a user gets: everything installed, as far as the time goes."""
+    for ms in DEADLINES_MS:
+        yield Case(f"answer at {ms:,} ms", METHODS["full"], Asked(deadline_ms=ms), model=True)
+
+
+def ablate(
+    engine: Engine,
+    samples: Sequence[Sample],
+    progress: Progress,
+    model_samples: int = MODEL_SAMPLES,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Figures of every case, and what it gains and loses against its base.
+
+    Cases that ask a model run on at most `model_samples` of the samples, drawn by `seed`. The generator,
+    where there is one, has been started.
+    """
+    part = _drawn(samples, model_samples, seed)
     results: list[dict[str, Any]] = []
-    ranks: dict[str, int] = {}
-    every = tuple(cases())
+    ranks: dict[str, dict[str, int]] = {}
+    written: dict[QueryForm, Mapping[str, Written]] = {}
+    every = tuple(cases(engine))
     for done, case in enumerate(every):
         progress("ablating", done, len(every))
-        outcomes = tuple(run(engine, samples, case.variant, case.asked, lambda *_: None))
+        asked = part if case.model else samples
+        if case.form and case.form not in written:
+            written[case.form] = _write(engine, asked, case.form)
+        before = written[case.form] if case.form else NOTHING_WRITTEN
+        outcomes = tuple(run(engine, asked, case.variant, case.asked, lambda *_: None, before))
         if not outcomes:  # no call is a `new`
             continue
-        ranks = ranks or {outcome.id: outcome.rank for outcome in outcomes}
-        results.append(_result(case, samples, outcomes, ranks))
+        ranks[case.name] = {outcome.id: outcome.rank for outcome in outcomes}
+        results.append(_result(case, outcomes, ranks[case.base]))
     return results
+
+
+def working(engine: Engine) -> Engine:
+    """The engine with its generator started; without it where it does not start, and a note of why."""
+    try:
+        if engine.generator:
+            engine.generator.start()
+    except ModelProblem as problem:
+        return replace(engine, generator=None, notes=(*engine.notes, str(problem)))
+    return engine
+
+
+def without_models(engine: Engine) -> Engine:
+    """The engine for the first list alone."""
+    return replace(engine, generator=None, reranker=None)
+
+
+def _drawn(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
+    """Some of the samples, in their order."""
+    drawn = np.random.default_rng(seed).permutation(len(samples))[:count]
+    return [samples[i] for i in sorted(drawn.tolist())]
+
+
+def _write(engine: Engine, samples: Sequence[Sample], form: QueryForm) -> dict[str, Written]:
+    """By sample id, once for all cases of a form: writing takes by far the most time of them."""
+    written = {}
+    for sample in samples:
+        context = context_of(engine, sample, FIRST)
+        if context:
+            start = perf_counter()
+            query, _ = expand_context(engine, context, Settings().expand_tokens, EXPAND_MS, form)
+            written[sample["id"]] = Written(query, (perf_counter() - start) * 1000)
+    return written
 
 
 def _without(variant: Variant, *signals: str) -> Variant:
@@ -70,18 +181,17 @@ def _without(variant: Variant, *signals: str) -> Variant:
     return replace(variant, weights=MappingProxyType(weights))
 
 
-def _result(
-    case: Case, samples: Sequence[Sample], outcomes: Sequence[Outcome], base: Mapping[str, int]
-) -> dict[str, Any]:
+def _result(case: Case, outcomes: Sequence[Outcome], base: Mapping[str, int]) -> dict[str, Any]:
     flips = compare(base, {outcome.id: outcome.rank for outcome in outcomes}, DEPTH)
-    row = next(row for row in rows(samples, outcomes) if row.value == "all")
+    figures = row("subset", "all", [outcome.rank for outcome in outcomes])
     return {
         "case": case.name,
-        "n": row.n,
-        "top": {str(k): list(estimate) for k, estimate in row.top.items()},
-        "mrr": list(row.mrr),
+        "against": case.base,
+        "n": figures.n,
+        "top": {str(k): list(estimate) for k, estimate in figures.top.items()},
+        "mrr": list(figures.mrr),
         "gained": len(flips.gained),
         "lost": len(flips.lost),
         "p": round(flips.p, 4),
-        "ms": latency(outcomes)["total"],
+        "ms": latency(outcomes),
     }

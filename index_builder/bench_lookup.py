@@ -27,7 +27,8 @@ from deepcodeseek.server.index import Index, open_index
 from deepcodeseek.server.lexical import Mask
 from deepcodeseek.server.models import Encoder, find_model, load_encoder
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
-from deepcodeseek.server.retrieve import POOL, RAREST_TERMS, reachable
+from deepcodeseek.server.retrieve import RAREST_TERMS, reachable
+from deepcodeseek.server.signals import POOL
 from deepcodeseek.server.text import encoder_query, query_terms
 from deepcodeseek.server.types import Context, ExpandedQuery
 from deepcodeseek.server.vectors import Vectors

@@ -25,7 +25,7 @@ from deepcodeseek.server.types import Api
 from .cache import Cache, digest
 from .database import Content, Options, Usage, api_terms
 from .extract import Extracted
-from .generations import make_current, new_generation, unless_equal
+from .generations import make_current, new_generation, remember_source, unless_equal
 from .graph import Names, find_exports, resolve_calls, unique_apis, with_tails
 from .layers import Base
 from .packages import INSTALLED
@@ -88,6 +88,7 @@ def build_index(
             write_generation(made, content, encoder, cache, progress)
             generation = unless_equal(out, made)
             make_current(out, generation)
+            remember_source(out, workspace)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise

@@ -111,7 +111,14 @@ def write_database(path: Path, content: Content) -> None:
 
 # Tables
 
-_INDEXES = (("api", "api_name"), ("method", "api_id"), ("file", "path"), ("usage", "api_name"))
+_INDEXES = (
+    ("api", "api_name"),
+    ("method", "api_id"),
+    ("method", "name"),
+    ("inherited", "name"),
+    ("file", "path"),
+    ("usage", "api_name"),
+)
 _FILE_FACTS = ("package", "scope", "record_type", "record_name", "field")
 _USAGE_TEXTS = ("api_name", "file", "method", "kind", "context", "statement")
 

@@ -12,14 +12,15 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from deepcodeseek.server import __version__
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.pipeline import Engine, Variant, known_facts, predict
+from deepcodeseek.server.pipeline import RERANK_DEPTH, Engine, Variant, known_facts, predict
 from deepcodeseek.server.places import place_of
 from deepcodeseek.server.text import WINDOW_LINES
-from deepcodeseek.server.types import Context
+from deepcodeseek.server.types import Context, ExpandedQuery
 
 from .atomic import write_lines
 from .figures import UNRANKED, Outcome, Row, latency, rows
@@ -46,6 +47,18 @@ class Asked:
     deadline_ms: float | None = None
     lines: int = WINDOW_LINES  # before the cursor
     after: bool = True  # whether anything stands after it
+    depth: int = RERANK_DEPTH  # how many candidates the cross-encoder reads
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a generator wrote for a sample before it is asked, and the milliseconds that took."""
+
+    query: ExpandedQuery
+    ms: float
+
+
+NOTHING_WRITTEN: Mapping[str, Written] = MappingProxyType({})
 
 
 def measure(
@@ -58,29 +71,53 @@ def measure(
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Ask all samples of a file; the result, kept in the folder `out` where one is named."""
-    questions = read_samples(samples)
+    questions = [_with_documentation(engine, sample) for sample in read_samples(samples)]
     outcomes = tuple(run(engine, questions, variant, asked, progress))
     commit = commit_or_version()
     result = result_json(method, asked, commit, engine.index.id, questions, outcomes)
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        write_lines(out / f"{method}-{commit}.json", [json.dumps(result, indent=1)])
+        name = result_name(result).replace(" ", "-").replace(",", "")
+        write_lines(out / f"{name}-{commit}.json", [json.dumps(result, indent=1)])
     return result
 
 
 def run(
-    engine: Engine, samples: Sequence[Sample], variant: Variant, asked: Asked, progress: Progress
+    engine: Engine,
+    samples: Sequence[Sample],
+    variant: Variant,
+    asked: Asked,
+    progress: Progress,
+    written: Mapping[str, Written] = NOTHING_WRITTEN,
 ) -> Iterator[Outcome]:
-    """Each sample that can be asked so, in order."""
+    """Each sample that can be asked so, in order; `written` by sample id stands in for the expander."""
     for done, sample in enumerate(samples):
         progress("measuring", done, len(samples))
         context = context_of(engine, sample, asked)
         if context is None:
             continue
-        answer = predict(engine, context, variant, first_only=asked.first_only, deadline_ms=asked.deadline_ms)
+        before = written.get(sample["id"])
+        answer = predict(
+            engine,
+            context,
+            variant,
+            expanded=before.query if before else None,
+            first_only=asked.first_only,
+            deadline_ms=asked.deadline_ms,
+            rerank_depth=asked.depth,
+        )
         rank = rank_of(sample["target"], [item.api.api_name for item in answer.ranked])
         ms = {stage.stage: stage.ms for stage in answer.trace.stages}
+        if before:
+            ms["expand"] = before.ms
         yield Outcome(sample["id"], rank or UNRANKED, ms)
+
+
+def _with_documentation(engine: Engine, sample: Sample) -> dict[str, Any]:
+    """The sample, and whether somebody documented its target."""
+    apis = [engine.index.api(api_id) for api_id in engine.index.find(sample["target"])]
+    written = any(api.doc_origin == "written" for api in apis)
+    return {**sample, "documentation": "written" if written else "not written"} if apis else dict(sample)
 
 
 def context_of(engine: Engine, sample: Sample, asked: Asked) -> Context | None:
@@ -136,8 +173,18 @@ def result_json(
         "deadline_ms": asked.deadline_ms,
         "rows": [_row_json(row) for row in rows(samples, outcomes)],
         "ms": latency(outcomes),
+        "clean": [sample["id"] for sample in samples if sample.get("clean")],
         "ranks": {outcome.id: outcome.rank for outcome in outcomes},
     }
+
+
+def result_name(result: Mapping[str, Any]) -> str:
+    """The method, and what of the question is not as usual."""
+    usual = {"cursor": "statement", "facts": "given"}
+    parts = [result["method"], *(f"{key} {result[key]}" for key in usual if result[key] != usual[key])]
+    if result["deadline_ms"]:
+        parts.append(f"{result['deadline_ms']:.0f} ms")
+    return ", ".join(parts)
 
 
 def _row_json(row: Row) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def rows(samples: Sequence[Sample], outcomes: Sequence[Outcome], seed: int = 0) 
     clean = [sample for sample in asked if sample.get("clean")]
     groups = [*_subsets(asked), *_parts_of(clean)]
     return tuple(
-        _row(group, value, [ranks[sample["id"]] for sample in members], seed)
+        row(group, value, [ranks[sample["id"]] for sample in members], seed)
         for group, value, members in groups
         if members
     )
@@ -54,6 +54,7 @@ def rows(samples: Sequence[Sample], outcomes: Sequence[Outcome], seed: int = 0) 
 def _subsets(samples: Sequence[Sample]) -> Iterator[tuple[str, str, list[Sample]]]:
     for flag in ("clean", "balanced", "usable", "leak", "clone", "ambiguous"):
         yield "subset", flag, [sample for sample in samples if sample.get(flag)]
+    yield "subset", "ambiguous, usable", [s for s in samples if s.get("ambiguous") and s.get("usable")]
     yield "subset", "all", list(samples)
 
 
@@ -62,6 +63,7 @@ def _parts_of(samples: Sequence[Sample]) -> Iterator[tuple[str, str, list[Sample
         ("record type", lambda sample: sample.get("record_type") or "module"),
         ("scope", lambda sample: "global" if sample.get("scope") == "global" else "own or none"),
         ("lines before", _lines_before),
+        ("documentation", lambda sample: str(sample.get("documentation", ""))),
         ("kind", lambda sample: str(sample.get("kind", ""))),
         ("fold", lambda sample: str(sample.get("fold", ""))),
     )
@@ -77,7 +79,8 @@ def _lines_before(sample: Sample) -> str:
     return f"{bounds[-1]:2} or more" if bounds else "fewer"
 
 
-def _row(group: str, value: str, ranks: Sequence[int], seed: int) -> Row:
+def row(group: str, value: str, ranks: Sequence[int], seed: int = 0) -> Row:
+    """The figures of some ranks."""
     array = np.array(ranks)
     hits = {k: (array > 0) & (array <= k) for k in DEPTHS}
     reciprocal = np.where(array > 0, 1 / np.maximum(array, 1), 0.0)

@@ -19,6 +19,8 @@ from deepcodeseek.server.generation import (
     read_manifest,
 )
 
+SOURCE = "workspace"
+
 
 def write_synced(path: Path, content: str) -> None:
     """Write a small file so that it is on the disk when this returns."""
@@ -67,6 +69,21 @@ def make_current(out: Path, generation: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def remember_source(out: Path, workspace: Path) -> None:
+    """Note beside the generations what they are built from; it goes with none that is exported."""
+    part = out / f"{SOURCE}.{secrets.token_hex(3)}.part"
+    write_synced(part, os.fsdecode(workspace))
+    part.replace(out / SOURCE)
+
+
+def source_of(out: Path) -> Path | None:
+    """The workspace that an index was last built from, where that is known."""
+    try:
+        return Path((out / SOURCE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def _named(out: Path) -> str:
     try:
         return (out / CURRENT).read_text(encoding="utf-8").strip()
@@ -82,4 +99,4 @@ def _is_generation(path: Path) -> bool:
 
 
 _GENERATION = re.compile(r"gen-\d{8}T\d{6}-[0-9a-f]{6}")
-_PART = re.compile(rf"{CURRENT}\.[0-9a-f]{{6}}\.part")
+_PART = re.compile(rf"(?:{CURRENT}|{SOURCE})\.[0-9a-f]{{6}}\.part")

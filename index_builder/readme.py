@@ -14,6 +14,7 @@ from typing import Any
 from deepcodeseek.server.settings import Settings, option_name
 
 from .metrics import results_table
+from .open_questions import open_questions
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
@@ -40,6 +41,7 @@ def updated(readme: str) -> str:
         "graph": graph_table(),
         "ablations": ablations_table(),
         "corpora": corpora_table(),
+        "questions": open_questions(RESULTS),
     }
     for name, content in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
@@ -77,18 +79,20 @@ def extraction_table() -> str:
 
 
 def ablations_table() -> str:
-    """Markdown table of what each part of the first list is worth."""
+    """Markdown table of what each part is worth."""
     content = json.loads(ABLATIONS.read_text(encoding="utf-8"))
     head = (
-        "| case | n | top-1 | top-5 | top-40 | gained / lost at top-5 | p |",
-        "|---|---|---|---|---|---|---|",
+        "| case | n | top-1 | top-5 | top-40 | gained / lost at top-5 | p | ms |",
+        "|---|---|---|---|---|---|---|---|",
     )
-    return _table(head, map(_ablation_row, content["cases"]))
+    notes = "".join(f"\n{note}\n" for note in content.get("notes", ()))
+    return _table(head, map(_ablation_row, content["cases"])) + notes
 
 
 def _ablation_row(case: dict[str, Any]) -> str:
     tops = " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, low, high in _tops(case))
-    return f"| {case['case']} | {case['n']} | {tops} | {case['gained']} / {case['lost']} | {case['p']:.3f} |"
+    flips, ms = f"{case['gained']} / {case['lost']}", case["ms"]["total"]["p50"]
+    return f"| {case['case']} | {case['n']} | {tops} | {flips} | {case['p']:.3f} | {ms:,.0f} |"
 
 
 def _tops(case: dict[str, Any]) -> list[list[float]]:

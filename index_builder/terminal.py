@@ -8,7 +8,8 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -29,6 +30,9 @@ from deepcodeseek.server.types import Answer, Context, RankedApi
 
 from .metrics import DEPTHS
 from .parts import Progress as Report
+
+if TYPE_CHECKING:
+    from .adapt import Adapted
 
 BAR_STEPS = 200  # a redraw costs more than most steps
 SHOWN = 6
@@ -51,14 +55,14 @@ def result_view(result: Mapping[str, Any]) -> Group:
 
 
 def ablation_view(results: Sequence[Mapping[str, Any]]) -> Table:
-    """The cases of `eval ablate`, each beside `fused`."""
+    """The cases of `eval ablate`, each beside the one it is compared with."""
     table = Table(box=SIMPLE_HEAD)
     for heading in ("", "n", "top-1", "top-5", "top-40", "gained", "lost", "p", "ms"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     for row in results:
         tops = [f"{row['top'][k][0]:.1f}" for k in ("1", "5", "40")]
         flips = (str(row["gained"]), str(row["lost"]), f"{row['p']:.3f}")
-        table.add_row(row["case"], str(row["n"]), *tops, *flips, f"{row['ms']['p50']:.0f}")
+        table.add_row(row["case"], str(row["n"]), *tops, *flips, f"{row['ms']['total']['p50']:.0f}")
     return table
 
 
@@ -169,3 +173,23 @@ def _usage(item: RankedApi) -> Text:
 def _printable(text: str) -> str:
     """Without control characters: text of a workspace must not steer the terminal."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
+
+
+def adapted_view(result: Adapted, out: Path) -> str:
+    """What adapting brought, in a few lines."""
+    lines = [
+        f"{result.questions} calls in {result.files} files; weights that have not seen the file of a call:",
+        f"  in use   {_tops(result.before)}",
+        f"  adapted  {_tops(result.after)}",
+        f"  among the first 5: {result.gained} gained, {result.lost} lost; reciprocal rank "
+        f"{result.gain:+.3f} (standard error {result.error:.3f})",
+    ]
+    if result.general_before:
+        forgotten = f"{_tops(result.general_before)}, now {_tops(result.general_after)}"
+        lines.append(f"  on other code bases: {forgotten}")
+    kept = f"written to {out}" if result.is_better else "no better: nothing written, what is in use stays"
+    return "\n".join((*lines, kept))
+
+
+def _tops(tops: Mapping[int, float]) -> str:
+    return "   ".join(f"top-{k} {percent:4.1f} %" for k, percent in tops.items())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
 from typing import Self
 
 import numpy as np
@@ -57,6 +59,31 @@ class Beginnings:
         found = np.zeros(len(self._texts), np.bool_)
         found[self._rows[slice(*span)]] = True
         return found
+
+
+class Folders:
+    """The folder of one path a row."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._folders = Texts(map(folder_of, paths))
+        self.nearness = lru_cache(maxsize=16)(self._nearness)
+
+    def _nearness(self, folder: str) -> NDArray[np.float64]:
+        """How many leading parts each row's folder [rows] shares with this one, of the longer of the two."""
+        here = folder.split("/")
+        shared = (_shared(here, there.split("/")) for there in self._folders.values)
+        nearness: NDArray[np.float64] = np.fromiter(shared, np.float64)[self._folders.numbers]
+        return nearness
+
+
+def folder_of(path: str) -> str:
+    """Of a path with forward slashes."""
+    return path.rpartition("/")[0]
+
+
+def _shared(here: Sequence[str], there: Sequence[str]) -> float:
+    pairs = zip(here, there, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) / max(len(here), len(there))
 
 
 _ENDS = (bisect_left, bisect_right)

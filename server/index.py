@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Beginnings, Texts, Uses
+from .columns import Beginnings, Folders, Texts, Uses
 from .generation import (
     CORPORA,
     DATABASE,
@@ -32,12 +32,13 @@ from .generation import (
 from .generation import OPTIONAL as OPTIONAL_FILES
 from .generation import REBUILD as _REBUILD
 from .lexical import Hits, Ids, Mask, Postings, Scores, bm25
-from .places import PLATFORM
+from .places import PLATFORM, module_name
 from .rows import API_COLUMNS, METHOD_COLUMNS, from_row
 from .text import name_terms
 from .types import Api, Method, Usage
 from .vectors import Vectors, nearest
 
+_MEMBERS = 64  # that an API is looked up by
 _LAST = "\U0010ffff"  # no path comes after it
 _FACTS = ("package", "scope", "record_type", "record_name", "field", "table")
 
@@ -52,6 +53,8 @@ class ApiColumns:
     package: Texts
     access: Texts
     source: Texts
+    kind: Texts
+    doc_origin: Texts
     ajax: Mask  # callable by GlideAjax
     platform: Mask  # what every instance has, not what someone wrote for it
     live: Mask  # not hidden by an upper layer
@@ -140,7 +143,9 @@ class Index:
         self._files = self._file_ids()
         self.usages = self._usage_columns()
         self.uses = Uses.of(self.usages.api[self.usages.live], self.usages.file[self.usages.live])
-        self._ids_by_word = _postings_of_names(self.apis.name)
+        self._ids_by_word = _postings_of_names(enumerate(self.apis.name))
+        self.files_by_word, self.file_folders = self._used_in()
+        self.api_folders = Folders(self.apis.source)
         self.beginning_with = Beginnings(self.apis.name).find
         self.api = lru_cache(maxsize=4096)(self._api)
 
@@ -164,6 +169,19 @@ class Index:
         """Ids of the APIs whose name holds the word."""
         return self._ids_by_word.get(word, np.empty(0, np.int64))
 
+    def with_members(self, names: Sequence[str]) -> tuple[Ids, ...]:
+        """Ids of the APIs that have a member of each of the names, their own or an ancestor's."""
+        found: dict[str, list[int]] = {name: [] for name in names[:_MEMBERS]}
+        marks = ",".join("?" * len(found))
+        query = (
+            f"SELECT name, api_id FROM method WHERE name IN ({marks})"
+            f" UNION SELECT name, api_id FROM inherited WHERE name IN ({marks})"
+        )
+        for layer, start in zip(self._layers, self._starts["api"].tolist(), strict=True):
+            for name, api_id in layer.database.execute(query, (*found, *found)):
+                found[name].append(start + api_id)
+        return tuple(np.array(sorted(ids), np.int64) for ids in found.values())
+
     def usage(self, usage_id: int) -> Usage:
         layer, local = self._place("usage", usage_id)
         row = layer.database.execute(
@@ -171,7 +189,13 @@ class Index:
             " FROM usage JOIN file ON file.id = file_id WHERE usage.id = ?",
             (local,),
         ).fetchone()
-        return Usage(int(self.usages.api[usage_id]), *row)
+        usage = Usage(int(self.usages.api[usage_id]), *row)
+        return usage if usage.caller else replace(usage, caller=module_name(usage.file))
+
+    def usages_of(self, api_id: int) -> list[Usage]:
+        """Its known usages."""
+        ids = np.flatnonzero((self.usages.api == api_id) & self.usages.live)
+        return [self.usage(usage_id) for usage_id in ids.tolist()]
 
     def file_ids(self, path: str) -> tuple[int, ...]:
         """Ids of a file, one a layer that has it."""
@@ -225,7 +249,7 @@ class Index:
         )
 
     def _api_columns(self) -> ApiColumns:
-        names = ("api_name", "name", "scope", "package", "access", "source")
+        names = ("api_name", "name", "scope", "package", "access", "source", "kind", "doc_origin")
         layers = [layer.columns("api", *names, "ajax") for layer in self._layers]
         *texts, ajax = (chain.from_iterable(columns) for columns in zip(*layers, strict=True))
         live = _topmost([columns[0] for columns in layers])
@@ -252,6 +276,20 @@ class Index:
         api, file_id = np.concatenate(apis), np.concatenate(files)
         live = (api >= 0) & ~np.isin(file_id, hidden)
         return UsageColumns(np.maximum(api, 0), file_id, Texts(packages), live)
+
+    def _used_in(self) -> tuple[dict[str, Ids], Folders]:
+        """Files that use anything, by the words of their name; and the folders of all files."""
+        using = set(self.uses.file.tolist())
+        paths, names = [], []
+        for layer, start in zip(self._layers, self._starts["file"].tolist(), strict=True):
+            path, name = layer.columns("file", "path", "record_name")
+            paths += path
+            names += [
+                (row, name or module_name(path))
+                for row, (path, name) in enumerate(zip(path, name, strict=True), start)
+                if row in using
+            ]
+        return _postings_of_names(names), Folders(paths)
 
     def _exact(self, api_name: str) -> int:
         """Id of the API that a usage names, -1 where its layer is missing."""
@@ -281,9 +319,9 @@ def _ids_by_name(apis: ApiColumns) -> dict[str, tuple[int, ...]]:
     return ids
 
 
-def _postings_of_names(names: Iterable[str]) -> dict[str, Ids]:
+def _postings_of_names(names: Iterable[tuple[int, str]]) -> dict[str, Ids]:
     postings: dict[str, list[int]] = {}
-    for api_id, name in enumerate(names):
+    for row, name in names:
         for word in name_terms((name,)):
-            postings.setdefault(word, []).append(api_id)
+            postings.setdefault(word, []).append(row)
     return {word: np.array(ids, np.int64) for word, ids in postings.items()}

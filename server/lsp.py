@@ -343,7 +343,9 @@ def _manifest(session: Session) -> dict[str, Any]:
 
 def _models(engine: Engine | None) -> list[dict[str, str]]:
     loaded = [model for model in (engine.encoder, engine.generator) if model] if engine else []
-    return [
+    fusion = {"kind": "fusion", "name": "fusion", "state": "loaded"}
+    fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine and engine.fusion else []
+    return fused + [
         {"kind": m.files.kind, "name": m.files.name, "sha256": m.files.sha256, "state": m.state}
         for m in loaded
     ]

@@ -21,9 +21,9 @@ from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 
 from . import __version__
-from .generation import IndexProblem, index_directory, read_manifest
+from .generation import IndexProblem, index_directory
 from .models import ModelProblem
-from .pipeline import Engine, load_engine
+from .pipeline import Engine, load_engine, mark_of
 from .settings import Settings
 from .types import Answer, ExpandedQuery
 
@@ -63,7 +63,7 @@ class Server(LanguageServer):
         self.renewed = 0.0
         self.changes = 0  # of files, since the start
         self.updating = False
-        self.tried = ""  # the newer generation that was loaded last, or could not be
+        self.tried = ""  # what was loaded last, or could not be
         self.answer = Answer()
         self.builder: asyncio.subprocess.Process | None = None
         self.tasks: set[asyncio.Task[None]] = set()
@@ -118,14 +118,16 @@ def chosen_index(session: Session) -> Path:
 
 
 def _models_directory(ls: Server) -> Path | None:
-    chosen = ls.session.settings.models_directory
-    if not chosen:
-        return None
-    directory = Path(chosen).expanduser()
-    if not directory.is_dir():
-        ls.say(f"there is no models directory {directory}: the installed models are used")
-        return None
+    directory = _chosen_models(ls.session)
+    if ls.session.settings.models_directory and directory is None:
+        ls.say(f"there is no models directory {ls.session.settings.models_directory}: the installed are used")
     return directory
+
+
+def _chosen_models(session: Session) -> Path | None:
+    """Where the client says that models lie, if anything is there."""
+    chosen = Path(session.settings.models_directory).expanduser()
+    return chosen if session.settings.models_directory and chosen.is_dir() else None
 
 
 async def _load(ls: Server, directory: Path) -> bool:
@@ -145,17 +147,17 @@ async def _load(ls: Server, directory: Path) -> bool:
 
 
 async def renew(ls: Server) -> None:
-    """Load a newer generation of the index, where `deepcodeseek index` has made one."""
+    """Load what is newer: a generation of the index, or weights that `deepcodeseek train adapt` has made."""
     now = time.monotonic()
     engine = ls.session.engine
     if engine is None or now < ls.renewed + RENEW_SECONDS:
         return
     ls.renewed = now
     directory = chosen_index(ls.session)
-    with contextlib.suppress(IndexProblem):
-        generation, _ = await run_on(ls.lookups, read_manifest, directory)
-        if generation.name not in (engine.index.id, ls.tried):
-            ls.tried = generation.name
+    with contextlib.suppress(IndexProblem, ModelProblem):
+        mark = await run_on(ls.lookups, mark_of, directory, _chosen_models(ls.session))
+        if mark not in (engine.mark, ls.tried):
+            ls.tried = mark
             await _load(ls, directory)
             if engine.generator and ls.session.engine is not engine:
                 engine.generator.close()

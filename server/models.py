@@ -1,8 +1,8 @@
 """Models: where they lie, whether they are whole, and the objects that run them.
 
-A models directory holds one folder a kind: `encoder/` (model.onnx, tokenizer.json, model.json),
-`generator/` (one GGUF and model.json), later `reranker/`. A directory named by the user is looked up
-first, then the user's data directory, then what ships in `assets/`.
+A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
+tokenizer.json), `fusion/` (fusion.npz), `generator/` (one GGUF), later `reranker/`. A directory named by the
+user is looked up first, then the user's data directory, then what ships in `assets/`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from numpy.typing import NDArray
 from .generation import sha256_file
 
 Vectors = NDArray[np.float32]
-ModelKind = Literal["encoder", "generator", "reranker"]
+ModelKind = Literal["encoder", "fusion", "generator", "reranker"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
-SHIPPED: Mapping[ModelKind, Path] = MappingProxyType({"encoder": ASSETS / "all-minilm-l6-v2"})
+SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(
+    {"encoder": ASSETS / "all-minilm-l6-v2", "fusion": ASSETS / "fusion"}
+)
 
 GENERATOR_START_SECONDS = 60.0
 GENERATOR_RESTARTS = 3

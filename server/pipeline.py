@@ -9,13 +9,27 @@ from pathlib import Path
 from types import MappingProxyType
 
 from .expand import expand
+from .fusion import Fusion, read_fusion
+from .generation import read_manifest
 from .index import Index, open_index
-from .models import Encoder, Generator, GeneratorProcess, ModelProblem, Reranker, find_model, load_encoder
+from .models import (
+    Encoder,
+    Generator,
+    GeneratorProcess,
+    ModelFiles,
+    ModelKind,
+    ModelProblem,
+    Reranker,
+    find_model,
+    load_encoder,
+    verify,
+)
 from .places import is_scope, place_of
 from .rerank import rerank
-from .retrieve import RAREST_TERMS, SIGNALS, retrieve
+from .retrieve import RAREST_TERMS, retrieve
+from .signals import SIGNALS
 from .text import encoder_query, whole_characters
-from .types import Answer, Context, ExpandedQuery, RankedApi, Stage, Trace
+from .types import Answer, Context, ExpandedQuery, QueryForm, RankedApi, Stage, Trace
 
 EXPAND_MS = 120_000.0
 """What an expansion may take where no deadline is set. So long that only a generator that hangs meets it:
@@ -24,8 +38,14 @@ EXPAND_LEAST_MS = 50.0
 """In less no model writes a token."""
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
+_LEARNED: tuple[ModelKind, ...] = ("encoder", "fusion")
+"""What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
+
+
+RERANK_DEPTH = 20
+"""How many candidates the cross-encoder reads where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +57,8 @@ class Engine:
     generator: Generator | None = None
     reranker: Reranker | None = None
     notes: tuple[str, ...] = ()  # what could not be loaded, and the way out
+    fusion: Fusion | None = None
+    mark: str = ""  # names what it was loaded from: see `mark_of`
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +66,7 @@ class Variant:
     """A named way through the pipeline."""
 
     weights: Mapping[str, float]
+    learned: bool = False  # by the learned fusion, where there is one; else by reciprocal ranks
     graph: bool = True
     expand: bool = False
     rerank: bool = False
@@ -59,6 +82,8 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
     # Popularity is the same for every question, and what a file already names is no news: both help where
     # an API is used again, and cost where a new one is needed. A half is the compromise (see LOG.md).
     | {"popularity": 0.5, "in file": 0.5}
+    # These say much the same as others do, which only the learned fusion can make something of.
+    | {"usages, last lines": 0.0, "like-named": 0.0, "nearby": 0.0}
 )
 
 
@@ -73,8 +98,9 @@ METHODS: Mapping[str, Variant] = MappingProxyType(
         "bm25-raw": _baseline("code, lexical"),
         "dense-docs": _baseline("documents, dense"),
         "dense-raw": _baseline("code, dense"),
-        "fused": Variant(WEIGHTS),
-        "full": Variant(WEIGHTS, expand=True, rerank=True),
+        "rrf": Variant(WEIGHTS),
+        "fused": Variant(WEIGHTS, learned=True),
+        "full": Variant(WEIGHTS, learned=True, expand=True, rerank=True),
     }
 )
 
@@ -88,14 +114,41 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
     if encoder_files is None:
         raise ModelProblem("no encoder is installed: reinstall deepcodeseek")
     encoder = load_encoder(encoder_files)
+    mark = mark_of(directory, models_directory)
     index = open_index(directory, encoder_files.sha256)
+    fusion, fusion_notes = _load_fusion(models_directory)
     try:
         files = find_model("generator", models_directory)
         generator = GeneratorProcess(files) if files else None
         notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
     except ModelProblem as problem:
         generator, notes = None, (str(problem),)
-    return Engine(index, encoder, generator, None, (*notes, *index.notes))
+    return Engine(index, encoder, generator, None, (*notes, *fusion_notes, *index.notes), fusion, mark)
+
+
+def mark_of(directory: Path, models_directory: Path | None = None) -> str:
+    """Names what an engine would be loaded from now; raises IndexProblem or ModelProblem."""
+    generation, _ = read_manifest(directory)
+    models = (find_model(kind, models_directory) for kind in _LEARNED)
+    return " ".join((generation.name, *(model.sha256 if model else "none" for model in models)))
+
+
+def _load_fusion(models_directory: Path | None) -> tuple[Fusion | None, tuple[str, ...]]:
+    """The learned fusion, or none and why: reciprocal ranks stand in."""
+    try:
+        files = find_model("fusion", models_directory)
+        return (load_fusion(files) if files else None), ()
+    except ModelProblem as problem:
+        return None, (str(problem),)
+
+
+def load_fusion(files: ModelFiles) -> Fusion:
+    """Verify and load a learned fusion; raises ModelProblem."""
+    verify(files)
+    try:
+        return read_fusion(files.path(files.file))
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelProblem(f"the fusion in {files.directory} is left out: {error}") from None
 
 
 def known_facts(index: Index, given: Mapping[str, str], home: str = "") -> dict[str, str]:
@@ -150,7 +203,7 @@ def predict(
     first_only: bool = False,
     deadline_ms: float | None = None,
     expand_tokens: int = 24,
-    rerank_depth: int = 20,
+    rerank_depth: int = RERANK_DEPTH,
 ) -> Answer:
     """Ranked APIs for a context, and the trace of how they came about.
 
@@ -172,7 +225,10 @@ def predict(
     if engine.encoder and any(name.endswith("dense") for name in variant.weights):
         vector = engine.encoder.encode([encoder_query(query)])[0]
         clock.done("encode")
-    candidates, note = retrieve(engine.index, query, vector, variant.weights, variant.graph, variant.rarest)
+    fusion = engine.fusion if variant.learned else None
+    candidates, note = retrieve(
+        engine.index, query, vector, variant.weights, variant.graph, variant.rarest, fusion
+    )
     ranked = tuple(RankedApi(engine.index.api(c.api_id), c.score, c.evidence, c.usage) for c in candidates)
     clock.done("retrieve", note)
     if variant.rerank and not first_only:
@@ -182,14 +238,14 @@ def predict(
 
 
 def expand_context(
-    engine: Engine, context: Context, tokens: int, left_ms: float = EXPAND_MS
+    engine: Engine, context: Context, tokens: int, left_ms: float = EXPAND_MS, form: QueryForm = "code"
 ) -> tuple[ExpandedQuery, str]:
     """The expanded query and a note; what is not written within `left_ms` is left out."""
     if left_ms < EXPAND_LEAST_MS:
         return ExpandedQuery(context), "skipped: no time left"
     if engine.generator is None and engine.notes:
         return ExpandedQuery(context), engine.notes[0]
-    return expand(context, engine.generator, tokens, left_ms)
+    return expand(context, engine.generator, tokens, left_ms, form)
 
 
 def _rerank(

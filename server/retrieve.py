@@ -1,69 +1,29 @@
-"""Retrieve candidates: graph filter, lexical and vector search, known usages, fusion.
-
-Each signal ranks APIs on its own; reciprocal ranks are added with one weight a signal. Nothing mined from
-the caller's own file counts: neither its record, nor its calls, nor what they say of popularity.
-
-Where the platform's own classes are in the index, they take part by what speaks for them at this cursor. That
-they are called everywhere is known to everyone: it counts neither for them nor for what stands beside them.
-"""
+"""Retrieve candidates: graph filter, the signals' rankings, their fusion."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .generation import Corpus, Table
+from .fusion import Fusion, features
 from .index import Index
-from .lexical import Hits, Ids, Mask, Scores, best
-from .text import name_terms, query_terms
+from .lexical import Ids, Mask, Scores, best
+from .signals import RANK_OFFSET, SIGNALS, Ranking, View, named_in
+from .text import query_terms
 from .types import Candidate, Context, Evidence, ExpandedQuery, Usage
 
-POOL = 200  # the best of each signal that take part in the fusion
-USAGE_POOL = 300
-USAGES_COUNTED = 3  # an API's best usages that speak for it
 MAX_CANDIDATES = 100
 
 RAREST_TERMS = 16
 """Of a query, looked up in the full text. The common ones match nearly everything: over code, leaving them
 out took a quarter of the time and gained 2 points at top-40 (see LOG.md)."""
 
-RANK_OFFSET = 5
-"""Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
-mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
-
 PLATFORM_WEIGHT = 0.8
 """Of a platform class's score against that of an API someone wrote: at 1 the classes take places that others
 are expected in, below it they are found too late (see LOG.md, results/glide.json)."""
 
 Weights = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The index as one caller may see it."""
-
-    index: Index
-    context: Context
-    terms: tuple[str, ...]  # of the query
-    rarest: int  # how many of them are looked up
-    vector: Scores | None  # of the query, where the encoder was at hand
-    apis: Mask  # [apis] that may be predicted
-    usages: Mask  # [usages] of these, mined from other files
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """What one signal says: APIs, best first, and for some the known usage that speaks for them."""
-
-    ids: Ids
-    scores: Scores
-    usages: Mapping[int, int] = field(default_factory=dict)
 
 
 def retrieve(
@@ -73,27 +33,51 @@ def retrieve(
     weights: Weights,
     graph: bool = True,
     rarest: int = RAREST_TERMS,
+    fusion: Fusion | None = None,
 ) -> tuple[tuple[Candidate, ...], str]:
-    """At most MAX_CANDIDATES candidates, best first, and a note on what the graph filter kept."""
-    view = _view(index, query, vector, graph, rarest)
-    rankings = {name: SIGNALS[name](view) for name in weights}
+    """At most MAX_CANDIDATES candidates, best first, and a note on what the graph filter kept.
+
+    Without a learned `fusion` reciprocal ranks are added, with one weight a signal.
+    """
+    view = view_of(index, query, vector, graph, rarest)
+    rankings = rank(view, weights if fusion else [name for name in weights if weights[name]])
     note = f"{int(view.apis.sum())} of {index.count} APIs kept by the graph"
-    return _fuse(index, rankings, weights), note
+    if fusion:
+        ids, matrix = features(view, rankings)
+        ids, scores = best(ids, fusion.score(matrix), MAX_CANDIDATES)
+    else:
+        ids, scores = _reciprocal_ranks(index, rankings, weights)
+    return _candidates(index, ids, scores, rankings), note
 
 
-def _view(index: Index, query: ExpandedQuery, vector: Scores | None, graph: bool, rarest: int) -> View:
+def rank(view: View, signals: Iterable[str]) -> dict[str, Ranking]:
+    """What each of the signals says."""
+    return {name: SIGNALS[name](view) for name in signals}
+
+
+def view_of(
+    index: Index,
+    query: ExpandedQuery,
+    vector: Scores | None,
+    graph: bool = True,
+    rarest: int = RAREST_TERMS,
+    unseen: Sequence[int] = (),
+) -> View:
+    """The index as the caller of a query may see it; what was mined from `unseen` files is hidden too."""
     context = query.context
     apis = index.apis.live & (~index.apis.source.equal(context.file) if context.file else True)
-    usages = index.usages.live & ~np.isin(index.usages.file, index.file_ids(context.file))
+    files = np.ones(len(index.usages.file_package), np.bool_)
+    files[[*index.file_ids(context.file), *unseen]] = False
+    usages = index.usages.live & files[index.usages.file]
     if graph:
         apis = apis & reachable(index, context, usages)
         if context.qualifier:
             apis = apis & index.apis.scope.equal(context.qualifier)
     if context.prefix:
         apis = apis & index.beginning_with(context.prefix)
-    return View(
-        index, context, tuple(query_terms(query)), rarest, vector, apis, usages & apis[index.usages.api]
-    )
+    terms, used = tuple(query_terms(query)), named_in(index, context)
+    told = usages & apis[index.usages.api]
+    return View(index, context, terms, rarest, vector, apis, told, files, used)
 
 
 def reachable(index: Index, context: Context, usages: Mask) -> Mask:
@@ -141,147 +125,18 @@ def _shared(index: Index, usages: Mask) -> Mask:
     return shared[package.numbers]
 
 
-def _written_lexical(view: View) -> Ranking:
-    return _lexical(view, "written")
-
-
-def _documents_lexical(view: View) -> Ranking:
-    return _lexical(view, "doc")
-
-
-def _code_lexical(view: View) -> Ranking:
-    return _lexical(view, "code")
-
-
-def _lexical(view: View, corpus: Corpus) -> Ranking:
-    return Ranking(*view.index.lexical(corpus, view.terms, POOL, view.rarest, view.apis))
-
-
-def _documents_dense(view: View) -> Ranking:
-    return _dense(view, "doc")
-
-
-def _code_dense(view: View) -> Ranking:
-    return _dense(view, "code")
-
-
-def _dense(view: View, table: Table) -> Ranking:
-    if view.vector is None:
-        return _NOTHING
-    return Ranking(*view.index.nearest(table, view.vector, POOL, view.apis))
-
-
-def _usages_lexical(view: View) -> Ranking:
-    """APIs by their known usages whose context shares words with the query."""
-    return _by_api(view, view.index.lexical("usage", view.terms, USAGE_POOL, view.rarest, view.usages))
-
-
-def _usages_dense(view: View) -> Ranking:
-    """APIs by their known usages whose context is near to the query."""
-    if view.vector is None:
-        return _NOTHING
-    return _by_api(view, view.index.nearest("usage", view.vector, USAGE_POOL, view.usages))
-
-
-def _by_api(view: View, hits: Hits) -> Ranking:
-    """Usages speak for their API: the best USAGES_COUNTED, each worth half of the one before."""
-    scores: dict[int, float] = {}
-    seen: dict[int, int] = {}
-    nearest: dict[int, int] = {}
-    for usage, score in zip(*(column.tolist() for column in hits), strict=True):
-        api = int(view.index.usages.api[usage])
-        nearest.setdefault(api, usage)
-        count = seen[api] = seen.get(api, 0) + 1
-        if count <= USAGES_COUNTED:
-            scores[api] = scores.get(api, 0.0) + score * 0.5 ** (count - 1)
-    return _ranked(scores, nearest)
-
-
-def _names(view: View) -> Ranking:
-    """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
-    context = view.context
-    scores = np.zeros(view.index.count)
-    for word in sorted(name_terms((context.record_name, context.table))):
-        ids = view.index.named_with(word)
-        scores[ids[view.apis[ids]]] += math.log1p(view.index.count / max(1, len(ids)))
-    return _ranked_all(scores)
-
-
-def _in_file(view: View) -> Ranking:
-    """APIs that this file already names."""
-    return _ranked({api: 1.0 for api in _used(view) if view.apis[api]})
-
-
-def _co_use(view: View) -> Ranking:
-    """APIs that other files use together with those this file names."""
-    uses = view.index.uses
-    among = _seen_uses(view)
-    used = _used(view)
-    scores = np.zeros(view.index.count)
-    is_together = np.zeros(int(uses.file.max(initial=0)) + 1, np.bool_)
-    for api in used:
-        files = uses.files_of(api, among)
-        is_together[files] = True
-        scores += uses.counts(among & is_together[uses.file], view.index.count) / (len(files) + 1)
-        is_together[files] = False
-    scores[used] = 0.0
-    return _ranked_all(scores)
-
-
-def _popularity(view: View) -> Ranking:
-    """APIs by the number of other files that use them."""
-    return _ranked_all(view.index.uses.counts(_seen_uses(view), view.index.count))
-
-
-def _seen_uses(view: View) -> Mask:
-    """Uses that say how popular an API is and what it goes with: of other files, not the platform's."""
-    uses, told = view.index.uses, view.apis & ~view.index.apis.platform
-    return told[uses.api] & ~np.isin(uses.file, view.index.file_ids(view.context.file))
-
-
-def _used(view: View) -> list[int]:
-    named = {api for name in view.context.used for api in view.index.find(name)}
-    return sorted(api for api in named if not view.index.apis.platform[api])
-
-
-SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
-    {
-        "written documents, lexical": _written_lexical,
-        "documents, lexical": _documents_lexical,
-        "documents, dense": _documents_dense,
-        "code, lexical": _code_lexical,
-        "code, dense": _code_dense,
-        "usages, lexical": _usages_lexical,
-        "usages, dense": _usages_dense,
-        "names": _names,
-        "in file": _in_file,
-        "co-use": _co_use,
-        "popularity": _popularity,
-    }
-)
-
-_NOTHING = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
-
-
-def _ranked(scores: Mapping[int, float], usages: Mapping[int, int] | None = None) -> Ranking:
-    ids = np.fromiter(scores.keys(), np.int64, len(scores))
-    hits = best(ids, np.fromiter(scores.values(), np.float32, len(scores)), POOL)
-    return Ranking(*hits, usages or {})
-
-
-def _ranked_all(scores: NDArray[Any]) -> Ranking:
-    """Of scores [apis], those above 0."""
-    ids = np.flatnonzero(scores)
-    return Ranking(*best(ids, scores[ids].astype(np.float32), POOL))
-
-
-def _fuse(index: Index, rankings: Mapping[str, Ranking], weights: Weights) -> tuple[Candidate, ...]:
+def _reciprocal_ranks(index: Index, rankings: Mapping[str, Ranking], weights: Weights) -> tuple[Ids, Scores]:
     totals = np.zeros(index.count, np.float64)
     for name, ranking in rankings.items():
         totals[ranking.ids] += weights[name] * RANK_OFFSET / (RANK_OFFSET + np.arange(len(ranking.ids)))
     totals[index.apis.platform] *= PLATFORM_WEIGHT
     ids = np.flatnonzero(totals)
-    ids, scores = best(ids, totals[ids].astype(np.float32), MAX_CANDIDATES)
+    return best(ids, totals[ids].astype(np.float32), MAX_CANDIDATES)
+
+
+def _candidates(
+    index: Index, ids: Ids, scores: Scores, rankings: Mapping[str, Ranking]
+) -> tuple[Candidate, ...]:
     places = {name: {api: place for place, api in enumerate(r.ids.tolist())} for name, r in rankings.items()}
     return tuple(
         Candidate(api, score, _evidence(api, rankings, places), _nearest_usage(index, api, rankings))

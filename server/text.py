@@ -16,6 +16,7 @@ TEXT_VERSION = "3"
 
 WINDOW_LINES = 10  # the paper trims the retrieval context to 8-10 lines
 WINDOW_AFTER_LINES = 4
+LAST_LINES = 3  # of the window, that say most
 WINDOW_CHARS = 1200  # one minified or data line must not push everything else out of a model's input
 ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines next to the cursor
 ENCODER_AFTER_CHARS = 200
@@ -84,6 +85,11 @@ def query_terms(query: ExpandedQuery) -> list[str]:
     return list(dict.fromkeys(lexical_tokens(text)))
 
 
+def last_line_terms(context: Context) -> list[str]:
+    """Lexical query of the lines next to the cursor alone."""
+    return list(dict.fromkeys(lexical_tokens("\n".join(_lines(context.window)[-LAST_LINES:]))))
+
+
 def name_terms(names: Iterable[str]) -> frozenset[str]:
     """The words a set of names is made of."""
     return frozenset(token for name in names for token in lexical_tokens(name))
@@ -119,10 +125,7 @@ def expander_prompt(context: Context) -> str:
     On an empty line it ends with the cursor's indentation: without it a small model closes blocks or writes
     comments.
     """
-    header = f"// {context.record_name or 'script'}.js" + (
-        f", table {context.table}" if context.table else ""
-    )
-    return f"{header}\n\n{context.window}{_line_start(context.before)}"
+    return f"{_header(context)}\n\n{context.window}{_line_start(context.before)}"
 
 
 def expansion_code(generated: str) -> str:
@@ -130,6 +133,17 @@ def expansion_code(generated: str) -> str:
     block = re.split(r"\n\s*\n|```", generated.lstrip(), maxsplit=1)[0]
     lines = [line.strip() for line in _lines(block) if line.strip()]
     return "\n".join(lines)[:EXPANSION_CHARS]
+
+
+def description_prompt(context: Context) -> str:
+    """Asks a generator of any kind what comes next, by an example of the same form."""
+    return f"{_INTENT_EXAMPLE}{_header(context)}\n{context.window}\n\n{_INTENT_QUESTION}"
+
+
+def description_sentence(generated: str) -> str:
+    """The sentence, or nothing where a small model gave the example back or lost itself in repetitions."""
+    sentence = summary_sentence(generated)
+    return "" if sentence and sentence in _INTENT_EXAMPLE else sentence
 
 
 def summary_prompt(api: Api) -> str:
@@ -156,6 +170,17 @@ _SUMMARY_EXAMPLE = """// class TicketRouter: choose(ticket), fallbackGroup()
 """
 
 
+_INTENT_QUESTION = "// What comes next, in one sentence:"
+_INTENT_EXAMPLE = f"""// Route ticket.js, table ticket
+var ticket = new GlideRecord('ticket');
+if (!ticket.get(id))
+    return;
+
+{_INTENT_QUESTION} choose the group on call for the category of the ticket and assign it to them.
+
+"""
+
+
 def method_heading(method: Method) -> str:
     """The first sentence or line of a method's documentation, written or synthesized."""
     first = (method.doc or method.synthesized).split("\n", 1)[0]
@@ -172,6 +197,11 @@ def _documentation(api: Api) -> str:
     told = ((m.name, m.doc or m.synthesized) for m in api.methods)
     described = api.doc or api.synthesized.partition("@example")[0].strip()
     return "\n".join(part for part in (described, *(f"{name}: {doc}" for name, doc in told if doc)) if part)
+
+
+def _header(context: Context) -> str:
+    table = f", table {context.table}" if context.table else ""
+    return f"// {context.record_name or 'script'}.js{table}"
 
 
 def _line_start(before: str) -> str:

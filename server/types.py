@@ -17,6 +17,10 @@ Side = Literal["", "client", "server"]
 """Where a script runs: in the browser, on the instance, or not known."""
 
 
+QueryForm = Literal["code", "description"]
+"""What a generator adds to a query: code that could follow, or what comes next in one sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One callable member of an API."""
@@ -83,12 +87,13 @@ class Context:
     side: Side = ""
     table: str = ""
     trigger: Literal["", "new", "ajax"] = ""  # what stands right before the typed prefix
+    members: tuple[str, ...] = ()  # called after the cursor on names that nothing in the file defines
     used: tuple[str, ...] = ()  # names used elsewhere in the file, in order of appearance
 
 
 @dataclass(frozen=True, slots=True)
 class ExpandedQuery:
-    """The context and the code that could follow it."""
+    """The context and what a generator adds to it: the code that could follow, or a description of it."""
 
     context: Context
     code: str = ""
@@ -105,7 +110,7 @@ class Usage:
     method: str
     context: str  # the lines before the call
     statement: str
-    caller: str = ""  # name of the record that holds the call, where it has one
+    caller: str = ""  # name of the record or module that holds the call
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,19 @@ def test_model_input_is_made_in_text_alone(path: Path) -> None:
     assert path.stem == "generator" or not made
 
 
+@pytest.mark.parametrize("path", [p for p in BUILDER if p.stem.startswith("cli")], ids=ids)
+def test_commands_import_when_they_run(path: Path) -> None:
+    tops = {name for name, is_top in imports(path) if is_top and not name.startswith(".cli")}
+    assert tops - sys.stdlib_module_names - {"click", "collections.abc", "deepcodeseek.server"} == set()
+
+
+@pytest.mark.parametrize("path", [p for p in BUILDER if not p.stem.startswith("cli")], ids=ids)
+def test_nothing_but_commands_imports_commands(path: Path) -> None:
+    assert not [
+        name for name, _ in imports(path) if name.startswith((".cli", "deepcodeseek.index_builder.cli"))
+    ]
+
+
 def test_there_is_no_utils_module() -> None:
     assert not [path for path in SERVER + BUILDER if path.stem in {"utils", "helpers", "common"}]
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE
 
-from deepcodeseek.index_builder.ablate import ablate
+from deepcodeseek.index_builder.ablate import ablate, without_models, working
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.cli import main
-from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of
+from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of, result_name
 from deepcodeseek.index_builder.figures import Outcome, compare, mcnemar, rows
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.index import open_index
-from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
 from deepcodeseek.server.pipeline import Engine, Variant, predict
-from deepcodeseek.server.retrieve import SIGNALS
+from deepcodeseek.server.signals import SIGNALS
 
 SAMPLE = {
     "id": "a",
@@ -66,6 +69,9 @@ def test_what_is_known_of_the_file(engine: Engine) -> None:
         "none": ("", "", ""),
     }
     assert {context.file for context in seen.values() if context} == {SAMPLE["file"]}
+
+
+SAMPLES = [SAMPLE | {"id": str(n), "code_before": f"var call{n} = berth.next();\n"} for n in range(3)]
 
 
 # What the sample's own file must not tell
@@ -122,6 +128,7 @@ def test_the_leak_would_be_seen_from_another_file(planted: list[Engine]) -> None
 def test_rows_by_what_is_known_of_the_samples() -> None:
     samples = [
         {"id": i, "clean": i < 4, "leak": i >= 4, "record_type": "sys_script" * (i % 2), "lines_before": i}
+        | {"documentation": "written" if i == 0 else "not written"}
         for i in range(6)
     ]
     outcomes = [Outcome(i, rank, {}) for i, rank in enumerate([1, 0, 5, 40, 1, 1])]  # type: ignore[arg-type]
@@ -133,6 +140,7 @@ def test_rows_by_what_is_known_of_the_samples() -> None:
     assert found["subset", "leak"].top[1] == (100.0, 100.0, 100.0)
     assert {value for group, value in found if group == "record type"} == {"module", "sys_script"}
     assert found["lines before", "fewer"].n == 3
+    assert (found["documentation", "written"].n, found["documentation", "not written"].n) == (1, 3)
     assert ("subset", "ambiguous") not in found
 
 
@@ -174,6 +182,11 @@ def test_the_commands_measure_and_compare_reproducibly(tmp_path: Path) -> None:
     for results in made:
         for result in results.values():
             assert result.pop("ms")["total"]["p50"] > 0
+            assert {r["value"] for r in result["rows"] if r["group"] == "documentation"} <= {
+                "written",
+                "not written",
+            }
+            assert "documentation" in {r["group"] for r in result["rows"]}
     assert made[0] == made[1]
     files = sorted((tmp_path / "one").iterdir())
     done = runner.invoke(main, ["eval", "compare", *map(str, files)])
@@ -181,12 +194,91 @@ def test_the_commands_measure_and_compare_reproducibly(tmp_path: Path) -> None:
     assert "n = 40" in done.output
 
 
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ({"cursor": "statement", "facts": "given", "deadline_ms": None}, "fused"),
+        ({"cursor": "new", "facts": "none", "deadline_ms": None}, "fused, cursor new, facts none"),
+        ({"cursor": "statement", "facts": "given", "deadline_ms": 400.0}, "fused, 400 ms"),
+    ],
+)
+def test_results_of_other_questions_have_other_names(asked: dict[str, Any], name: str) -> None:
+    assert result_name({"method": "fused", **asked}) == name
+
+
+@pytest.mark.usefixtures("example_report")
+def test_the_ablations_are_kept_and_shown(tmp_path: Path) -> None:
+    samples, out = tmp_path / "samples.jsonl", tmp_path / "out.json"
+    samples.write_text("".join(json.dumps(sample | {"clean": True}) + "\n" for sample in SAMPLES))
+    command = ["eval", "ablate", "--index", str(index_directory(EXAMPLE)), "--samples", str(samples)]
+    done = CliRunner().invoke(main, [*command, "--model-samples", "0", "--json", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "popularity" in done.output
+    kept = json.loads(out.read_text())
+    assert (kept["subset"], kept["seed"], kept["cases"][0]["n"]) == ("clean", 0, 3)
+    done = CliRunner().invoke(main, [*command, "--subset", "leak"])
+    assert "no sample is leak" in done.output
+
+
 @pytest.mark.usefixtures("example_report")
 def test_each_case_is_compared_with_the_whole(engine: Engine) -> None:
-    samples = [SAMPLE | {"id": str(n), "code_before": f"var call{n} = berth.next();\n"} for n in range(3)]
-    results = ablate(engine, samples, lambda *_: None)
+    results = ablate(without_models(engine), SAMPLES, lambda *_: None)
     names = [result["case"] for result in results]
     assert names[0] == "fused"
     assert len(names) == len(set(names)) > 20
     assert (results[0]["gained"], results[0]["lost"], results[0]["p"]) == (0, 0, 1.0)
     assert {result["n"] for result in results} == {3}
+    assert not any("query" in name or "reranked" in name or "answer" in name for name in names)
+
+
+class NamingGenerator:
+    """Writes the name of the API that is right, or dies."""
+
+    files = ModelFiles("generator", Path(), {})
+    state = "running"
+    asked = 0
+
+    def __init__(self, problem: str = "") -> None:
+        self.problem = problem
+
+    def start(self) -> None:
+        if self.problem:
+            raise ModelProblem(self.problem)
+
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+        self.asked += 1
+        return "berth allocator: allocate the berth by an allocator"
+
+    def cancel(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LastReranker:
+    """The last one first: what it reads is turned over."""
+
+    def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
+        return np.arange(len(documents), dtype=np.float32)
+
+
+@pytest.mark.usefixtures("example_report")
+def test_cases_that_ask_models_run_on_a_part_and_are_paired(engine: Engine) -> None:
+    generator = NamingGenerator()
+    equipped = replace(engine, generator=generator, reranker=LastReranker())
+    results = {r["case"]: r for r in ablate(equipped, SAMPLES, lambda *_: None, model_samples=2)}
+    of_models = [r for r in results.values() if r["n"] == 2]
+    assert {r["against"] for r in of_models} == {"fused", "dense-docs"}
+    for base in ("fused", "dense-docs"):
+        assert results[f"{base}, query: hypothetical code"]["ms"]["expand"]["p50"] > 0
+        assert results[f"{base}, query: a description by the model"]["against"] == base
+    assert results["fused, query: hypothetical code"]["mrr"][0] >= results["fused, no model on top"]["mrr"][0]
+    assert {f"reranked, the first {depth}" for depth in (5, 10, 20, 40)} <= results.keys()
+    assert "answer at 1,000 ms" in results
+    # Each form once for both methods, and each answer once.
+    assert generator.asked == 2 * 2 + 2 * 3
+
+
+def test_a_generator_that_does_not_start_is_a_note(engine: Engine) -> None:
+    left = working(replace(engine, generator=NamingGenerator("it died")))
+    assert left.generator is None
+    assert left.notes[-1] == "it died"

@@ -13,12 +13,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 from lsprotocol import types as lsp
 from pytest_lsp import ClientServerConfig, LanguageClient, client_capabilities
 
 from deepcodeseek.index_builder.build import build_index
+from deepcodeseek.index_builder.train_fusion import Recipe, _initial, write_fusion
+from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import Encoder
 
 CLIENTS = ("visual_studio_code", "neovim")
@@ -161,6 +164,23 @@ async def test_a_newer_index_is_picked_up(tmp_path: Path, encoder: Encoder) -> N
                 break
             await asyncio.sleep(0.2)
         assert [item.label for item in answer.items] == ["second"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("example_report")
+async def test_adapted_weights_are_picked_up(tmp_path: Path) -> None:
+    async with connect(EXAMPLE, options={"modelsDirectory": str(tmp_path)}) as editor:
+        await ready(editor)
+        write_fusion(_initial(4, np.random.default_rng(0)), tmp_path / "fusion", {}, Recipe())
+        made = sha256_file(tmp_path / "fusion" / "fusion.npz")
+        uri = open_document(editor, EXAMPLE / "new.js", "")
+        for _ in range(50):
+            await complete(editor, uri, 0, 0)
+            loaded = {model["kind"]: model["sha256"] for model in (await status(editor))["models"]}
+            if loaded.get("fusion") == made:
+                break
+            await asyncio.sleep(0.2)
+        assert loaded["fusion"] == made
 
 
 TYPED = [

@@ -25,6 +25,7 @@ STAGES = {
     "bm25-raw": ["retrieve"],
     "dense-docs": ["encode", "retrieve"],
     "dense-raw": ["encode", "retrieve"],
+    "rrf": ["encode", "retrieve"],
     "fused": ["encode", "retrieve"],
     "full": ["expand", "encode", "retrieve", "rerank"],
 }

@@ -139,6 +139,14 @@ def test_expansion_code(generated: str, code: str) -> None:
     assert text.expansion_code(generated) == code
 
 
+def test_a_description_is_asked_for_by_an_example_and_a_copy_of_it_is_none() -> None:
+    context = make_context("var a = 1;\n", "", {"record_name": "Own", "table": "task"})
+    example, _, asked = text.description_prompt(context).rpartition("\n\n// Own.js")
+    assert asked == ", table task\nvar a = 1;\n\n// What comes next, in one sentence:"
+    assert text.description_sentence(example.rpartition("sentence:")[2]) == ""
+    assert text.description_sentence(" find the berth for a vessel.\n\nfoo") == "find the berth for a vessel."
+
+
 def test_queries_hold_both_sides_of_the_cursor_and_the_expansion() -> None:
     context = make_context("before();\n", "\nafter();\n", {"record_name": "OnSave", "table": "task"})
     query = ExpandedQuery(context, "hypothetical();")
@@ -182,6 +190,12 @@ def test_expand(generator: EchoGenerator | None, code: str, source: str, note: s
     query, said = expand(make_context("run();\n", ""), generator, 8, 100)
     assert (query.code, query.source) == (code, source)
     assert said.startswith(note)
+
+
+def test_expand_by_a_description() -> None:
+    context = make_context("berth = find(vessel, the, longest);\n", "")
+    query, _ = expand(context, EchoGenerator(), 8, 100, "description")
+    assert query.code == "What comes next, in one sentence:."
 
 
 class LengthReranker:

@@ -1,0 +1,76 @@
+"""The commands `deepcodeseek train ...`. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from .cli_common import EXISTING_FILE, EXISTING_FOLDER, FOLDER, clear_errors, open_engine, say
+
+
+@click.group()
+def train() -> None:
+    """Train models, on corpora or on your own code."""
+
+
+@train.command("fusion")
+@click.option("--corpora", type=EXISTING_FOLDER, required=True, help="What the corpora were prepared in.")
+@click.option("--out", type=FOLDER, required=True, help="A models directory; the fusion goes into fusion/.")
+@click.option("--epochs", type=click.IntRange(1), default=8)
+@click.option("--seed", type=int, default=0)
+def train_fusion(corpora: Path, out: Path, epochs: int, seed: int) -> None:
+    """Train the fusion of all signals on the corpora of the list `train`, and measure it on `eval-only`."""
+    from .terminal import progress_reporter
+    from .train_fusion import Recipe
+    from .train_shipped import train_shipped
+
+    with clear_errors(out), progress_reporter("auto") as progress:
+        try:
+            about = train_shipped(corpora, out / "fusion", Recipe(epochs=epochs, seed=seed), progress)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(json.dumps({key: about[key] for key in ("questions", "loss", "top_k_percent")}, indent=1))
+
+
+@train.command("adapt")
+@click.option("--index", "directory", type=FOLDER, help="Default: where the server looks, for this folder.")
+@click.option("--out", type=FOLDER, help="A models directory; default: your own, which the server reads.")
+@click.option("--workspace", type=EXISTING_FOLDER, help="Default: what the index was built from.")
+@click.option(
+    "--leave-out", type=EXISTING_FILE, help="File with one path a line: nothing is learned from these."
+)
+@click.option("--models", type=EXISTING_FOLDER, help="Models to start from before the installed ones.")
+@click.option("--progress", "style", type=click.Choice(["auto", "jsonl", "none"]), default="auto")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def train_adapt(
+    directory: Path | None,
+    out: Path | None,
+    workspace: Path | None,
+    leave_out: Path | None,
+    models: Path | None,
+    style: str,
+    as_json: bool,
+) -> None:
+    """Learn from your own code which evidence tells the truth in it. Kept only where it predicts better."""
+    from deepcodeseek.server.generation import index_directory
+    from deepcodeseek.server.models import data_directory
+
+    from .adapt import AdaptProblem, adapt
+    from .terminal import adapted_view, progress_reporter
+
+    with clear_errors(out):
+        hidden = leave_out.read_text(encoding="utf-8").splitlines() if leave_out else []
+        index = directory or index_directory(workspace or Path.cwd())
+        engine, target = open_engine(index, None, models), out or data_directory()
+        with progress_reporter(style) as progress:
+            try:
+                result = adapt(engine, index, target, workspace, frozenset(hidden), progress, say)
+            except AdaptProblem as problem:
+                raise click.ClickException(str(problem)) from None
+    if as_json:
+        click.echo(json.dumps(asdict(result), indent=1))
+        return
+    click.echo(adapted_view(result, target))

@@ -1,0 +1,140 @@
+"""What the paper leaves open, answered by the committed result files: a row and a sentence a question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+Result = Mapping[str, Any]
+
+HEAD = "| question | top-5 of `fused`, % | beside it | what it says |\n|---|---|---|---|\n"
+
+
+def open_questions(results: Path) -> str:
+    """Markdown table of the result files in a folder; what has no file is said to be not measured."""
+    rows = (_domains, _synthetic, _documentation, _ambiguity, _metadata, _real_time)
+    cells = (row(results) for row in rows)
+    return HEAD + "".join(f"| {number}. {' | '.join(row)} |\n" for number, row in enumerate(cells, 1))
+
+
+def _domains(results: Path) -> tuple[str, ...]:
+    by_method = _by_method(results / "other-domains.json")
+    pairs = {
+        name: (by_method[f"{name}: fused"], by_method[f"{name}: bm25-docs"]) for name in ("Phaser", "OpenUI5")
+    }
+    times = " and ".join(f"{fused['top']['5'] / words['top']['5']:.1f}" for fused, words in pairs.values())
+    top_40 = " and ".join(f"{fused['top']['40']:.1f}" for fused, _ in pairs.values())
+    return (
+        "Does it hold outside of Script Includes?",
+        "<br>".join(f"{_top(fused)} {name}, n = {fused['n']}" for name, (fused, _) in pairs.items()),
+        "<br>".join(f"{_top(words)} `bm25-docs`" for _, words in pairs.values()),
+        f"On two code bases that nothing was tuned for, top-5 is {times} times that of BM25 over "
+        f"documentation, and top-40 is {top_40} %.",
+    )
+
+
+def _synthetic(results: Path) -> tuple[str, ...]:
+    path = results / "synthetic-size.json"
+    question = "How does the size of the synthetic set matter?"
+    if not path.exists():
+        return question, "not measured yet", "", "It takes a trained cross-encoder, and there is none yet."
+    rows = list(_by_method(path).values())
+    tops = ", ".join(f"{row['top']['5']:.1f} % with {row['method']}" for row in rows)
+    return (
+        question,
+        f"{_top(rows[-1])} {rows[-1]['method']}",
+        f"{_top(rows[0])} {rows[0]['method']}",
+        f"Top-5 is {tops}.",
+    )
+
+
+def _documentation(results: Path) -> tuple[str, ...]:
+    by_method = _by_method(results / "documentation.json")
+    stripped = by_method["all signals, stripped and synthesized"]
+    written = by_method["all signals, written"]
+    words = [by_method[f"words, {name}"]["top"]["5"] for name in ("written", "all stripped")]
+    return (
+        "What happens where JSDoc is missing?",
+        f"{_top(stripped)} every comment stripped, n = {stripped['n']}",
+        f"{_top(written)} as written",
+        f"With every comment gone and descriptions made of the code, top-5 falls by "
+        f"{written['top']['5'] - stripped['top']['5']:.1f} points. BM25 over "
+        f"documents alone gives {words[0]:.1f} % as written, {words[1]:.1f} % over the names that are left.",
+    )
+
+
+def _ambiguity(results: Path) -> tuple[str, ...]:
+    rows = {
+        row["value"]: row for row in _read(results / "ambiguous.json")["rows"] if row["group"] == "subset"
+    }
+    hard, clean = rows["ambiguous, usable"], rows["clean"]
+    return (
+        "What about ambiguous intent?",
+        f"{_estimate(hard['top']['5'])} ambiguous samples, n = {hard['n']}",
+        f"{_estimate(clean['top']['5'])} `clean`, n = {clean['n']}",
+        f"Where the lines before lead to several APIs, or several APIs share the name, the target is among "
+        f"the first 40 in {hard['top']['40'][0]:.1f} % (else {clean['top']['40'][0]:.1f} %); "
+        f"{hard['n']} samples are few.",
+    )
+
+
+def _metadata(results: Path) -> tuple[str, ...]:
+    cases = _read(results / "graph-filter.json")["cases"]
+    none, whole, gone = (
+        next(case for case in cases if case["graph"] is graph and set(case["removed"].values()) == {share})
+        for graph, share in ((False, 0), (True, 0), (True, 100))
+    )
+    kept = min(case["targets"]["percent"] for case in cases)
+    targets = "all targets" if kept == 100 else f"at least {kept:.1f} % of the targets"
+    return (
+        "What does the graph filter cost when metadata is incomplete?",
+        f"{_share(gone['top']['5'])} no scope, package or access known, n = {gone['n']}",
+        f"{_share(whole['top']['5'])} all known<br>{_share(none['top']['5'])} no filter",
+        f"Whatever share of it is taken away, the filter keeps {targets}; with none left, "
+        f"{gone['candidates']['percent']:.1f} % of the candidates instead of "
+        f"{whole['candidates']['percent']:.1f} %.",
+    )
+
+
+def _real_time(results: Path) -> tuple[str, ...]:
+    cases = {case["case"]: case for case in _read(results / "ablations.json")["cases"]}
+    first, asked = cases["fused"], cases["answer at 400 ms"]
+    off, on = cases["fused, no model on top"], cases["fused, query: hypothetical code"]
+    return (
+        "Is it really real-time end to end, expander included?",
+        f"{_estimate(asked['top']['5'])} answers at 400 ms, n = {asked['n']}",
+        f"{_estimate(off['top']['5'])} first list<br>{_estimate(on['top']['5'])} expander without a deadline",
+        f"The first list takes {_ms(first)}. With the expander an answer takes {_ms(on)}; within 400 ms, in "
+        f"which it gains {asked['gained']} and loses {asked['lost']} of {asked['n']} targets, {_ms(asked)}.",
+    )
+
+
+def _by_method(path: Path) -> dict[str, Result]:
+    return {result["method"]: result for result in _read(path)["results"]}
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _top(result: Result) -> str:
+    return _interval(result["top"]["5"], *result["interval"]["5"])
+
+
+def _estimate(estimate: tuple[float, float, float]) -> str:
+    return _interval(*estimate)
+
+
+def _share(share: Result) -> str:
+    return _interval(share["percent"], *share["interval"])
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _ms(case: Result) -> str:
+    total = case["ms"]["total"]
+    return f"{total['p50']:,.0f} ms at the median and {total['p95']:,.0f} ms at the 95th percentile"

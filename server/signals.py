@@ -1,0 +1,231 @@
+"""What speaks for an API at a cursor: each signal ranks the APIs on its own.
+
+Nothing mined from the caller's own file counts: neither its record, nor its calls, nor what they say of
+popularity. Where the platform's own classes are in the index, they take part by what speaks for them at this
+cursor. That they are called everywhere is known to everyone: it counts neither for them nor for what stands
+beside them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import folder_of
+from .generation import Corpus, Table
+from .index import Index
+from .lexical import Hits, Ids, Mask, Scores, best
+from .text import last_line_terms, name_terms
+from .types import Context
+
+POOL = 200  # the best of each signal that take part in the fusion
+USAGE_POOL = 300
+USAGES_COUNTED = 3  # an API's best usages that speak for it
+
+RANK_OFFSET = 5
+"""Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
+mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The index as one caller may see it."""
+
+    index: Index
+    context: Context
+    terms: tuple[str, ...]  # of the query
+    rarest: int  # how many of them are looked up
+    vector: Scores | None  # of the query, where the encoder was at hand
+    apis: Mask  # [apis] that may be predicted
+    usages: Mask  # [usages] of these, mined from other files
+    files: Mask  # [files] that say what is used where
+    used: tuple[int, ...]  # APIs that this file names
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What one signal says: APIs, best first, and for some the known usage that speaks for them."""
+
+    ids: Ids
+    scores: Scores
+    usages: Mapping[int, int] = field(default_factory=dict)
+
+
+def _written_lexical(view: View) -> Ranking:
+    return _lexical(view, "written")
+
+
+def _documents_lexical(view: View) -> Ranking:
+    return _lexical(view, "doc")
+
+
+def _code_lexical(view: View) -> Ranking:
+    return _lexical(view, "code")
+
+
+def _lexical(view: View, corpus: Corpus) -> Ranking:
+    return Ranking(*view.index.lexical(corpus, view.terms, POOL, view.rarest, view.apis))
+
+
+def _documents_dense(view: View) -> Ranking:
+    return _dense(view, "doc")
+
+
+def _code_dense(view: View) -> Ranking:
+    return _dense(view, "code")
+
+
+def _last_lines(view: View) -> Ranking:
+    """APIs by their known usages whose context shares words with the last lines before the cursor alone."""
+    terms = last_line_terms(view.context)
+    return _by_api(view, view.index.lexical("usage", terms, USAGE_POOL, view.rarest, view.usages))
+
+
+def _dense(view: View, table: Table) -> Ranking:
+    if view.vector is None:
+        return _NOTHING
+    return Ranking(*view.index.nearest(table, view.vector, POOL, view.apis))
+
+
+def _usages_lexical(view: View) -> Ranking:
+    """APIs by their known usages whose context shares words with the query."""
+    return _by_api(view, view.index.lexical("usage", view.terms, USAGE_POOL, view.rarest, view.usages))
+
+
+def _usages_dense(view: View) -> Ranking:
+    """APIs by their known usages whose context is near to the query."""
+    if view.vector is None:
+        return _NOTHING
+    return _by_api(view, view.index.nearest("usage", view.vector, USAGE_POOL, view.usages))
+
+
+def _by_api(view: View, hits: Hits) -> Ranking:
+    """Usages speak for their API: the best USAGES_COUNTED, each worth half of the one before."""
+    scores: dict[int, float] = {}
+    seen: dict[int, int] = {}
+    nearest: dict[int, int] = {}
+    for usage, score in zip(*(column.tolist() for column in hits), strict=True):
+        api = int(view.index.usages.api[usage])
+        nearest.setdefault(api, usage)
+        count = seen[api] = seen.get(api, 0) + 1
+        if count <= USAGES_COUNTED:
+            scores[api] = scores.get(api, 0.0) + score * 0.5 ** (count - 1)
+    return _ranked(scores, nearest)
+
+
+def _names(view: View) -> Ranking:
+    """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
+    context = view.context
+    scores = np.zeros(view.index.count)
+    for word in sorted(name_terms((context.record_name, context.table))):
+        ids = view.index.named_with(word)
+        scores[ids[view.apis[ids]]] += math.log1p(view.index.count / max(1, len(ids)))
+    return _ranked_all(scores)
+
+
+def _members(view: View) -> Ranking:
+    """APIs with the methods that the file calls on what nothing in it defines; a rare name counts more."""
+    scores = np.zeros(view.index.count)
+    for ids in view.index.with_members(view.context.members):
+        scores[ids[view.apis[ids]]] += math.log1p(view.index.count / max(1, len(ids)))
+    return _ranked_all(scores)
+
+
+def _like_named(view: View) -> Ranking:
+    """APIs that other files use whose name shares words with the caller's; a rare word counts more."""
+    files = view.index.files_by_word
+    weights = np.zeros(len(view.index.usages.file_package))
+    for word in sorted(name_terms((view.context.record_name,))):
+        ids = files.get(word, _NOTHING.ids)
+        weights[ids] += math.log1p(len(weights) / max(1, len(ids)))
+    return _by_file(view, weights)
+
+
+def _nearby(view: View) -> Ranking:
+    """APIs that files in the folders around use, the nearer the more."""
+    return _by_file(view, view.index.file_folders.nearness(folder_of(view.context.file)) ** 2)
+
+
+def _by_file(view: View, weights: NDArray[Any]) -> Ranking:
+    """APIs by the weights [files] of the files that use them."""
+    uses, seen = view.index.uses, _seen_uses(view)
+    return _ranked_all(np.bincount(uses.api[seen], weights[uses.file[seen]], view.index.count))
+
+
+def _in_file(view: View) -> Ranking:
+    """APIs that this file already names."""
+    return _ranked({api: 1.0 for api in view.used if view.apis[api]})
+
+
+def _co_use(view: View) -> Ranking:
+    """APIs that other files use together with those this file names."""
+    uses = view.index.uses
+    among = _seen_uses(view)
+    used = list(view.used)
+    scores = np.zeros(view.index.count)
+    is_together = np.zeros(int(uses.file.max(initial=0)) + 1, np.bool_)
+    for api in used:
+        files = uses.files_of(api, among)
+        is_together[files] = True
+        scores += uses.counts(among & is_together[uses.file], view.index.count) / (len(files) + 1)
+        is_together[files] = False
+    scores[used] = 0.0
+    return _ranked_all(scores)
+
+
+def _popularity(view: View) -> Ranking:
+    """APIs by the number of other files that use them."""
+    return _ranked_all(view.index.uses.counts(_seen_uses(view), view.index.count))
+
+
+def _seen_uses(view: View) -> Mask:
+    """Uses that say how popular an API is and what it goes with: of other files, not the platform's."""
+    uses, told = view.index.uses, view.apis & ~view.index.apis.platform
+    return told[uses.api] & view.files[uses.file]
+
+
+def named_in(index: Index, context: Context) -> tuple[int, ...]:
+    """The APIs that the file names."""
+    named = {api for name in context.used for api in index.find(name)}
+    return tuple(sorted(api for api in named if not index.apis.platform[api]))
+
+
+SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
+    {
+        "written documents, lexical": _written_lexical,
+        "documents, lexical": _documents_lexical,
+        "documents, dense": _documents_dense,
+        "code, lexical": _code_lexical,
+        "code, dense": _code_dense,
+        "usages, lexical": _usages_lexical,
+        "usages, dense": _usages_dense,
+        "usages, last lines": _last_lines,
+        "names": _names,
+        "members": _members,
+        "like-named": _like_named,
+        "nearby": _nearby,
+        "in file": _in_file,
+        "co-use": _co_use,
+        "popularity": _popularity,
+    }
+)
+
+_NOTHING = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+def _ranked(scores: Mapping[int, float], usages: Mapping[int, int] | None = None) -> Ranking:
+    ids = np.fromiter(scores.keys(), np.int64, len(scores))
+    hits = best(ids, np.fromiter(scores.values(), np.float32, len(scores)), POOL)
+    return Ranking(*hits, usages or {})
+
+
+def _ranked_all(scores: NDArray[Any]) -> Ranking:
+    """Of scores [apis], those above 0."""
+    ids = np.flatnonzero(scores)
+    return Ranking(*best(ids, scores[ids].astype(np.float32), POOL))

@@ -1,0 +1,180 @@
+"""Training on one's own code: what is learned from, what decides, and what is left as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import EXAMPLE
+
+from deepcodeseek.index_builder import adapt as adapting
+from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, mined
+from deepcodeseek.index_builder.build import Report, build_index
+from deepcodeseek.index_builder.cli import main
+from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, write_fusion
+from deepcodeseek.index_builder.train_shipped import train_shipped
+from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.models import Encoder, find_model
+from deepcodeseek.server.pipeline import Engine, load_fusion
+
+QUIET: Any = lambda *_: None  # noqa: E731
+QUICK = Recipe(epochs=2, rate=5e-3)
+
+
+@pytest.fixture(autouse=True)
+def _few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapting, "PER_TARGET", 2)
+
+
+@pytest.fixture(scope="module")
+def untrained(engine: Engine) -> Engine:
+    return replace(engine, fusion=as_fusion(_initial(16, np.random.default_rng(0))))
+
+
+def test_what_is_left_out_is_no_question(example_report: Report) -> None:
+    index = index_directory(EXAMPLE)
+    every = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)
+    hidden = frozenset({every[0]["file"], every[-1]["file"]})
+    left = mined(index, EXAMPLE, hidden, QUIET, QUIET)
+    assert {sample["file"] for sample in every} >= hidden
+    assert {sample["file"] for sample in left}.isdisjoint(hidden)
+    assert len(left) > len(every) / 2
+
+
+def test_what_is_left_out_says_nothing(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Any] = []
+
+    def spy(engine: Engine, samples: Any, asked: Any, progress: Any, hidden: Any) -> Any:
+        seen.append(hidden)
+        raise AdaptProblem("seen enough")
+
+    monkeypatch.setattr(adapting, "gather", spy)
+    hidden = frozenset({"apps/berth-planning/update/x.xml"})
+    with pytest.raises(AdaptProblem, match="seen enough"):
+        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, QUIET)
+    assert seen == [hidden]
+
+
+def test_what_predicts_better_is_written_and_loads(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(adapting, "RECIPE", QUICK)
+    result = adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+    assert result.is_better
+    assert result.after[5] > result.before[5]
+    assert result.gained > result.lost
+    fusion = load_fusion(find_model("fusion", tmp_path))  # type: ignore[arg-type]
+    card = json.loads((tmp_path / "fusion" / "model.json").read_text(encoding="utf-8"))
+    assert card["adapted"]["questions"] == result.questions
+    again = adapt(
+        replace(untrained, fusion=fusion),
+        index_directory(EXAMPLE),
+        tmp_path / "b",
+        EXAMPLE,
+        frozenset(),
+        QUIET,
+        QUIET,
+    )
+    assert again.before[1] > result.before[1]
+
+
+def test_what_is_no_better_leaves_all_as_it_was(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
+    result = adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+    assert not result.is_better
+    assert result.before == result.after
+    assert not list(tmp_path.iterdir())
+
+
+def test_folds_are_by_file() -> None:
+    folds = fold_of(["a.js", "b.js", "a.js"] * 50)
+    assert folds[0] == folds[2]
+    assert set(fold_of(f"{i}.js" for i in range(100)).tolist()) == set(range(5))
+
+
+def test_too_little_to_learn_from(encoder: Encoder, untrained: Engine, tmp_path: Path) -> None:
+    source = tmp_path / "w"
+    source.mkdir()
+    (source / "a.js").write_text("export class A {}", encoding="utf-8")
+    build_index(source, tmp_path / "i", encoder, QUIET)
+    with pytest.raises(AdaptProblem, match="0 calls to learn from: at least 50"):
+        adapt(untrained, tmp_path / "i", tmp_path / "m", None, frozenset(), QUIET, QUIET)
+    shutil.rmtree(source)
+    with pytest.raises(AdaptProblem, match="name it with --workspace"):
+        adapt(untrained, tmp_path / "i", tmp_path / "m", None, frozenset(), QUIET, QUIET)
+    with pytest.raises(AdaptProblem, match="reinstall"):
+        adapt(
+            replace(untrained, fusion=None), tmp_path / "i", tmp_path / "m", None, frozenset(), QUIET, QUIET
+        )
+
+
+def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) -> None:
+    assert untrained.fusion
+    write_fusion(untrained.fusion.parameters, tmp_path / "from" / "fusion", {}, QUICK)
+    (tmp_path / "left.txt").write_text("apps/nowhere.xml\n", encoding="utf-8")
+    options = [
+        "--models",
+        str(tmp_path / "from"),
+        "--leave-out",
+        str(tmp_path / "left.txt"),
+        "--progress",
+        "jsonl",
+    ]
+    done = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "adapt",
+            "--index",
+            str(index_directory(EXAMPLE)),
+            "--out",
+            str(tmp_path / "to"),
+            *options,
+            "--progress",
+            "jsonl",
+        ],
+    )
+    assert done.exit_code == 0, done.output
+    assert f"written to {tmp_path / 'to'}" in done.stdout
+    assert {json.loads(line)["task"] for line in done.stderr.splitlines()} >= {"gathering", "training"}
+    assert (tmp_path / "to" / "fusion" / "fusion.npz").is_file()
+
+
+# What ships
+
+
+def test_training_on_corpora(encoder: Encoder, tmp_path: Path) -> None:
+    samples = "\n".join(
+        json.dumps(sample) for sample in mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)
+    )
+    for name, kind in (("one", "train"), ("two", "eval-only")):
+        folder = tmp_path / "corpora" / name
+        build_index(EXAMPLE, folder / "index", encoder, QUIET)
+        (folder / "samples.jsonl").write_text(samples, encoding="utf-8")
+        about = {
+            "name": name,
+            "list": kind,
+            "packages": [{"name": name, "version": "1.0.0", "licence": "MIT"}],
+        }
+        (folder / "corpus.json").write_text(json.dumps({"corpus": about}), encoding="utf-8")
+    about = train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, QUIET)
+    assert about["trained_on"] == [{"name": "one", "packages": ["one@1.0.0 (MIT)"]}]
+    assert about["loss"][-1] < about["loss"][0]
+    assert set(about["top_k_percent"]) == {"two"}
+    first = (tmp_path / "m" / "fusion.npz").read_bytes()
+    tasks: list[str] = []
+    train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, lambda task, *_: tasks.append(task))
+    assert (tmp_path / "m" / "fusion.npz").read_bytes() == first
+    assert "gathering" not in tasks  # what was gathered is kept
+    with pytest.raises(ValueError, match="holds no corpus"):
+        train_shipped(tmp_path / "m", tmp_path / "n", QUICK, QUIET)

@@ -1,0 +1,241 @@
+"""The learned fusion: what it sees, that it learns, and that without it reciprocal ranks stand in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import EXAMPLE
+
+from deepcodeseek.index_builder import train_fusion
+from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.evaluate import Asked
+from deepcodeseek.index_builder.evidence import LOST, Questions, gather
+from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
+from deepcodeseek.server.context import make_context
+from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, features
+from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.models import ModelProblem, find_model
+from deepcodeseek.server.pipeline import METHODS, Engine, load_engine, load_fusion, predict
+from deepcodeseek.server.retrieve import rank, view_of
+from deepcodeseek.server.signals import SIGNALS, Ranking, View
+from deepcodeseek.server.types import ExpandedQuery
+
+SMALL = Recipe(epochs=3, hidden=8)
+
+
+def column(signal: str, feature: str) -> int:
+    return FEATURES.index(f"{signal}: {feature}")
+
+
+@pytest.fixture(scope="module")
+def view(engine: Engine) -> View:
+    context = make_context("var x = 1;\n", "", {"file": "apps/berth-planning/update/new.js"})
+    return view_of(engine.index, ExpandedQuery(context), None)
+
+
+def ranking(scores: dict[int, float]) -> Ranking:
+    return Ranking(np.array(list(scores), np.int64), np.array(list(scores.values()), np.float32))
+
+
+RANKINGS = [
+    # scores of APIs, best first; the API looked at; what each feature says of it
+    ({3: 8.0, 1: 4.0, 2: 0.0}, 3, {"reciprocal rank": 1.0, "rank": 1.0, "share": 1.0, "deviation": 0.204}),
+    ({3: 8.0, 1: 4.0, 2: 0.0}, 1, {"reciprocal rank": 5 / 6, "rank": 0.869, "share": 0.5, "deviation": 0.0}),
+    ({3: 8.0, 1: 4.0, 2: 0.0}, 2, {"share": 0.0, "deviation": -0.204, "lead": 0.5, "is silent": 0.0}),
+    ({3: 800.0, 1: 400.0, 2: 0.0}, 2, {"share": 0.0, "deviation": -0.204, "lead": 0.5}),
+    ({3: 2.0}, 3, {"reciprocal rank": 1.0, "share": 1.0, "deviation": 0.0, "lead": 1.0}),
+    ({}, 0, {"reciprocal rank": 0.0, "rank": 0.0, "share": 0.0, "lead": 0.0, "is silent": 1.0}),
+    ({3: 2.0}, 0, {"reciprocal rank": 0.0, "rank": 0.0, "share": 0.0, "lead": 1.0, "is silent": 0.0}),
+]
+
+
+@pytest.mark.parametrize(("scores", "api", "expected"), RANKINGS)
+def test_a_signal_says_how_an_api_stands_to_the_others(
+    view: View, scores: dict[int, float], api: int, expected: dict[str, float]
+) -> None:
+    other = ranking({0: 1.0, 1: 0.5})
+    ids, matrix = features(view, {"names": ranking(scores), "popularity": other})
+    assert ids.tolist() == sorted({*scores, 0, 1})
+    assert matrix.shape == (len(ids), len(FEATURES))
+    row = matrix[ids.tolist().index(api)]
+    said = {name: row[column("names", name)] for name in expected}
+    assert said == pytest.approx(expected, abs=1e-3)
+    assert row[column("co-use", "is silent")] == 1.0
+
+
+def test_without_any_signal_there_are_no_candidates(view: View) -> None:
+    ids, matrix = features(view, {})
+    assert [len(ids), *matrix.shape] == [0, 0, len(FEATURES)]
+    fusion = as_fusion(train_fusion._initial(4, np.random.default_rng(0)))
+    assert fusion.score(matrix).shape == (0,)
+
+
+def test_files_that_are_not_to_be_seen_say_nothing(engine: Engine) -> None:
+    context = make_context("", "", {"file": "apps/berth-planning/update/new.js"})
+    every = range(len(engine.index.usages.file_package))
+    hidden = view_of(engine.index, ExpandedQuery(context), None, unseen=list(every))
+    assert not hidden.usages.any()
+    said = rank(
+        hidden, ("usages, lexical", "usages, last lines", "popularity", "co-use", "like-named", "nearby")
+    )
+    assert {name: len(each.ids) for name, each in said.items()} == dict.fromkeys(said, 0)
+    assert rank(view_of(engine.index, ExpandedQuery(context), None), ["popularity"])["popularity"].ids.size
+
+
+# Training
+
+
+def planted(n: int, seed: int = 0) -> Questions:
+    """Questions whose right candidate is the one that `names` and `co-use` rank first together."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.random((n * 20, len(FEATURES))).astype(np.float16) * 0.2
+    wanted = rng.integers(0, 20, n)
+    rows = np.arange(n) * 20 + wanted
+    for signal in ("names", "co-use"):
+        matrix[rows, column(signal, "reciprocal rank")] = 0.9
+        decoys = np.arange(n) * 20 + (wanted + (3 if signal == "names" else 7)) % 20
+        matrix[decoys, column(signal, "reciprocal rank")] = 1.0
+    return Questions(matrix, np.full(n, 20), wanted, np.array([f"{i % 5}.js" for i in range(n)]))
+
+
+def test_it_learns_what_no_signal_says_alone() -> None:
+    learned, curve = train(
+        planted(200), Recipe(epochs=30, hidden=16, rate=1e-2, silence=0.0), lambda *_: None
+    )
+    assert curve[-1] < 0.3 * curve[0]
+    assert top(ranks(as_fusion(learned), planted(100, seed=1)))[1] > 90
+
+
+def test_the_same_questions_give_the_same_weights() -> None:
+    first, second = (train(planted(50), SMALL, lambda *_: None) for _ in range(2))
+    assert first[1] == second[1]
+    assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
+    further, _ = train(planted(50), SMALL, lambda *_: None, start=first[0])
+    assert not np.array_equal(further[0], first[0][0])
+
+
+def test_its_gradients_are_those_of_its_loss() -> None:
+    rng = np.random.default_rng(0)
+    questions = planted(4)
+    matrices = [questions.of(i) for i in range(4)]
+    weights = [w.astype(np.float64) for w in train_fusion._initial(6, rng)]
+
+    def loss() -> float:
+        return train_fusion._loss(weights, matrices, questions.wanted, 0.0, rng)[0]  # type: ignore[arg-type]
+
+    _, gradients = train_fusion._loss(weights, matrices, questions.wanted, 0.0, rng)  # type: ignore[arg-type]
+    for weight, gradient in zip(weights, gradients, strict=True):
+        for place in list(np.ndindex(weight.shape))[:: max(1, weight.size // 20)]:
+            kept, step = weight[place], 1e-5
+            weight[place] = kept + step
+            above = loss()
+            weight[place] = kept - step
+            slope = (above - loss()) / (2 * step)
+            weight[place] = kept
+            assert gradient[place] == pytest.approx(slope, abs=1e-4)
+
+
+def test_silent_signals_look_as_they_do_when_they_find_nothing() -> None:
+    matrix = train_fusion._silenced(np.ones((3, len(FEATURES)), np.float32), 1.0, np.random.default_rng(0))
+    of_signals = matrix[:, : len(SIGNALS) * len(OF_A_SIGNAL)].reshape(3, len(SIGNALS), -1)
+    assert np.array_equal(of_signals, np.broadcast_to([0, 0, 0, 0, 0, 1], of_signals.shape))
+    assert (matrix[:, of_signals[0].size :] == 1).all()
+
+
+def test_nothing_to_learn_from() -> None:
+    questions = replace(planted(3), wanted=np.full(3, LOST))
+    with pytest.raises(ValueError, match="no question has its right answer"):
+        train(questions, SMALL, lambda *_: None)
+
+
+def test_questions_are_kept_and_joined(tmp_path: Path) -> None:
+    questions = planted(10)
+    questions.save(tmp_path / "q.npz")
+    again = Questions.load(tmp_path / "q.npz")
+    both = Questions.joined([again.chosen(again.files == "0.js"), again.chosen(again.files != "0.js")])
+    assert sorted(both.wanted.tolist()) == sorted(questions.wanted.tolist())
+    assert both.features.shape == questions.features.shape
+    assert np.array_equal(both.of(0), questions.of(0))
+    assert np.array_equal(both.of(2), questions.of(1))
+
+
+# On an index
+
+
+def samples() -> list[dict[str, str]]:
+    return [
+        {
+            "id": "1",
+            "file": "apps/berth-planning/update/new.js",
+            "code_before": "var plan = allocate(berth);\n",
+            "code_after": "",
+            "target": "x_hbr_berth.BerthAllocator",
+        }
+    ]
+
+
+def test_evidence_is_gathered_as_the_server_gathers_it(engine: Engine) -> None:
+    every = gather(engine, samples(), Asked(), lambda *_: None)
+    few = every.few()
+    assert every.wanted[0] != LOST
+    assert few.wanted.tolist() == [0]
+    assert np.array_equal(few.of(0)[0], every.of(0)[every.wanted[0]])
+
+
+def test_the_order_is_the_networks(engine: Engine, tmp_path: Path) -> None:
+    """One that only looks at names puts first what the signal `names` does."""
+    hidden = np.zeros((len(FEATURES), 1), np.float32)
+    hidden[column("names", "share")] = 1.0
+    ones = np.ones(1, np.float32)
+    write_fusion((hidden, np.zeros(1, np.float32), ones), tmp_path / "fusion", {}, SMALL)
+    fusion = load_fusion(find_model("fusion", tmp_path))  # type: ignore[arg-type]
+    context = make_context("var a;\n", "", {"file": "a.js", "record_name": "crane scheduler"})
+    learned = predict(replace(engine, fusion=fusion), context, METHODS["fused"])
+    assert learned.ranked[0].api.name == "CraneScheduler"
+    without = predict(replace(engine, fusion=None), context, METHODS["fused"])
+    assert [i.api for i in without.ranked] == [i.api for i in predict(engine, context, METHODS["rrf"]).ranked]
+
+
+BROKEN = {
+    "other features": lambda folder: np.savez(
+        folder / "fusion.npz",
+        features=np.array(["x"]),
+        hidden=np.zeros((1, 1), np.float32),
+        bias=np.zeros(1, np.float32),
+        output=np.zeros(1, np.float32),
+    ),
+    "no weights": lambda folder: np.savez(folder / "fusion.npz", features=np.array(FEATURES)),
+    "not a file of numpy": lambda folder: (folder / "fusion.npz").write_bytes(b"x"),
+    "missing": lambda folder: (folder / "fusion.npz").unlink(),
+}
+
+
+@pytest.mark.parametrize("case", [*BROKEN, "damaged"])
+def test_a_fusion_that_does_not_fit_is_a_note(case: str, tmp_path: Path, example_report: Report) -> None:
+    folder = tmp_path / "fusion"
+    write_fusion(train_fusion._initial(4, np.random.default_rng(0)), folder, {}, SMALL)
+    if case == "damaged":
+        (folder / "fusion.npz").write_bytes(b"x")
+    else:
+        BROKEN[case](folder)
+        if case != "missing":
+            card = json.loads((folder / "model.json").read_text())
+            card["sha256"]["fusion.npz"] = train_fusion.sha256_file(folder / "fusion.npz")
+            (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ModelProblem):
+        load_fusion(find_model("fusion", tmp_path))  # type: ignore[arg-type]
+    engine = load_engine(index_directory(EXAMPLE), tmp_path)
+    assert engine.fusion is None
+    assert any("fusion" in note for note in engine.notes)
+
+
+def test_made_for_these_features_only() -> None:
+    hidden, bias, output = train_fusion._initial(4, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="other evidence"):
+        Fusion(FEATURES[:-1], hidden[:-1], bias, output)
+    with pytest.raises(ValueError, match="other evidence"):
+        Fusion(FEATURES, hidden, bias[:-1], output)

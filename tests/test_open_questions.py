@@ -1,0 +1,61 @@
+"""What the paper leaves open: a row a question, with the figures of the result files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deepcodeseek.index_builder.open_questions import open_questions
+from deepcodeseek.index_builder.readme import RESULTS
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for path in RESULTS.glob("*.json"):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+def rows(results: Path) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split(" | ")] for line in open_questions(results).splitlines()[2:]]
+
+
+def test_each_question_has_a_row_and_a_sentence(results: Path) -> None:
+    found = rows(results)
+    assert [row[0].split(".")[0].strip("| ") for row in found] == list("123456")
+    assert all(len(row) == 4 and row[3].rstrip(" |").endswith(".") for row in found)
+
+
+def test_figures_come_from_the_files(results: Path) -> None:
+    cases = json.loads((results / "ablations.json").read_text())
+    for case in cases["cases"]:
+        if case["case"] == "answer at 400 ms":
+            case["top"]["5"], case["gained"] = [12.3, 1.2, 23.4], 77
+    (results / "ablations.json").write_text(json.dumps(cases))
+    row = rows(results)[5]
+    assert row[1].startswith("12.3 [1.2, 23.4]")
+    assert "gains 77" in row[3]
+
+
+def test_what_has_no_file_is_not_measured_until_it_has_one(results: Path) -> None:
+    (results / "synthetic-size.json").unlink(missing_ok=True)
+    assert rows(results)[1][1] == "not measured yet"
+    sizes = [
+        {"method": f"{n} triplets", "top": {"5": top}, "interval": {"5": [1, 99]}}
+        for n, top in ((204, 51.0), (1000, 53.0))
+    ]
+    (results / "synthetic-size.json").write_text(json.dumps({"results": sizes}))
+    row = rows(results)[1]
+    assert row[1] == "53.0 [1.0, 99.0] 1000 triplets"
+    assert row[3].startswith("Top-5 is 51.0 % with 204 triplets, 53.0 % with 1000 triplets.")
+
+
+def test_lost_targets_are_told(results: Path) -> None:
+    assert "keeps all targets" in rows(results)[4][3]
+    content = json.loads((results / "graph-filter.json").read_text())
+    content["cases"][-1]["targets"]["percent"] = 98.2
+    (results / "graph-filter.json").write_text(json.dumps(content))
+    assert "keeps at least 98.2 % of the targets" in rows(results)[4][3]
