@@ -48,7 +48,7 @@ def cases(engine: Engine) -> Iterator[Case]:
     """All that the engine has the models for; what others are compared with comes before them."""
     yield Case(BASE, METHODS[BASE])
     yield from _windows()
-    yield from _signals()
+    yield from _signals(engine)
     yield from _questions()
     if engine.generator or engine.reranker:
         yield Case("fused, no model on top", METHODS[BASE], model=True)
@@ -70,12 +70,15 @@ def _windows() -> Iterator[Case]:
             yield Case(name, METHODS[BASE], Asked(first_only=True, lines=lines, after=after))
 
 
-def _signals() -> Iterator[Case]:
+def _signals(engine: Engine) -> Iterator[Case]:
     fused = METHODS[BASE]
+    if engine.fusion:
+        yield Case("by reciprocal ranks, not learned", METHODS["rrf"])
     yield Case("without the graph filter", replace(fused, graph=False))
     yield Case("without known usages", _without(fused, *(s for s in fused.weights if s.startswith("usages"))))
-    for signal in fused.weights:
-        yield Case(f"without {signal}", _without(fused, signal))
+    for signal, weight in fused.weights.items():
+        if weight or engine.fusion:  # some serve the learned fusion alone
+            yield Case(f"without {signal}", _without(fused, signal))
     for name in ("bm25-docs", "bm25-all-docs", "bm25-raw", "dense-docs", "dense-raw"):
         yield Case(name, METHODS[name])
 

@@ -1,14 +1,18 @@
-"""Adapt the fusion to a workspace: its own calls show which signals tell the truth there.
+"""Adapt to a workspace: its own calls show what follows what there, and which signals tell the truth.
 
-Questions are mined from the workspace's own files, and asked as an editor would. Folds of files decide: the
-weights that come from the other files must do better than those in use, by more than chance gives, or nothing
-is written. What is then written has learned from all of them.
+Questions are mined from the workspace's own files, and asked as an editor would. First the encoder of
+questions learns (train_query.py; it needs the extra [train], and is left out without), then the fusion. That
+one must not trust a signal that was trained on the very answers it is judged by: two encoders learn from one
+half of the files each, evidence is gathered with the one that has not seen the file, and what is written is
+the mean of their weights (Wortsman et al., 2022). Folds of files decide: weights that come from other files
+must do better than those in use, by more than chance gives, or nothing is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcodeseek.server.fusion import Fusion
-from deepcodeseek.server.models import SHIPPED
+from deepcodeseek.server.models import SHIPPED, ModelFiles, load_encoder
 from deepcodeseek.server.pipeline import Engine
 
 from .build import read_content
@@ -28,10 +32,13 @@ from .graph import find_exports, with_tails
 from .layers import last_options
 from .mine import FOLDS, mine
 from .train_fusion import Ranks, Recipe, as_fusion, ranks, reciprocal, top, train, write_fusion
+from .train_query import Recipe as QueryRecipe
 
 RECIPE = Recipe(epochs=6, rate=2e-3)
 PER_TARGET = 10  # questions on an API
 LEAST_QUESTIONS = 50  # fewer say nothing of what is better
+QUERY_RECIPE = QueryRecipe(epochs=3)
+WORK = "training"
 FIRST = 5  # what is seen at a glance
 LEAST_GAIN = 1.64  # standard errors of the mean reciprocal rank
 
@@ -67,11 +74,13 @@ def adapt(
     leave_out: Collection[str],
     progress: Progress,
     say: Callable[[str], None],
+    encoder: bool = False,
 ) -> Adapted:
     """Train on the workspace's own calls, and write a models directory if that is better than what is in use.
 
-    `leave_out` names files, as the index does, of which no call, no usage and no text is learned from. Raises
-    AdaptProblem where there is too little to learn from.
+    `leave_out` names files, as the index does, of which no call, no usage and no text is learned from. With
+    `encoder` the encoder of questions learns too, which takes minutes; cut short, it goes on from its last
+    checkpoint. Raises AdaptProblem where there is too little to learn from.
     """
     start = engine.fusion
     if start is None:
@@ -79,14 +88,80 @@ def adapt(
     samples = mined(index, workspace or source_of(index), leave_out, progress, say)
     if len(samples) < LEAST_QUESTIONS:
         raise AdaptProblem(f"{len(samples)} calls to learn from: at least {LEAST_QUESTIONS} are needed")
-    whole = [gather(engine, samples, Asked(after=after), progress, leave_out) for after in (True, False)]
-    few = Questions.joined([part.few() for part in whole])
-    before, after = _cross_validated(whole[0], few, start, progress)
+    halves = [[sample for sample in samples if half_of(sample["file"]) == half] for half in (0, 1)]
+    work = out / WORK
+    evidence = _gathered([engine, engine], halves, leave_out, progress)
+    before = ranks(start, evidence[0])
+    if encoder:
+        engines = _trained_on_halves(engine, index, halves, leave_out, work, progress)
+        evidence = _gathered(engines[::-1], halves, leave_out, progress)
+    few = Questions.joined([part.few() for part in evidence])
+    after = _cross_validated(evidence[0], few, start, progress)
     parameters, _ = train(few, RECIPE, progress, start.parameters)
-    result = _result(whole[0].files, before, after, _general(start), _general(as_fusion(parameters)))
+    result = _result(evidence[0].files, before, after, _general(start), _general(as_fusion(parameters)))
     if result.is_better:
+        if encoder:
+            _write_mean(engine, work, out / "query", say)
         write_fusion(parameters, out / "fusion", {"adapted": asdict(result)}, RECIPE)
+    shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def _gathered(
+    engines: Sequence[Engine],
+    halves: Sequence[Sequence[dict[str, Any]]],
+    leave_out: Collection[str],
+    progress: Progress,
+) -> list[Questions]:
+    """The questions of each half asked of its engine, as mined and with nothing after the cursor."""
+    return [
+        Questions.joined(
+            [
+                gather(engine, half, Asked(after=after), progress, leave_out)
+                for engine, half in zip(engines, halves, strict=True)
+            ]
+        )
+        for after in (True, False)
+    ]
+
+
+def _trained_on_halves(
+    engine: Engine,
+    index: Path,
+    halves: Sequence[Sequence[dict[str, Any]]],
+    leave_out: Collection[str],
+    work: Path,
+    progress: Progress,
+) -> list[Engine]:
+    """The engine with an encoder of questions that has learned from one half of the files, for each."""
+    from . import train_query
+    from .export_encoder import base_weights, export_encoder
+
+    hidden = [i for path in leave_out for i in engine.index.file_ids(path)]
+    documents = {"": train_query.documents_of(engine, index, hidden)}
+    engines = []
+    for number, half in enumerate(halves):
+        questions = train_query.questions_of(engine, half, "")
+        folder = work / str(number)
+        weights = train_query.train(questions, documents, base_weights(), folder, QUERY_RECIPE, progress)
+        card = export_encoder(weights, folder / "query", _query_card(engine), {}, lambda _: None)
+        encoder = load_encoder(ModelFiles("query", folder / "query", card))
+        engines.append(replace(engine, query_encoder=encoder))
+    return engines
+
+
+def _write_mean(engine: Engine, work: Path, out: Path, say: Callable[[str], None]) -> None:
+    """The mean of the weights that learned from the halves, as a model directory."""
+    from .export_encoder import export_encoder
+    from .train_query import mean_weights
+
+    weights = mean_weights([work / str(number) / "weights" for number in (0, 1)], work / "mean")
+    export_encoder(weights, out, _query_card(engine), {}, say)
+
+
+def _query_card(engine: Engine) -> dict[str, Any]:
+    assert engine.encoder
+    return {"kind": "query", "name": "adapted", "documents": engine.encoder.files.sha256}
 
 
 def mined(
@@ -106,19 +181,21 @@ def mined(
     return [asdict(sample) for sample in every if sample.balanced]
 
 
-def _cross_validated(
-    whole: Questions, few: Questions, start: Fusion, progress: Progress
-) -> tuple[Ranks, Ranks]:
-    """Ranks [n] of the right answers by the weights in use, and by weights trained on the other folds."""
+def _cross_validated(whole: Questions, few: Questions, start: Fusion, progress: Progress) -> Ranks:
+    """Ranks [n] of the right answers by weights that were trained on the other folds."""
     folds = fold_of(whole.files)
-    before = ranks(start, whole)
-    after = np.zeros_like(before)
+    found = np.zeros(len(folds), np.int64)
     for fold in range(FOLDS):
         others = few.chosen(fold_of(few.files) != fold)
         parameters, _ = train(others, RECIPE, progress, start.parameters)
         mine = folds == fold
-        after[mine] = ranks(as_fusion(parameters), whole.chosen(mine))
-    return before, after
+        found[mine] = ranks(as_fusion(parameters), whole.chosen(mine))
+    return found
+
+
+def half_of(file: str) -> int:
+    """0 or 1, the same wherever it is asked, and no matter which fold the file is in."""
+    return digest(file)[1] % 2
 
 
 def fold_of(files: Iterable[str]) -> NDArray[np.int64]:

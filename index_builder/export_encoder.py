@@ -15,7 +15,7 @@ import inspect
 import json
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from types import MappingProxyType
@@ -83,13 +83,47 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; its README.md is kept")
     options = parser.parse_args()
     try:
-        weights = options.weights or Path(str(distribution(PACKAGE).locate_file(PACKAGE_FOLDER)))
+        weights = options.weights or base_weights()
     except PackageNotFoundError:
         parser.error(f"give --weights, or install {PACKAGE} (in the extra [train])")
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         if not (weights / name).is_file():
             parser.error(f"the weights folder has no {name}")
-    out: Path = options.out
+    about = {
+        "kind": "encoder",
+        "name": "all-MiniLM-L6-v2",
+        "licence": "Apache-2.0",
+        "source": "" if options.weights else f"{PACKAGE} {version(PACKAGE)}",
+        # Documents sorted by text, so that equal scores do not pass for the right order.
+        "golden": [
+            {"query": query, "documents": sorted(best), "order": [sorted(best).index(text) for text in best]}
+            for query, best in GOLDEN.items()
+        ],
+    }
+    try:
+        card = export_encoder(weights, options.out, about, GOLDEN, print)
+    except ValueError as error:
+        raise SystemExit(f"nothing written: {error}") from None
+    print(json.dumps(card["sha256"], indent=2))
+
+
+def base_weights() -> Path:
+    """The folder of the float model, as its package brings it; raises PackageNotFoundError without it."""
+    return Path(str(distribution(PACKAGE).locate_file(PACKAGE_FOLDER)))
+
+
+def export_encoder(
+    weights: Path,
+    out: Path,
+    about: Mapping[str, Any],
+    golden: Mapping[str, Sequence[str]],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write the model directory `out` from the float model in the folder `weights`; its card.
+
+    A README.md that lies in `out` is kept. Raises ValueError, and writes nothing, where the graph does not
+    agree with the float model or ranks a golden query's documents otherwise.
+    """
     staged = out.with_name(f"{out.name}.{secrets.token_hex(3)}.part")
     retired = out.with_name(f"{out.name}.{secrets.token_hex(3)}.old")
     staged.mkdir(parents=True)
@@ -102,14 +136,12 @@ def main() -> None:
         texts = _texts()
         reference, graph = _float_model(weights, _tokenize(staged, texts))
         _quantize(graph, staged / "model.onnx")
-        card = _card(staged, weights, "" if options.weights else f"{PACKAGE} {version(PACKAGE)}")
+        card = _card(staged, weights, about)
         (staged / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
         encoder = load_encoder(ModelFiles("encoder", staged, card))
-        _check_agreement("in padded batches", encoder.encode(texts), reference)
-        alone = np.concatenate([encoder.encode([text]) for text in texts])
-        _check_agreement("one at a time", alone, reference)
-        for query, documents in GOLDEN.items():
+        _check_agreement(encoder.encode(texts), reference, say)
+        for query, documents in golden.items():
             _check_golden(query, encoder.encode([query, *documents]))
         if (out / "README.md").is_file():
             shutil.copyfile(out / "README.md", staged / "README.md")
@@ -117,7 +149,7 @@ def main() -> None:
             out.rename(retired)
         staged.rename(out)
         shutil.rmtree(retired, ignore_errors=True)
-        print(json.dumps(card["sha256"], indent=2))
+        return card
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
@@ -214,34 +246,25 @@ def _quantize(model: ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _card(folder: Path, weights: Path, source: str) -> dict[str, Any]:
-    # Documents sorted by text, so that equal scores do not pass for the right order.
-    golden = [
-        {"query": query, "documents": sorted(best), "order": [sorted(best).index(text) for text in best]}
-        for query, best in GOLDEN.items()
-    ]
+def _card(folder: Path, weights: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "kind": "encoder",
-        "name": "all-MiniLM-L6-v2",
         "dimension": DIMENSION,
         "max_tokens": MAX_TOKENS,
-        "licence": "Apache-2.0",
-        "source": source,
         "source_sha256": sha256_file(weights / "model.safetensors"),
         "made_with": {name: version(name) for name in LIBRARIES},
         "file": "model.onnx",
         "sha256": {name: sha256_file(folder / name) for name in ("model.onnx", "tokenizer.json")},
-        "golden": golden,
+        **about,
     }
 
 
-def _check_agreement(label: str, vectors: Vectors, reference: Vectors) -> None:
+def _check_agreement(vectors: Vectors, reference: Vectors, say: Callable[[str], None]) -> None:
     cosine = float((vectors * reference).sum(1).mean())
     pairs = zip(_nearest(vectors), _nearest(reference), strict=True)
     top10 = float(np.mean([len(set(ours) & set(theirs)) / 10 for ours, theirs in pairs]))
-    print(f"{label}: mean cosine {cosine:.4f}, top-10 agreement {top10:.3f}, {len(vectors)} texts")
+    say(f"mean cosine {cosine:.4f}, top-10 agreement {top10:.3f}, {len(vectors)} texts")
     if not (cosine >= MIN_COSINE and top10 >= MIN_TOP10):  # put so that NaN fails
-        raise SystemExit(f"nothing written: the bounds are cosine {MIN_COSINE}, agreement {MIN_TOP10}")
+        raise ValueError(f"the bounds are cosine {MIN_COSINE}, agreement {MIN_TOP10}")
 
 
 def _nearest(vectors: Vectors) -> list[list[int]]:
@@ -254,7 +277,7 @@ def _nearest(vectors: Vectors) -> list[list[int]]:
 def _check_golden(query: str, vectors: Vectors) -> None:
     scores = vectors[1:] @ vectors[0]
     if not np.all(scores[:-1] - scores[1:] >= MIN_MARGIN):
-        raise SystemExit(f"nothing written: {query!r} ranks its documents with {scores.round(3).tolist()}")
+        raise ValueError(f"{query!r} ranks its documents with {scores.round(3).tolist()}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from deepcodeseek.server.models import (
     verify,
 )
 
-KINDS: tuple[ModelKind, ...] = ("encoder", "fusion", "generator", "reranker")
+KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "reranker")
 GGUF_MAGIC = b"GGUF"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -186,8 +187,8 @@ def _recall(result: Result, number: int) -> list[dict[str, Any]]:
         "marker": {"color": color},
     }
     return [
-        {"name": result_name(result), **curve},
-        {"name": result_name(result), **points, "showlegend": False, "hoverinfo": "skip"},
+        {"name": _plain(result_name(result)), **curve},
+        {"name": _plain(result_name(result)), **points, "showlegend": False, "hoverinfo": "skip"},
     ]
 
 
@@ -201,28 +202,29 @@ def _latency(cases: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def _scatter(cases: Sequence[Result], color: str) -> dict[str, Any]:
-    named, tops = _best(cases), [case["top"]["5"] for case in cases]
+    named, tops = _named(cases), [case["top"]["5"] for case in cases]
     return {
         "name": f"{cases[0]['n']} samples",
         "x": [case["ms"]["total"]["p50"] for case in cases],
         "y": [value for value, _, _ in tops],
         "mode": "markers+text",
         "marker": {"color": color, "size": 9},
-        "text": [case["case"] if case["case"] in named else "" for case in cases],
-        "hovertext": [f"{case['case']}<br>top-5 {_estimate(case['top']['5'])}" for case in cases],
+        "text": [_plain(case["case"]) if case["case"] in named else "" for case in cases],
+        "hovertext": [f"{_plain(case['case'])}<br>top-5 {_estimate(case['top']['5'])}" for case in cases],
         "hovertemplate": "%{hovertext}<br>%{x:.0f} ms",
         "textposition": "top center",
     }
 
 
-def _best(cases: Sequence[Result]) -> set[str]:
-    """Names of the cases that none beats in both time and quality."""
-    points = {case["case"]: (case["ms"]["total"]["p50"], -case["top"]["5"][0]) for case in cases}
-    return {
-        name
-        for name, (ms, miss) in points.items()
-        if not any(m <= ms and q <= miss and (m, q) != (ms, miss) for m, q in points.values())
-    }
+def _named(cases: Sequence[Result]) -> set[str]:
+    """Names of the fastest case and of the best one; more would stand on top of each other."""
+    points = [(case["ms"]["total"]["p50"], -case["top"]["5"][0], case["case"]) for case in cases]
+    return {min(points)[2], min(points, key=lambda point: (point[1], point[0]))[2]}
+
+
+def _plain(name: str) -> str:
+    """Plotly reads some HTML in its texts, links among it."""
+    return html.escape(name, quote=False)
 
 
 def _error(tops: Sequence[Sequence[float]]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def answer_view(answer: Answer, context: Context, shown: int = SHOWN) -> Group:
 
 def _code(context: Context) -> Panel:
     code = textwrap.dedent(f"{context.window}\n{_indentation(context)}{context.prefix}{CURSOR}")
-    name = context.record_name or context.file or "cursor"
+    name = (context.record_name if context.record_type else context.file) or "cursor"  # a module by its path
     return Panel(
         Syntax(_printable(code), "javascript", theme="ansi_dark"),
         title=Text(_printable(name)),

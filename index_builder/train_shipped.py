@@ -61,13 +61,11 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
 
     Raises ValueError where a folder holds no corpus to train on.
     """
-    learned, unseen = (
-        {corpus.name: evidence(corpus, progress) for corpus in prepared(corpora, kind)}
-        for kind in (TRAIN, EVAL_ONLY)
-    )
+    learned = [part.few() for corpus in prepared(corpora, TRAIN) for part in evidence(corpus, progress)]
     if not learned:
         raise ValueError(f"{corpora} holds no corpus of the list {TRAIN!r}: prepare some first")
-    every = Questions.joined([part.few() for parts in learned.values() for part in parts])
+    unseen = {corpus.name: list(evidence(corpus, progress)) for corpus in prepared(corpora, EVAL_ONLY)}
+    every = Questions.joined(learned)
     parameters, curve = train(every, recipe, progress)
     fusion = as_fusion(parameters)
     measured = {name: [top(ranks(fusion, part)) for part in parts] for name, parts in unseen.items()}
@@ -96,18 +94,14 @@ def _drawn(questions: Questions, count: int) -> Questions:
     return questions.chosen(keep).few()
 
 
-def evidence(corpus: Prepared, progress: Progress) -> list[Questions]:
+def evidence(corpus: Prepared, progress: Progress) -> Iterator[Questions]:
     """A corpus's questions, as mined and with nothing after the cursor."""
     samples = corpus.folder / SAMPLES
     generation, _ = read_manifest(corpus.folder / "index")
     key = digest(generation.name, sha256_file(samples), json.dumps([FEATURES, MAX_SAMPLES]))
-    return list(_kept(corpus, key.hex()[:12], samples, progress))
-
-
-def _kept(corpus: Prepared, key: str, samples: Path, progress: Progress) -> Iterator[Questions]:
     engine = None
     for after in (True, False):
-        path = corpus.folder / f"evidence-{key}-{int(after)}.npz"
+        path = corpus.folder / f"evidence-{key.hex()[:12]}-{int(after)}.npz"
         if not path.is_file():
             engine = engine or load_engine(corpus.folder / "index")
             asked = _some(read_samples(samples), MAX_SAMPLES)

@@ -342,7 +342,7 @@ def _manifest(session: Session) -> dict[str, Any]:
 
 
 def _models(engine: Engine | None) -> list[dict[str, str]]:
-    loaded = [model for model in (engine.encoder, engine.generator) if model] if engine else []
+    loaded = [m for m in (engine.encoder, engine.query_encoder, engine.generator) if m] if engine else []
     fusion = {"kind": "fusion", "name": "fusion", "state": "loaded"}
     fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine and engine.fusion else []
     return fused + [

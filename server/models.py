@@ -1,8 +1,9 @@
 """Models: where they lie, whether they are whole, and the objects that run them.
 
 A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
-tokenizer.json), `fusion/` (fusion.npz), `generator/` (one GGUF), later `reranker/`. A directory named by the
-user is looked up first, then the user's data directory, then what ships in `assets/`.
+tokenizer.json), `query/` (the same, for questions alone), `fusion/` (fusion.npz), `generator/` (one GGUF),
+later `reranker/`. A directory named by the user is looked up first, then the user's data directory, then what
+ships in `assets/`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from .generation import sha256_file
 
 Vectors = NDArray[np.float32]
-ModelKind = Literal["encoder", "fusion", "generator", "reranker"]
+ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(

@@ -12,6 +12,7 @@ from .expand import expand
 from .fusion import Fusion, read_fusion
 from .generation import read_manifest
 from .index import Index, open_index
+from .lexical import Scores
 from .models import (
     Encoder,
     Generator,
@@ -38,7 +39,7 @@ EXPAND_LEAST_MS = 50.0
 """In less no model writes a token."""
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
-_LEARNED: tuple[ModelKind, ...] = ("encoder", "fusion")
+_LEARNED: tuple[ModelKind, ...] = ("encoder", "query", "fusion")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
@@ -58,6 +59,7 @@ class Engine:
     reranker: Reranker | None = None
     notes: tuple[str, ...] = ()  # what could not be loaded, and the way out
     fusion: Fusion | None = None
+    query_encoder: Encoder | None = None  # of questions, where one was trained: documents keep their vectors
     mark: str = ""  # names what it was loaded from: see `mark_of`
 
 
@@ -117,13 +119,15 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
     mark = mark_of(directory, models_directory)
     index = open_index(directory, encoder_files.sha256)
     fusion, fusion_notes = _load_fusion(models_directory)
+    query_encoder, query_notes = _load_query_encoder(models_directory, encoder_files.sha256)
     try:
         files = find_model("generator", models_directory)
         generator = GeneratorProcess(files) if files else None
         notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
     except ModelProblem as problem:
         generator, notes = None, (str(problem),)
-    return Engine(index, encoder, generator, None, (*notes, *fusion_notes, *index.notes), fusion, mark)
+    every = (*notes, *fusion_notes, *query_notes, *index.notes)
+    return Engine(index, encoder, generator, None, every, fusion, query_encoder, mark)
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:
@@ -140,6 +144,27 @@ def _load_fusion(models_directory: Path | None) -> tuple[Fusion | None, tuple[st
         return (load_fusion(files) if files else None), ()
     except ModelProblem as problem:
         return None, (str(problem),)
+
+
+def _load_query_encoder(
+    models_directory: Path | None, documents: str
+) -> tuple[Encoder | None, tuple[str, ...]]:
+    """The encoder of questions that was trained against the documents' one, or none and why."""
+    try:
+        files = find_model("query", models_directory)
+        if files is None:
+            return None, ()
+        if files.card.get("documents") != documents:
+            return None, (f"the encoder in {files.directory} was trained for another one: adapt again",)
+        return load_encoder(files), ()
+    except ModelProblem as problem:
+        return None, (str(problem),)
+
+
+def encode_query(engine: Engine, query: ExpandedQuery, learned: bool) -> Scores | None:
+    """The vector [d] of a question; a baseline's by the encoder of the documents."""
+    encoder = (engine.query_encoder if learned else None) or engine.encoder
+    return encoder.encode([encoder_query(query)])[0] if encoder else None
 
 
 def load_fusion(files: ModelFiles) -> Fusion:
@@ -223,7 +248,7 @@ def predict(
         clock.done("expand", note)
     vector = None
     if engine.encoder and any(name.endswith("dense") for name in variant.weights):
-        vector = engine.encoder.encode([encoder_query(query)])[0]
+        vector = encode_query(engine, query, variant.learned)
         clock.done("encode")
     fusion = engine.fusion if variant.learned else None
     candidates, note = retrieve(

@@ -129,6 +129,7 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
         str(tmp_path / "left.txt"),
         "--progress",
         "jsonl",
+        "--no-encoder",
     ]
     done = CliRunner().invoke(
         main,
@@ -142,6 +143,7 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
             *options,
             "--progress",
             "jsonl",
+            "--no-encoder",
         ],
     )
     assert done.exit_code == 0, done.output

@@ -19,6 +19,7 @@ from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of, result_name
 from deepcodeseek.index_builder.figures import Outcome, compare, mcnemar, rows
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.fusion import FEATURES, Fusion
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
@@ -228,6 +229,7 @@ def test_each_case_is_compared_with_the_whole(engine: Engine) -> None:
     assert len(names) == len(set(names)) > 20
     assert (results[0]["gained"], results[0]["lost"], results[0]["p"]) == (0, 0, 1.0)
     assert {result["n"] for result in results} == {3}
+    assert "without like-named" not in names  # without a learned fusion it says nothing
     assert not any("query" in name or "reranked" in name or "answer" in name for name in names)
 
 
@@ -276,6 +278,16 @@ def test_cases_that_ask_models_run_on_a_part_and_are_paired(engine: Engine) -> N
     assert "answer at 1,000 ms" in results
     # Each form once for both methods, and each answer once.
     assert generator.asked == 2 * 2 + 2 * 3
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_learned_fusion_is_compared_with_reciprocal_ranks(engine: Engine) -> None:
+    width = len(FEATURES)
+    fusion = Fusion(FEATURES, np.eye(width, dtype=np.float32), np.zeros(width), np.arange(width) % 5.0)
+    learned = replace(without_models(engine), fusion=fusion)
+    results = {r["case"]: r for r in ablate(learned, SAMPLES, lambda *_: None)}
+    assert results["by reciprocal ranks, not learned"]["against"] == "fused"
+    assert "without like-named" in results
 
 
 def test_a_generator_that_does_not_start_is_a_note(engine: Engine) -> None:

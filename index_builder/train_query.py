@@ -1,0 +1,275 @@
+"""Fine-tune the encoder of questions: what stands before a cursor moves towards what was called there.
+
+The documents keep the vectors they have in the index: no index is made anew, and every document of it is a
+negative at each step, where in-batch negatives would be a few dozen (van den Oord et al., 2018, has the loss;
+Karpukhin et al., 2020, the two towers of which here only one moves). A question is drawn to the documentation
+and to the code of what was called, and to the contexts of its calls in other files, of which any will do.
+
+A checkpoint holds all that the next step depends on: a training that was cut short goes on to the same
+weights bit for bit, on the same processor with as many threads.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepcodeseek.server.generation import read_manifest
+from deepcodeseek.server.models import Vectors
+from deepcodeseek.server.pipeline import Engine
+from deepcodeseek.server.text import encoder_query
+from deepcodeseek.server.types import ExpandedQuery
+
+from .evaluate import Asked, context_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHECKPOINT = "checkpoint.pt"
+CURVE = "curve.jsonl"
+SAVE_STEPS = 25  # between two checkpoints
+LENGTH_BUCKET = 8  # batches whose questions are sorted by length: padding costs as much as text
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a training depends on, but for its data."""
+
+    epochs: int = 2
+    batch: int = 32
+    rate: float = 5e-5  # the highest, after a tenth of the steps; it then falls to nothing
+    temperature: float = 0.05
+    tokens: int = 192  # of a question
+    frozen: int = 0  # of the six layers, from below; the token embeddings always are
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What a project's questions are to find; vectors of length 1."""
+
+    doc: Vectors  # [apis, d]
+    code: Vectors  # [apis, d]
+    usage: Vectors  # [usages, d]
+    usage_api: NDArray[np.int64]  # [usages]
+    usage_file: NDArray[np.int64]  # [usages]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What stood before a call."""
+
+    project: str
+    text: str
+    api: int  # that was called
+    files: tuple[int, ...]  # whose usages say nothing: its own
+
+
+def questions_of(
+    engine: Engine, samples: Sequence[Mapping[str, Any]], project: str, seed: int = 0
+) -> list[Question]:
+    """A question for each sample whose target is in the index, every other one with nothing after the cursor.
+
+    Most code is written from top to bottom: a model must not rely on what comes after.
+    """
+    rng, made = random.Random(seed), []
+    ids = {name: i for i, name in enumerate(engine.index.apis.api_name)}
+    for sample in samples:
+        context = context_of(engine, sample, Asked(after=rng.random() < 0.5))
+        if context is not None and sample["target"] in ids:
+            text = encoder_query(ExpandedQuery(context))
+            made.append(Question(project, text, ids[sample["target"]], engine.index.file_ids(context.file)))
+    return made
+
+
+def documents_of(engine: Engine, index: Path, hidden: Sequence[int] = ()) -> Documents:
+    """The vectors of an index of one layer, without the usages of `hidden` files."""
+    generation, _ = read_manifest(index)
+    usages = engine.index.usages
+    told = usages.live & ~np.isin(usages.file, list(hidden))
+    every = {table: np.load(generation / f"{table}.npy", allow_pickle=False) for table in ("doc", "code")}
+    usage = np.load(generation / "usage.npy", allow_pickle=False)
+    return Documents(every["doc"], every["code"], usage[told], usages.api[told], usages.file[told])
+
+
+def train(
+    questions: Sequence[Question],
+    documents: Mapping[str, Documents],
+    weights: Path,
+    out: Path,
+    recipe: Recipe,
+    progress: Progress,
+    stop_after: int | None = None,
+) -> Path:
+    """Fine-tune the float encoder in the folder `weights`; a folder of the same shape, in `out`.
+
+    Goes on from the checkpoint in `out` if it is one of the same training. `stop_after` so many steps it ends
+    with a checkpoint. Raises ValueError where there is nothing to learn from.
+    """
+    import torch
+    from transformers import BertModel, PreTrainedTokenizerFast
+
+    if not questions:
+        raise ValueError("there is no call to learn from")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    model = BertModel.from_pretrained(weights, add_pooling_layer=False, attn_implementation="eager")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(weights / "tokenizer.json"), pad_token="[PAD]")
+    _freeze(model, recipe.frozen)
+    tensors = {project: _tensors(each) for project, each in documents.items()}
+    steps = batches(questions, recipe)
+    moving = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(moving, lr=recipe.rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, len(steps)))
+    state = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    fingerprint = json.dumps([asdict(recipe), len(questions), questions[0].text, questions[-1].text])
+    first = _resume(out / CHECKPOINT, state, fingerprint)
+    model.train()
+    for number in range(first, len(steps)):
+        progress("training", number, len(steps))
+        batch = steps[number]
+        vectors = _encode(model, tokenizer, [question.text for question in batch], recipe.tokens)
+        losses = [
+            loss(vector, question, tensors[question.project], recipe.temperature)
+            for vector, question in zip(vectors, batch, strict=True)
+        ]
+        mean = torch.stack(losses).mean()
+        optimizer.zero_grad()
+        mean.backward()
+        torch.nn.utils.clip_grad_norm_(moving, 1.0)
+        optimizer.step()
+        schedule.step()
+        with (out / CURVE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": number, "loss": round(mean.item(), 4)}) + "\n")
+        if number + 1 in (len(steps), stop_after) or (number + 1) % SAVE_STEPS == 0:
+            _save(out / CHECKPOINT, state, fingerprint, number + 1)
+        if number + 1 == stop_after:
+            break
+    return _write_weights(model, weights, out)
+
+
+def batches(questions: Sequence[Question], recipe: Recipe) -> list[list[Question]]:
+    """All epochs' batches, in an order by seed, questions of like length together."""
+    made = []
+    for epoch in range(recipe.epochs):
+        rng = random.Random(f"{recipe.seed} {epoch}")
+        order = rng.sample(list(questions), len(questions))
+        several = recipe.batch * LENGTH_BUCKET
+        some = []
+        for start in range(0, len(order), several):
+            bucket = sorted(order[start : start + several], key=lambda question: len(question.text))
+            some += [bucket[i : i + recipe.batch] for i in range(0, len(bucket), recipe.batch)]
+        rng.shuffle(some)
+        made += some
+    return made
+
+
+def loss(vector: Tensor, question: Question, documents: Sequence[Tensor], temperature: float) -> Tensor:
+    """Of a question's vector [d]: how far it is from picking its API's documentation, code, and any usage.
+
+    `documents`: as in `Documents`, in its order.
+    """
+    import torch
+
+    doc, code, usage, usage_api, usage_file = documents
+    total = vector.new_zeros(())
+    for rows in (doc, code):
+        scores = rows @ vector / temperature
+        total = total + torch.logsumexp(scores, 0) - scores[question.api]
+    seen = torch.ones(len(usage_api), dtype=torch.bool)
+    for file in question.files:
+        seen &= usage_file != file
+    right = seen & (usage_api == question.api)
+    if right.any():
+        scores = usage @ vector / temperature
+        total = total + torch.logsumexp(scores[seen], 0) - torch.logsumexp(scores[right], 0)
+    return total
+
+
+def _tensors(documents: Documents) -> tuple[Tensor, ...]:
+    import torch
+
+    arrays = (documents.doc, documents.code, documents.usage, documents.usage_api, documents.usage_file)
+    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+
+
+def _encode(model: Any, tokenizer: Any, texts: Sequence[str], tokens: int) -> Tensor:
+    """[n, d]: the mean over the tokens, of length 1, as the exported graph makes it."""
+    import torch
+
+    inputs = tokenizer(list(texts), padding=True, truncation=True, max_length=tokens, return_tensors="pt")
+    mask = inputs["attention_mask"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        states = model(input_ids=inputs["input_ids"], attention_mask=mask).last_hidden_state
+    means = (states.float() * mask[:, :, None]).sum(1)
+    vectors: Tensor = torch.nn.functional.normalize(means, dim=-1)
+    return vectors
+
+
+def _freeze(model: Any, layers: int) -> None:
+    for part in (model.embeddings, *model.encoder.layer[:layers]):
+        for weight in part.parameters():
+            weight.requires_grad = False
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the highest rate: up for a tenth of the steps, then down to nothing."""
+    rising = max(1, steps // 10)
+    return min((step + 1) / rising, (steps - step) / max(1, steps - rising))
+
+
+# Checkpoints
+
+
+def _save(path: Path, state: Mapping[str, Any], fingerprint: str, step: int) -> None:
+    import torch
+
+    part = path.with_suffix(".part")
+    content = {name: each.state_dict() for name, each in state.items()}
+    torch.save({**content, "rng": torch.get_rng_state(), "fingerprint": fingerprint, "step": step}, part)
+    part.replace(path)
+
+
+def _resume(path: Path, state: Mapping[str, Any], fingerprint: str) -> int:
+    """The step to go on with: 0 where there is no checkpoint of this training."""
+    import torch
+
+    if not path.is_file():
+        return 0
+    content = torch.load(path, weights_only=True)  # weights and numbers: nothing in it is run
+    if content["fingerprint"] != fingerprint:
+        return 0
+    for name, each in state.items():
+        each.load_state_dict(content[name])
+    torch.set_rng_state(content["rng"])
+    return int(content["step"])
+
+
+def mean_weights(folders: Sequence[Path], out: Path) -> Path:
+    """The folder `out` with the mean of the weights of several trainings that began alike."""
+    from safetensors.torch import load_file, save_file
+
+    every = [load_file(folder / "model.safetensors") for folder in folders]
+    shutil.copytree(folders[0], out, dirs_exist_ok=True)
+    mean = {name: sum(each[name] for each in every) / len(every) for name in every[0]}
+    save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
+    return out
+
+
+def _write_weights(model: Any, weights: Path, out: Path) -> Path:
+    made = out / "weights"
+    made.mkdir(exist_ok=True)
+    model.save_pretrained(made)
+    for name in ("tokenizer.json", "config.json"):
+        shutil.copyfile(weights / name, made / name)
+    return made
