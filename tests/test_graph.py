@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from deepcodeseek.index_builder.extract import extract
-from deepcodeseek.index_builder.graph import Names, ancestors, inherited_methods, resolve_calls, with_tails
+from deepcodeseek.index_builder.graph import (
+    Names,
+    ancestors,
+    find_exports,
+    inherited_methods,
+    resolve_calls,
+    with_tails,
+)
 from deepcodeseek.index_builder.scripts import Script
 from deepcodeseek.server.types import Api, ApiKind, Method
 
@@ -112,6 +119,35 @@ def test_calls_through_imports(code: str) -> None:
     calls = extract(Script("src/a.js", code, package="pkg", module="src/a"))
     found = resolve_calls(calls, Names(PACKAGED), {})
     assert " ".join(edge.api_name for edge in found) == IMPORTED[code]
+
+
+SHARED = {  # code of a script -> what it means, beside tide.js, sun.js, rain.js, shine.js and a module
+    "new sea.Tide()": "p/tide.sea.Tide",
+    "sea.Tide.of(1)": "p/tide.sea.Tide",
+    "new Sun()": "p/sun.Sun",
+    "new Sky()": "",  # two scripts define it
+    "new Hidden()": "",  # a module's own
+    "new Tide()": "",
+    "import x from './x'; new Sun()": "",  # a module says what it uses
+    "function f(Sun) { new Sun() }": "",
+    "new Elsewhere()": "",
+}
+
+
+@pytest.mark.parametrize("code", SHARED)
+def test_plain_scripts_of_a_package_share_what_they_define(code: str) -> None:
+    scripts = {
+        "tide": "/** Water. */\nsea.Tide = function() {};\nsea.Tide.prototype.of = function() {};",
+        "sun": "/** Light. */\nclass Sun { rise() {} }",
+        "rain": "class Sky { fall() {} }",
+        "shine": "class Sky { rise() {} }",
+        "module": "/** Nobody's. */\nclass Hidden { a() {} }\nexport class Other { a() {} }",
+    }
+    every = [extract(Script(f"{m}.js", text, package="p", module=m)) for m, text in scripts.items()]
+    every.append(extract(Script("q.js", "class Elsewhere { a() {} }", package="q", module="q")))
+    calls = extract(Script("a.js", code, package="p", module="a"))
+    found = resolve_calls(calls, Names([api for item in every for api in item.apis]), find_exports(every))
+    assert " ".join(edge.api_name for edge in found) == SHARED[code]
 
 
 def test_what_a_module_exports_comes_before_what_its_package_has() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,19 @@ IMPORTS = [
         "const Moon = require('./moon');\nconst Tide = require('./x').Tide\n",
         "const Moon = require('./moon');\n",
     ),
+    ("const {\n  Moon,\n  Tide\n} = require('./x');\nvar a;\n", "var a;\n"),
+    (
+        "const {\n  Sun,\n  Moon\n} = require('./x');\nconst { Tide } = require('./y');\n",
+        "const {\n  Sun,\n  Moon\n} = require('./x');\n",
+    ),
     ("goog.require('sea.Tide');\nvar a;\n", "var a;\n"),
+    ("goog.requireType('sea.Tide');\ngoog.forwardDeclare('sea.Tide');\nvar a;\n", "var a;\n"),
+    ('/** @typedef {import("./Tide")} Tide */\nvar a;\n', "var a;\n"),
+    (
+        '/**\n * @import {Tide} from "./tide"\n * @typedef {import("./moon").Moon} Moon\n */\n',
+        '/**\n * @typedef {import("./moon").Moon} Moon\n */\n',
+    ),
+    ("/** @typedef {Tide} Sea */\n", "/** @typedef {Tide} Sea */\n"),
     (
         "sap.ui.define(['sap/m/Moon', 'sap/m/Tide'], function(Moon, Tide) {\n",
         "sap.ui.define(['sap/m/Moon',], function(Moon, ) {\n",
@@ -76,6 +89,46 @@ def test_a_sample_is_the_script_around_a_call() -> None:
     assert sample.code_after == "\nt.go();\n"  # the second call names the target
     assert (sample.target, sample.target_name, sample.method) == ("global.Tide", "Tide", "of")
     assert (sample.record_type, sample.project, sample.lines_before) == ("sys_script", "p", 3)
+
+
+def test_a_statement_that_calls_an_api_twice_asks_for_it_once() -> None:
+    samples = mined(rule("r.js", f"{LINES.format(3)}go(new Tide(), new Tide());\n"))
+    assert [(s.target_name, s.balanced) for s in samples] == [("Tide", True)]
+
+
+ALIASES = [
+    # how a module calls what another exports, what is left before and after, whether that tells the target
+    ("import {tide as flow} from './sea';\n{0}flow(1);\nflow(2);\n", "{0}", "\n", False),
+    ("import {tide as flow} from './sea';\n{0}flow(1);", "{0}", "", False),
+    ("import {tide as flow} from './sea';\n{0}var Flow;\nflow(1);", "{0}var Flow;\n", "", True),
+    ("import * as flow from './sea';\n{0}flow.moon();\nflow.tide(1);", "{0}flow.moon();\n", "", False),
+    ("const flow = require('./sea');\n{0}flow.tide(1);\nflow.moon();", "{0}", "\nflow.moon();", False),
+    ("const {{tide: flow}} = require('./sea');\n{0}flow(1);\nflow(2);\n", "{0}", "\n", False),
+]
+
+
+@pytest.mark.parametrize(("code", "before", "after", "leak"), ALIASES)
+def test_another_name_for_the_target_tells_it_as_well(code: str, before: str, after: str, leak: bool) -> None:
+    sea = Script("sea.js", "export function tide(a) {}\nexport function moon(a) {}\n")
+    use = Script("use.js", code.replace("{0}", LINES.format(3)).replace("{{", "{").replace("}}", "}"))
+    every = [extract(replace(script, package="p", module=script.path[:-3])) for script in (sea, use)]
+    found = mine(every, every[0].apis, find_exports(every), per_target=5, seed=0)
+    sample = next(sample for sample in found if sample.target_name == "tide")
+    assert (sample.code_before, sample.code_after) == (before.replace("{0}", LINES.format(3)), after)
+    assert sample.leak == leak
+
+
+def test_plain_scripts_that_share_names() -> None:
+    """As the Closure Library has it: what is required is taken out, what else is required stays."""
+    tide = Script(
+        "tide.js", "/** Water. */\nsea.Tide = function() {};\nsea.Tide.prototype.of = function() {};\n"
+    )
+    moon = f"goog.require('sea.Tide');\ngoog.require('sea.Sun');\n{LINES.format(3)}new sea.Tide();\n"
+    every = [extract(replace(script, package="p", module=script.path[:-3]))
+             for script in (tide, Script("moon.js", moon))]  # fmt: skip
+    (sample,) = mine(every, every[0].apis, find_exports(every), per_target=5, seed=0)
+    assert sample.code_before == f"goog.require('sea.Sun');\n{LINES.format(3)}"
+    assert (sample.target, sample.target_name, sample.clean) == ("p/tide.sea.Tide", "Tide", True)
 
 
 FLAGS = [

@@ -1,0 +1,279 @@
+"""The lock file of the corpora, and the command that makes indexes and samples of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from hashlib import sha512
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepcodeseek.index_builder import npm
+from deepcodeseek.index_builder.corpora import (
+    LICENCES,
+    LOCK,
+    Asked,
+    Corpus,
+    CorpusProblem,
+    Package,
+    chosen,
+    prepare_all,
+    read_lock,
+    summary,
+)
+from deepcodeseek.index_builder.evaluate import read_samples
+from deepcodeseek.index_builder.readme import CORPORA
+from deepcodeseek.server.generation import IndexProblem, read_manifest
+from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.pipeline import load_engine
+
+TIDE = "/** The tide at a place. */\nexport class Tide {\n  /** In metres. */\n  height(place) {}\n}\n"
+USE = "import {Tide} from './tide.js';\nconst a = 1;\nconst b = 2;\nconst c = 3;\nnew Tide().height(a);\n"
+FILES = {
+    "package/package.json": '{"name": "@sea/tide"}',
+    "package/src/tide.js": TIDE,
+    "package/src/use.js": USE,
+    "package/build/tide.js": TIDE,
+    "package/readme.md": "no source",
+}
+NPM = """#!/bin/sh
+echo "$2" >> '{log}'
+cp '{folder}'/"$(echo "$2" | tr -d '@/')".tgz made.tgz 2>/dev/null && exit
+echo 'npm error none such' >&2
+exit 1
+"""
+
+
+def tarball(files: Mapping[str, str], *links: str) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            archive.addfile(info, io.BytesIO(text.encode()))
+        for name in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(info)
+    return made.getvalue()
+
+
+def package(content: bytes, name: str = "@sea/tide", **changes: Any) -> Package:
+    integrity = f"sha512-{base64.b64encode(sha512(content).digest()).decode()}"
+    return Package(**{"name": name, "version": "1.2.3", "licence": "MIT", "integrity": integrity, **changes})
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose tarballs an npm gives, by name and version; what it was asked is in `npm.log` there."""
+    folder = tmp_path / "registry"
+    (folder / "bin").mkdir(parents=True)
+    script = folder / "bin/npm"
+    script.write_text(NPM.format(log=folder / "npm.log", folder=folder), encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    return folder
+
+
+def asked_of(registry: Path) -> list[str]:
+    log = registry / "npm.log"
+    return log.read_text().split() if log.exists() else []
+
+
+# The lock file
+
+
+def test_the_lock_file_keeps_to_the_rules() -> None:
+    corpora = read_lock(LOCK)
+    packages = {
+        name: [p for c in corpora if c.list == name for p in c.packages] for name in ("train", "eval-only")
+    }
+    assert {p.name for p in packages["eval-only"]} == {"phaser", "@openui5/sap.ui.core", "@openui5/sap.m"}
+    assert {p.licence for found in packages.values() for p in found} <= LICENCES | {"Apache-2.0 AND MIT"}
+    related = [p.name for p in packages["train"] if "phaser" in p.name or "ui5" in p.name]
+    assert related == []
+    assert 10 <= len([c for c in corpora if c.list == "train"]) <= 40
+
+
+def test_the_counts_are_those_of_the_lock_file_and_of_several_domains() -> None:
+    made = json.loads(CORPORA.read_text(encoding="utf-8"))["corpora"]
+    locked = [(c.name, c.list, [f"{p.name} {p.version}" for p in c.packages]) for c in read_lock(LOCK)]
+    assert [(c["name"], c["list"], c["packages"]) for c in made] == locked
+    samples = [c["balanced"] for c in made if c["list"] == "train"]
+    assert sum(samples) >= 10_000
+    assert max(samples) <= sum(samples) / 4
+
+
+GOOD = {"name": "tide", "version": "1.2.3", "licence": "MIT", "integrity": f"sha512-{'a' * 86}=="}
+LOCKS = [
+    # what of a lock file is otherwise, what is said
+    (
+        {"licence": "GPL-3.0"},
+        "the licence GPL-3.0 of tide is none of Apache-2.0, BSD-2-Clause, BSD-3-Clause, MIT",
+    ),
+    ({"licence": "MIT AND GPL-3.0"}, "the licence MIT AND GPL-3.0"),
+    ({"version": "^1.2.3"}, r"'\^1.2.3' is no version"),
+    ({"version": "latest"}, "'latest' is no version"),
+    ({"integrity": "sha1-abc"}, "'sha1-abc' is no integrity"),
+    ({"folders": ["../x"]}, "'../x' is no folder"),
+    ({"name": "../tide"}, "'../tide' is no name"),
+    ({"name": "--pack"}, "'--pack' is no name"),
+    ({"size": 3}, "is no lock file of corpora: TypeError"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), LOCKS)
+def test_a_bad_entry_is_named(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    lock = {"train": [{"name": "tide", "packages": [{**GOOD, **changes}]}], "eval-only": []}
+    (tmp_path / "lock.json").write_text(json.dumps(lock))
+    with pytest.raises(CorpusProblem, match=message):
+        read_lock(tmp_path / "lock.json")
+
+
+def test_no_package_is_in_both_lists(tmp_path: Path) -> None:
+    lock = {"train": [{"name": "a", "packages": [GOOD]}], "eval-only": [{"name": "b", "packages": [GOOD]}]}
+    (tmp_path / "lock.json").write_text(json.dumps(lock))
+    with pytest.raises(CorpusProblem, match="tide as a package is there twice"):
+        read_lock(tmp_path / "lock.json")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"train": [], "eval-only": [{"name": 3}]}'])
+def test_what_is_no_lock_file_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "lock.json").write_text(content)
+    with pytest.raises(CorpusProblem, match=r"lock.json is no lock file of corpora"):
+        read_lock(tmp_path / "lock.json")
+
+
+def test_corpora_are_chosen_by_list_and_name() -> None:
+    every = (Corpus("a", "train", ()), Corpus("b", "train", ()), Corpus("c", "eval-only", ()))
+    assert [c.name for c in chosen(every, None, ())] == ["a", "b", "c"]
+    assert [c.name for c in chosen(every, "eval-only", ())] == ["c"]
+    assert [c.name for c in chosen(every, "train", ("b", "a"))] == ["b", "a"]
+    with pytest.raises(CorpusProblem, match="no corpus 'c': a, b"):
+        chosen(every, "train", ("c",))
+
+
+# The command
+
+
+def test_a_corpus_is_made_once(registry: Path, encoder: Encoder, tmp_path: Path) -> None:
+    content = tarball(FILES)
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    corpus = Corpus("tide", "train", (package(content, folders=("src",)),))
+    out = tmp_path / "corpora"
+    for _ in range(2):
+        assert prepare_all((corpus,), out, encoder, Asked()) == []
+    assert asked_of(registry) == ["@sea/tide@1.2.3"]
+    (sample,) = read_samples(out / "tide/samples.jsonl")
+    assert sample["code_before"] == "const a = 1;\nconst b = 2;\nconst c = 3;\n"
+    assert (sample["target"], sample["balanced"], sample["clean"]) == ("@sea/tide/src/tide.Tide", True, True)
+    told = {"name": "tide", "list": "train", "packages": ["@sea/tide 1.2.3"], "licences": ["MIT"]}
+    counts = {"files": 2, "apis": 1, "usages": 1, "mined": 1, "balanced": 1, "clean": 1}
+    assert summary(out / "tide") == told | counts
+    engine = load_engine(out / "tide/index")
+    assert [engine.index.api(i).api_name for i in range(engine.index.count)] == [sample["target"]]
+    assert sample["file"] == engine.index.api(0).source.replace("tide.js", "use.js")
+    engine.index.close()
+
+
+def test_what_is_cut_off_damaged_or_asked_otherwise_is_made_again(
+    registry: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    content = tarball(FILES)
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    corpus = Corpus("tide", "train", (package(content),))
+    out = tmp_path / "corpora"
+    place = out / "tide"
+
+    def damage() -> None:
+        (read_manifest(place / "index")[0] / "doc.npy").write_bytes(b"damaged")
+
+    changes = (
+        lambda: None,
+        (place / "corpus.json").unlink,
+        (place / "samples.jsonl").unlink,
+        damage,
+    )
+    for times, change in enumerate(changes, 1):
+        if times > 1:
+            change()
+        assert prepare_all((corpus,), out, encoder, Asked()) == []
+        assert len(asked_of(registry)) == times
+    assert prepare_all((corpus,), out, encoder, Asked(per_target=3)) == []
+    assert len(asked_of(registry)) == len(changes) + 1
+
+
+MANY = 12  # files that call the same API
+
+
+@pytest.mark.parametrize(
+    ("list_name", "asked", "samples"),
+    [("train", Asked(), 10), ("eval-only", Asked(), 5), ("eval-only", Asked(per_target=7), 7)],
+)
+def test_an_api_has_only_so_many_samples(
+    list_name: str, asked: Asked, samples: int, registry: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    uses = {f"package/src/use{n}.js": USE.replace("a = 1", f"a{n} = 1") for n in range(MANY)}
+    content = tarball({"package/src/tide.js": TIDE, **uses})
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    assert prepare_all((Corpus("tide", list_name, (package(content),)),), tmp_path, encoder, asked) == []
+    assert len(read_samples(tmp_path / "tide/samples.jsonl")) == samples
+
+
+def test_a_failure_is_one_line_and_the_rest_goes_on(
+    registry: Path, encoder: Encoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = tarball(FILES)
+    (registry / "good1.2.3.tgz").write_bytes(content)
+    (registry / "changed1.2.3.tgz").write_bytes(content + b"x")
+    corpora = tuple(
+        Corpus(name, "train", (package(content, name),)) for name in ("missing", "changed", "good")
+    )
+    assert prepare_all(corpora, tmp_path, encoder, Asked()) == ["missing", "changed"]
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == [
+        "missing: npm could not fetch missing@1.2.3 (none such)",
+        "changed: made.tgz is not the pinned package (its SHA-512 differs)",
+    ]
+    assert shown.out.startswith("good: 2 APIs, 1 balanced samples, 0 clean, ")
+    assert sorted(path.name for path in (tmp_path / "good").iterdir()) == [
+        "corpus.json",
+        "index",
+        "samples.jsonl",
+    ]
+    assert not (tmp_path / "changed").exists()
+
+
+HOSTILE = [
+    "package/../../evil.js",
+    "/package/evil.js",
+    "package/..\\evil.js",
+    "package/a/.x/evil.js",
+    "evil.js",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_source_that_would_lie_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(IndexProblem, match="does not belong in one"):
+        npm.unpack(tarball({name: "x"}), tmp_path / "to", Package("", "", "", "").has)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_names_that_sources_have_are_no_hindrance(tmp_path: Path) -> None:
+    names = ("lib/cast$expr.js", "lib/@x/a b-c+d_.e.js", "$.js")
+    npm.unpack(tarball({f"package/{name}": "x" for name in names}), tmp_path)
+    assert all((tmp_path / name).is_file() for name in names)
+
+
+def test_a_link_is_refused_or_passed_over(tmp_path: Path) -> None:
+    content = tarball({"package/a.js": "x"}, "package/b.js")
+    with pytest.raises(IndexProblem, match=r"'package/b\.js', which does not belong in one"):
+        npm.unpack(content, tmp_path / "one")
+    npm.unpack(content, tmp_path / "two", lambda name: name == "a.js")
+    assert [path.name for path in (tmp_path / "two").iterdir()] == ["a.js"]
