@@ -9,7 +9,7 @@ FUZZ_INPUTS ?= 100000
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format fuzz bench bench-full index picture encoder clean
+.PHONY: help setup demo test test-train lint format fuzz bench bench-full index picture encoder clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ demo: setup ## Index the example application and rank APIs at a cursor in it
 
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
+
+test-train: setup ## Test the training of encoders (fetches torch; see the README for its small build)
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
+	$(BIN)/python -m pytest -q tests/test_train_query.py
 
 fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour)
 	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'

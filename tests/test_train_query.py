@@ -1,0 +1,177 @@
+"""Training the encoder of questions. Needs the extra [train]: `make test-train`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import EXAMPLE
+
+from deepcodeseek.index_builder import adapt as adapting
+from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.train_fusion import _initial, as_fusion
+from deepcodeseek.index_builder.train_query import (
+    CURVE,
+    Documents,
+    Question,
+    Recipe,
+    batches,
+    documents_of,
+    loss,
+    mean_weights,
+    train,
+)
+from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.models import SHIPPED
+from deepcodeseek.server.pipeline import Engine, load_engine
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+QUIET: Any = lambda *_: None  # noqa: E731
+WIDTH = 32
+WORDS = ("vessel", "crane", "berth", "invoice", "harbour", "tide", "cargo", "pilot")
+QUICK = Recipe(epochs=4, batch=8, rate=3e-3, tokens=16)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two layers with the vocabulary of the real one."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    shutil.copyfile(SHIPPED["encoder"] / "tokenizer.json", folder / "tokenizer.json")
+    return folder
+
+
+def unit(rows: int, seed: int) -> Any:
+    vectors = np.random.default_rng(seed).standard_normal((rows, WIDTH)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def documents() -> dict[str, Documents]:
+    """One API a word, each used in two files."""
+    n = len(WORDS)
+    api = np.repeat(np.arange(n), 2)
+    return {"": Documents(unit(n, 1), unit(n, 2), unit(2 * n, 3), api, np.arange(2 * n))}
+
+
+def questions() -> list[Question]:
+    return [
+        Question("", f"{word} line {i}", api, (2 * api,)) for api, word in enumerate(WORDS) for i in range(4)
+    ]
+
+
+def curve(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / CURVE).read_text().splitlines()]
+
+
+def test_the_loss_falls(weights: Path, documents: dict[str, Documents], tmp_path: Path) -> None:
+    train(questions(), documents, weights, tmp_path, replace(QUICK, epochs=12), QUIET)
+    losses = curve(tmp_path)
+    assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
+
+
+def test_it_goes_on_from_a_checkpoint_to_the_same_weights(
+    weights: Path, documents: dict[str, Documents], tmp_path: Path
+) -> None:
+    whole = train(questions(), documents, weights, tmp_path / "whole", QUICK, QUIET)
+    train(questions(), documents, weights, tmp_path / "cut", QUICK, QUIET, stop_after=5)
+    assert len(curve(tmp_path / "cut")) == 5
+    resumed = train(questions(), documents, weights, tmp_path / "cut", QUICK, QUIET)
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(
+    weights: Path, documents: dict[str, Documents], tmp_path: Path
+) -> None:
+    train(questions(), documents, weights, tmp_path, QUICK, QUIET, stop_after=2)
+    train(questions(), documents, weights, tmp_path, replace(QUICK, seed=1), QUIET, stop_after=3)
+    assert len(curve(tmp_path)) == 2 + 3
+
+
+def test_what_does_not_move_stays(weights: Path, documents: dict[str, Documents], tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    made = train(questions(), documents, weights, tmp_path, replace(QUICK, frozen=1), QUIET)
+    before, after = (load_file(folder / "model.safetensors") for folder in (weights, made))
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved
+    assert all(name.startswith("encoder.layer.1.") for name in moved)
+
+
+def test_usages_in_the_questions_own_file_say_nothing() -> None:
+    doc, code, usage = (torch.from_numpy(unit(4, seed)) for seed in (1, 2, 3))
+    vector = torch.from_numpy(unit(1, 4)[0])
+    api, file = torch.tensor([0, 0, 1, 2]), torch.tensor([5, 6, 7, 5])
+    every = (doc, code, usage, api, file)
+    some = (doc, code, usage[1:3], api[1:3], file[1:3])
+    asked = Question("", "", 0, (5,))
+    assert loss(vector, asked, every, 0.05) == pytest.approx(loss(vector, asked, some, 0.05).item())
+    unused = loss(vector, Question("", "", 3, ()), every, 0.05)
+    assert unused == pytest.approx(
+        loss(vector, Question("", "", 3, (5, 6, 7)), every, 0.05).item()
+    )  # an API without usages
+
+
+def test_batches_ask_all_once_an_epoch() -> None:
+    made = batches(questions(), replace(QUICK, epochs=2))
+    assert sorted(q.text for batch in made for q in batch) == sorted(2 * [q.text for q in questions()])
+    assert made == batches(questions(), replace(QUICK, epochs=2))
+    assert made != batches(questions(), replace(QUICK, epochs=2, seed=1))
+
+
+def test_the_mean_of_weights(weights: Path, documents: dict[str, Documents], tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    folders = [
+        train(questions(), documents, weights, tmp_path / str(seed), replace(QUICK, seed=seed), QUIET)
+        for seed in (0, 1)
+    ]
+    mean = load_file(mean_weights(folders, tmp_path / "mean") / "model.safetensors")
+    first, second = (load_file(folder / "model.safetensors") for folder in folders)
+    for name, values in mean.items():
+        assert np.allclose(values, (first[name] + second[name]) / 2, atol=1e-6)
+
+
+def test_nothing_to_learn_from(weights: Path, documents: dict[str, Documents], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no call to learn from"):
+        train([], documents, weights, tmp_path, QUICK, QUIET)
+
+
+def test_hidden_files_are_no_documents(engine: Engine) -> None:
+    index = index_directory(EXAMPLE)
+    every, some = documents_of(engine, index), documents_of(engine, index, hidden=[0, 1, 2, 3])
+    assert len(some.usage) < len(every.usage) == len(every.usage_file)
+    assert set(some.usage_file.tolist()).isdisjoint({0, 1, 2, 3})
+
+
+@pytest.mark.timeout(1200)
+def test_an_adapted_encoder_is_written_and_loads(
+    engine: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(adapting, "PER_TARGET", 2)
+    monkeypatch.setattr(adapting, "QUERY_RECIPE", Recipe(epochs=1, tokens=64))
+    untrained = replace(engine, fusion=as_fusion(_initial(16, np.random.default_rng(0))))
+    index = index_directory(EXAMPLE)
+    result = adapting.adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
+    assert result.is_better
+    adapted = load_engine(index, tmp_path)
+    assert not [note for note in adapted.notes if "query" in note]
+    assert adapted.query_encoder
+    assert adapted.encoder
+    assert adapted.query_encoder.files.sha256 != adapted.encoder.files.sha256
+    assert not (tmp_path / "training").exists()
+    card = json.loads((tmp_path / "query" / "model.json").read_text(encoding="utf-8"))
+    (tmp_path / "query" / "model.json").write_text(json.dumps(card | {"documents": "other"}))
+    assert load_engine(index, tmp_path).query_encoder is None
