@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 EXAMPLE := tests/data/example
 WORKSPACE ?= $(EXAMPLE)
 FUZZ_INPUTS ?= 100000
+MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
@@ -55,11 +56,12 @@ bench: setup ## Measure what each part is worth on WORKSPACE=folder (default: th
 	@rm -rf .bench/results && mkdir -p .bench
 	$(BIN)/deepcodeseek index "$(WORKSPACE)" --out .bench/index
 	$(BIN)/deepcodeseek eval mine "$(WORKSPACE)" --out .bench/samples.jsonl
-	$(BIN)/deepcodeseek eval ablate --index .bench/index --samples .bench/samples.jsonl --json .bench/ablations.json
+	$(BIN)/deepcodeseek eval ablate --index .bench/index --samples .bench/samples.jsonl --model-samples $(MODEL_SAMPLES) --json .bench/ablations.json
 	$(BIN)/deepcodeseek eval run --index .bench/index --samples .bench/samples.jsonl --first-only --method fused --method bm25-docs --method dense-docs --json .bench/results
 	$(BIN)/deepcodeseek eval report .bench/results/*.json --ablations .bench/ablations.json --index .bench/index --samples .bench/samples.jsonl --out .bench/report.html
 
-bench-full: setup ## Measure builds and lookups at 1,000, 10,000 and 100,000 APIs, and write the README's table (an hour, 3 GB)
+bench-full: MODEL_SAMPLES = 100000
+bench-full: bench ## The same with every sample for the models, then builds and lookups at 1,000 to 100,000 APIs (hours, 3 GB)
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
 	$(BIN)/python -m deepcodeseek.index_builder.readme
 

@@ -18,7 +18,7 @@ from .open_questions import open_questions
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
-BY_METHOD = ("script-includes.json", "other-domains.json", "documentation.json")
+BY_METHOD = ("script-includes.json", "adapted.json", "other-domains.json", "documentation.json")
 ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
 CORPORA = RESULTS / "corpora.json"
