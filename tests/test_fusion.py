@@ -12,13 +12,14 @@ from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import train_fusion
 from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.corpora import LOCK, read_lock
 from deepcodeseek.index_builder.evaluate import Asked
-from deepcodeseek.index_builder.evidence import LOST, Questions, gather
+from deepcodeseek.index_builder.evidence import GENERAL, LOST, Questions, gather
 from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, features
-from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import ModelProblem, find_model
+from deepcodeseek.server.generation import index_directory, sha256_file
+from deepcodeseek.server.models import SHIPPED, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.pipeline import METHODS, Engine, load_engine, load_fusion, predict
 from deepcodeseek.server.retrieve import rank, view_of
 from deepcodeseek.server.signals import SIGNALS, Ranking, View
@@ -239,3 +240,43 @@ def test_made_for_these_features_only() -> None:
         Fusion(FEATURES[:-1], hidden[:-1], bias, output)
     with pytest.raises(ValueError, match="other evidence"):
         Fusion(FEATURES, hidden, bias[:-1], output)
+
+
+# What ships
+
+
+def shipped() -> ModelFiles:
+    folder = SHIPPED["fusion"]
+    return ModelFiles("fusion", folder, json.loads((folder / "model.json").read_text(encoding="utf-8")))
+
+
+def test_the_shipped_files_are_whole_and_have_a_card() -> None:
+    files = shipped()
+    load_fusion(files)
+    card = files.path("README.md").read_text(encoding="utf-8")
+    for name in ("fusion.npz", "general.npz"):
+        assert sha256_file(files.path(name)) in card
+        assert f"{files.path(name).stat().st_size:,}" in card
+
+
+def test_nothing_that_is_measured_was_trained_on() -> None:
+    lock = {corpus.name: corpus for corpus in read_lock(LOCK)}
+    trained, measured = (shipped().card[key] for key in ("trained_on", "top_k_percent"))
+    assert {lock[corpus["name"]].list for corpus in trained} == {"train"}
+    assert {lock[name].list for name in measured} == {"eval-only"}
+    for corpus in trained:
+        packages = lock[corpus["name"]].packages
+        assert corpus["packages"] == [f"{p.name}@{p.version} ({p.licence})" for p in packages]
+
+
+def test_what_ships_is_better_than_reciprocal_ranks() -> None:
+    """On questions from projects that it has not seen, by the numbers that lie beside it."""
+    files = shipped()
+    questions = Questions.load(files.path(GENERAL))
+    learned = top(ranks(load_fusion(files), questions))
+    hidden = np.zeros((len(FEATURES), 1), np.float32)
+    for signal in METHODS["rrf"].weights:
+        hidden[column(signal, "reciprocal rank")] = METHODS["rrf"].weights[signal]
+    plain = top(ranks(as_fusion((hidden, np.zeros(1, np.float32), np.ones(1, np.float32))), questions))
+    assert learned[1] > plain[1] + 5
+    assert learned[5] > plain[5] + 5
