@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from zipfile import BadZipFile
 
 from .expand import expand
 from .fusion import Fusion, read_fusion
@@ -172,7 +173,7 @@ def load_fusion(files: ModelFiles) -> Fusion:
     verify(files)
     try:
         return read_fusion(files.path(files.file))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise ModelProblem(f"the fusion in {files.directory} is left out: {error}") from None
 
 

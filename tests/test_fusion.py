@@ -211,6 +211,9 @@ BROKEN = {
     ),
     "no weights": lambda folder: np.savez(folder / "fusion.npz", features=np.array(FEATURES)),
     "not a file of numpy": lambda folder: (folder / "fusion.npz").write_bytes(b"x"),
+    "half of a file": lambda folder: (folder / "fusion.npz").write_bytes(
+        (folder / "fusion.npz").read_bytes()[:500]
+    ),
     "missing": lambda folder: (folder / "fusion.npz").unlink(),
 }
 
