@@ -30,10 +30,28 @@ def train_fusion(corpora: Path, out: Path, epochs: int, seed: int) -> None:
 
     with clear_errors(out), progress_reporter("auto") as progress:
         try:
-            about = train_shipped(corpora, out / "fusion", Recipe(epochs=epochs, seed=seed), progress)
+            about = train_shipped(corpora, out, Recipe(epochs=epochs, seed=seed), progress)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
     click.echo(json.dumps({key: about[key] for key in ("questions", "loss", "top_k_percent")}, indent=1))
+
+
+@train.command("query")
+@click.option("--corpora", type=EXISTING_FOLDER, required=True, help="What the corpora were prepared in.")
+@click.option("--out", type=FOLDER, required=True, help="A models directory; the encoder goes into query/.")
+@click.option("--epochs", type=click.IntRange(1), default=1)
+@click.option("--seed", type=int, default=0)
+def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
+    """Train the encoder of questions on the corpora of the list `train`: hours. Then train the fusion."""
+    from .terminal import progress_reporter
+    from .train_query import Recipe
+    from .train_shipped import train_query_encoder
+
+    with clear_errors(out), progress_reporter("auto") as progress:
+        try:
+            train_query_encoder(corpora, out, Recipe(epochs=epochs, seed=seed), progress)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
 
 
 @train.command("adapt")

@@ -1,8 +1,10 @@
-"""Train the fusion that ships, on corpora as corpora.py prepares them.
+"""Train what ships, on corpora as corpora.py prepares them: an encoder of questions, and the fusion.
 
-Each call is asked twice, with what stands after it and without: most code is written from top to bottom. What
-was gathered of a corpus is kept beside its index, and gathered again only where index, samples or features
-have changed.
+The fusion must not trust a signal that was trained on the very answers it is judged by: two encoders learn
+from every other corpus each, evidence is gathered with the one that has not seen the corpus, and what ships
+is the mean of their weights. Each call is asked twice, with what stands after it and without: most code is
+written from top to bottom. What was gathered of a corpus is kept beside its index, and gathered again only
+where index, samples, features or encoder have changed.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,22 @@ import numpy as np
 
 from deepcodeseek.server.fusion import FEATURES
 from deepcodeseek.server.generation import read_manifest, sha256_file
-from deepcodeseek.server.pipeline import load_engine
+from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, ModelKind, load_encoder
+from deepcodeseek.server.pipeline import Engine, load_engine
 
 from .cache import digest
 from .evaluate import Asked, read_samples
 from .evidence import GENERAL, Questions, gather
 from .train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
+from .train_query import Recipe as QueryRecipe
 
 SAMPLES = "samples.jsonl"
 MADE = "corpus.json"
 MAX_SAMPLES = 1000  # of a corpus: a large one must not drown the others
 GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting may make worse
+MAX_QUERY_SAMPLES = 500  # of a corpus, that the encoder learns from
+WORK = "query-training"
+NO_CORPUS = "{} holds no corpus of the list 'train': prepare some first"
 TRAIN, EVAL_ONLY = "train", "eval-only"
 
 Progress = Callable[[str, int, int], None]
@@ -57,14 +64,20 @@ def prepared(corpora: Path, kind: str) -> list[Prepared]:
 
 
 def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """Train on the list `train`, measure on `eval-only`; the card of what was written to `out`.
+    """Train the fusion on the list `train`, measure on `eval-only`; the card of what goes to out/fusion.
 
-    Raises ValueError where a folder holds no corpus to train on.
+    With the encoders that `train_query_encoder` has left in `out`. Raises ValueError where a folder holds no
+    corpus to train on.
     """
-    learned = [part.few() for corpus in prepared(corpora, TRAIN) for part in evidence(corpus, progress)]
+    others, mean = [_encoder(out / WORK / name / "query") for name in ("1", "0")], _encoder(out / "query")
+    learned = [
+        part.few()
+        for number, corpus in enumerate(prepared(corpora, TRAIN))
+        for part in evidence(corpus, others[number % 2], progress)
+    ]
     if not learned:
-        raise ValueError(f"{corpora} holds no corpus of the list {TRAIN!r}: prepare some first")
-    unseen = {corpus.name: list(evidence(corpus, progress)) for corpus in prepared(corpora, EVAL_ONLY)}
+        raise ValueError(NO_CORPUS.format(corpora))
+    unseen = {corpus.name: list(evidence(corpus, mean, progress)) for corpus in prepared(corpora, EVAL_ONLY)}
     every = Questions.joined(learned)
     parameters, curve = train(every, recipe, progress)
     fusion = as_fusion(parameters)
@@ -79,11 +92,11 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
             for name, (before, after) in measured.items()
         },
     }
-    out.mkdir(parents=True, exist_ok=True)
+    (out / "fusion").mkdir(parents=True, exist_ok=True)
     general = [_drawn(part, GENERAL_QUESTIONS) for parts in unseen.values() for part in parts]
     if general:
-        Questions.joined(general).save(out / GENERAL)
-    write_fusion(parameters, out, about, recipe)
+        Questions.joined(general).save(out / "fusion" / GENERAL)
+    write_fusion(parameters, out / "fusion", about, recipe)
     return about
 
 
@@ -94,16 +107,60 @@ def _drawn(questions: Questions, count: int) -> Questions:
     return questions.chosen(keep).few()
 
 
-def evidence(corpus: Prepared, progress: Progress) -> Iterator[Questions]:
+def train_query_encoder(corpora: Path, out: Path, recipe: QueryRecipe, progress: Progress) -> None:
+    """Train an encoder of questions on the list `train`, into out/query; what it was made of stays beside it.
+
+    Takes about three seconds of computing for ten questions and epoch; cut short, it goes on from its last
+    checkpoint. Needs the extra [train]. Raises ValueError where a folder holds no corpus to train on.
+    """
+    from . import train_query
+    from .export_encoder import base_weights, export_encoder
+
+    every = prepared(corpora, TRAIN)
+    if not every:
+        raise ValueError(NO_CORPUS.format(corpora))
+    folders = [out / WORK / str(half) for half in (0, 1)]
+    documents_by = _files("encoder", SHIPPED["encoder"]).sha256
+    card = {"kind": "query", "name": "questions", "licence": "Apache-2.0", "documents": documents_by}
+    for half, folder in enumerate(folders):
+        questions, documents = [], {}
+        for corpus in every[half::2]:
+            engine = _engine(corpus, None)
+            asked = _some(read_samples(corpus.folder / SAMPLES), MAX_QUERY_SAMPLES)
+            questions += train_query.questions_of(engine, asked, corpus.name)
+            documents[corpus.name] = train_query.documents_of(engine, corpus.folder / "index")
+        weights = train_query.train(questions, documents, base_weights(), folder, recipe, progress)
+        export_encoder(weights, folder / "query", card, {}, lambda _: None)
+    mean = train_query.mean_weights([folder / "weights" for folder in folders], out / WORK / "mean")
+    about = {"recipe": asdict(recipe), "trained_on": [_source(corpus) for corpus in every]}
+    export_encoder(mean, out / "query", card | about, {}, lambda _: None)
+
+
+def _encoder(folder: Path) -> Encoder | None:
+    return load_encoder(_files("query", folder)) if folder.is_dir() else None
+
+
+def _files(kind: ModelKind, folder: Path) -> ModelFiles:
+    return ModelFiles(kind, folder, json.loads((folder / CARD).read_text(encoding="utf-8")))
+
+
+def _engine(corpus: Prepared, query_encoder: Encoder | None) -> Engine:
+    """Of a corpus, without what the user may have adapted."""
+    return replace(load_engine(corpus.folder / "index"), query_encoder=query_encoder)
+
+
+def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> Iterator[Questions]:
     """A corpus's questions, as mined and with nothing after the cursor."""
     samples = corpus.folder / SAMPLES
     generation, _ = read_manifest(corpus.folder / "index")
-    key = digest(generation.name, sha256_file(samples), json.dumps([FEATURES, MAX_SAMPLES]))
+    made_by = [encoder.files.sha256] if encoder else []
+    about = (generation.name, sha256_file(samples), json.dumps([FEATURES, MAX_SAMPLES]), *made_by)
+    key = digest(*about).hex()[:12]
     engine = None
     for after in (True, False):
-        path = corpus.folder / f"evidence-{key.hex()[:12]}-{int(after)}.npz"
+        path = corpus.folder / f"evidence-{key}-{int(after)}.npz"
         if not path.is_file():
-            engine = engine or load_engine(corpus.folder / "index")
+            engine = engine or _engine(corpus, encoder)
             asked = _some(read_samples(samples), MAX_SAMPLES)
             questions = gather(engine, asked, Asked(after=after), progress)
             part = path.with_suffix(".part.npz")

@@ -173,10 +173,10 @@ def test_training_on_corpora(encoder: Encoder, tmp_path: Path) -> None:
     assert about["trained_on"] == [{"name": "one", "packages": ["one@1.0.0 (MIT)"]}]
     assert about["loss"][-1] < about["loss"][0]
     assert set(about["top_k_percent"]) == {"two"}
-    first = (tmp_path / "m" / "fusion.npz").read_bytes()
+    first = (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes()
     tasks: list[str] = []
     train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, lambda task, *_: tasks.append(task))
-    assert (tmp_path / "m" / "fusion.npz").read_bytes() == first
+    assert (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes() == first
     assert "gathering" not in tasks  # what was gathered is kept
     with pytest.raises(ValueError, match="holds no corpus"):
         train_shipped(tmp_path / "m", tmp_path / "n", QUICK, QUIET)

@@ -13,7 +13,10 @@ import pytest
 from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import adapt as adapting
+from deepcodeseek.index_builder import train_shipped
 from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.evidence import gather
+from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
 from deepcodeseek.index_builder.train_fusion import _initial, as_fusion
 from deepcodeseek.index_builder.train_query import (
     CURVE,
@@ -26,8 +29,9 @@ from deepcodeseek.index_builder.train_query import (
     mean_weights,
     train,
 )
+from deepcodeseek.index_builder.train_shipped import train_query_encoder
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import SHIPPED
+from deepcodeseek.server.models import SHIPPED, Encoder
 from deepcodeseek.server.pipeline import Engine, load_engine
 
 torch = pytest.importorskip("torch")
@@ -175,3 +179,37 @@ def test_an_adapted_encoder_is_written_and_loads(
     card = json.loads((tmp_path / "query" / "model.json").read_text(encoding="utf-8"))
     (tmp_path / "query" / "model.json").write_text(json.dumps(card | {"documents": "other"}))
     assert load_engine(index, tmp_path).query_encoder is None
+
+
+@pytest.mark.timeout(1200)
+def test_an_encoder_from_corpora_and_a_fusion_on_top(
+    encoder: Encoder, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Evidence of a corpus is gathered with the encoder that has not seen it, the mean is what ships."""
+    monkeypatch.setattr(adapting, "PER_TARGET", 1)
+    samples = adapting.mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)
+    for name, kind in (("a", "train"), ("bb", "train"), ("c", "eval-only")):
+        folder = tmp_path / "corpora" / name
+        shutil.copytree(index_directory(EXAMPLE), folder / "index")
+        lines = "\n".join(json.dumps(sample) for sample in samples[len(name) % 2 :: 2])
+        (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
+        about = {"name": name, "list": kind, "packages": []}
+        (folder / "corpus.json").write_text(json.dumps({"corpus": about}), encoding="utf-8")
+    out = tmp_path / "m"
+    train_query_encoder(tmp_path / "corpora", out, Recipe(tokens=64, batch=16), QUIET)
+    first, second, mean = (
+        json.loads((out / place / "model.json").read_text())["sha256"]["model.onnx"]
+        for place in ("query-training/0/query", "query-training/1/query", "query")
+    )
+    assert len({first, second, mean}) == 3
+    used = []
+
+    def spy(engine: Engine, *arguments: Any) -> Any:
+        assert engine.query_encoder
+        used.append(engine.query_encoder.files.sha256)
+        return gather(engine, *arguments)
+
+    monkeypatch.setattr(train_shipped, "gather", spy)
+    train_shipped.train_shipped(tmp_path / "corpora", out, FusionRecipe(epochs=1), QUIET)
+    assert used == [second, second, first, first, mean, mean]
+    assert load_engine(tmp_path / "corpora" / "a" / "index", out).fusion
