@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from .places import module_name, side_of
-from .text import WINDOW_LINES, whole_characters, window_after, window_before
+from .text import WINDOW_LINES, last_line, whole_characters, window_after, window_before
 from .types import Context
 
 MAX_BEFORE, MAX_AFTER = 100_000, 20_000  # characters that are searched for definitions
@@ -51,7 +51,7 @@ def make_context(
         qualifier=_qualifier(head),
         trigger="ajax" if _AJAX.search(before[-200:]) else "new" if _NEW.search(head[-200:]) else "",
         used=_names(head, after),
-        members=_members(head, after),
+        members=_members(head[: len(head) - len(last_line(head))], after),
         side=side_of(known["record_type"], known["field"]),
         **known,
     )
@@ -101,7 +101,10 @@ def _is_namespace(name: str, head: str) -> bool:
 
 
 def _members(before: str, after: str) -> tuple[str, ...]:
-    """What the statement to come may define is used below it already, where code is mended, not written."""
+    """What the statement to come may define is used below it already, where code is mended, not written.
+
+    `before` ends above the line of the cursor: what that one defines is what is asked for.
+    """
     calls = _CALL.findall(after[:MAX_AFTER])
     if not calls:
         return ()

@@ -50,6 +50,11 @@ def window_after(after: str, lines: int = WINDOW_AFTER_LINES) -> str:
     return "\n".join(kept[:lines])[:WINDOW_CHARS]
 
 
+def last_line(text: str) -> str:
+    """What stands behind the last line end."""
+    return text[max(text.rfind("\n"), text.rfind("\r")) + 1 :]
+
+
 def written_terms(api: Api) -> list[str]:
     """Lexical document of an API: its name twice, the documentation that somebody wrote, method names.
 
