@@ -90,7 +90,7 @@ def test_predictions(method: str, predictions: Callable[..., list[Any]]) -> None
     assert ranked["z"] == ranked["again"] == ranked["lies"]
     assert all((OWN in names) == (key != "own") for key, names in ranked.items())
     if method == "full":
-        assert ranked["z"][0] == OWN
+        assert OWN in ranked["z"][:3]
         assert ranked == check_predictions(predictions(), STAGES[method])
 
 
@@ -118,10 +118,13 @@ def test_a_deadline_costs_stages_and_never_the_answer(
 INCLUDE = "var {0} = Class.create(); {0}.prototype = {{ run: function(a) {{ return a; }}, type: '{0}' }};"
 CUT = "(function() {\n\tvar both = new Both().run(current.number);\n"
 CALLER = CUT + "\tnew Planted().run(both);\n})();\n"
-MINED = {"usages, lexical", "usages, dense", "co-use", "popularity"}
+MINED = {
+    *("usages, lexical", "usages, dense", "usages, last lines"),
+    *("co-use", "popularity", "like-named", "nearby"),
+}
 
 
-@pytest.mark.parametrize(("caller", "is_known"), [("Caller", False), ("Another", True)])
+@pytest.mark.parametrize(("caller", "is_known"), [("First caller", False), ("Another caller", True)])
 def test_nothing_mined_from_the_callers_file_counts(
     caller: str, is_known: bool, command: Command, encoder: Encoder, tmp_path: Path
 ) -> None:
@@ -129,8 +132,8 @@ def test_nothing_mined_from_the_callers_file_counts(
     records = tmp_path / "work/x_a"
     for kind, name, code in (
         *(("sys_script_include", name, INCLUDE.format(name)) for name in ("Both", "Planted", "Other")),
-        ("sys_script", "Caller", CALLER),
-        ("sys_script", "Third", "new Both().run(); new Other().run();"),
+        ("sys_script", "First caller", CALLER),
+        ("sys_script", "Third caller", "new Both().run(); new Other().run();"),
     ):
         (records / kind).mkdir(parents=True, exist_ok=True)
         (records / kind / f"{name}.script.js").write_text(code)
