@@ -68,7 +68,7 @@ bench-full: bench ## The same with every sample for the models, then builds and 
 index: setup ## Build the index of WORKSPACE=folder
 	$(BIN)/deepcodeseek index "$(WORKSPACE)"
 
-picture: setup ## Make the README's picture of the terminal
+picture: demo ## Make the README's picture of the terminal
 	$(BIN)/python tests/make_picture.py
 
 encoder: setup ## Export the shipped encoder again (needs the extra [train])
