@@ -56,7 +56,9 @@ def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
 
 @train.command("adapt")
 @click.option("--index", "directory", type=FOLDER, help="Default: where the server looks, for this folder.")
-@click.option("--out", type=FOLDER, help="A models directory; default: your own, which the server reads.")
+@click.option(
+    "--out", type=FOLDER, help="A models directory; default: beside the index, where the server looks."
+)
 @click.option("--workspace", type=EXISTING_FOLDER, help="Default: what the index was built from.")
 @click.option(
     "--leave-out", type=EXISTING_FILE, help="File with one path a line: nothing is learned from these."
@@ -80,8 +82,7 @@ def train_adapt(
     as_json: bool,
 ) -> None:
     """Learn from your own code which evidence tells the truth in it. Kept only where it predicts better."""
-    from deepcodeseek.server.generation import index_directory
-    from deepcodeseek.server.models import data_directory
+    from deepcodeseek.server.generation import ADAPTED, index_directory
 
     from .adapt import AdaptProblem, adapt
     from .terminal import adapted_view, progress_reporter
@@ -90,7 +91,7 @@ def train_adapt(
         hidden = leave_out.read_text(encoding="utf-8").splitlines() if leave_out else []
         index = directory or index_directory(workspace or Path.cwd())
         with_encoder = _can_train_encoders() if encoder is None else encoder
-        engine, target = open_engine(index, None, models), out or data_directory()
+        engine, target = open_engine(index, None, models), out or index / ADAPTED
         with progress_reporter(style) as progress:
             try:
                 result = adapt(

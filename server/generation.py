@@ -22,6 +22,7 @@ SCHEMA_VERSION = 2
 DATABASE = "graph.sqlite"
 MANIFEST = "manifest.json"
 CURRENT = "current"
+ADAPTED = "models"  # beside the generations: weights that learned from the workspace
 
 Table = Literal["doc", "code", "usage"]
 """What is searched by vectors: documentation, raw code, contexts of known usages."""

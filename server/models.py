@@ -121,9 +121,9 @@ def data_directory() -> Path:
     return base / "models"
 
 
-def find_model(kind: ModelKind, directory: Path | None = None) -> ModelFiles | None:
-    """The model of a kind that is in use: the user's choice, the user's data directory, what ships."""
-    places = [base / kind for base in (directory, data_directory()) if base]
+def find_model(kind: ModelKind, *directories: Path | None) -> ModelFiles | None:
+    """The model of a kind that is in use: of the directories named, the user's data directory, what ships."""
+    places = [base / kind for base in (*directories, data_directory()) if base]
     places += [SHIPPED[kind]] if kind in SHIPPED else []
     for place in places:
         if place.is_dir():

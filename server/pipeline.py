@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 from .expand import expand
 from .fusion import Fusion, read_fusion
-from .generation import read_manifest
+from .generation import ADAPTED, read_manifest
 from .index import Index, open_index
 from .lexical import Scores
 from .models import (
@@ -40,7 +40,8 @@ EXPAND_LEAST_MS = 50.0
 """In less no model writes a token."""
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
-_LEARNED: tuple[ModelKind, ...] = ("encoder", "query", "fusion")
+Places = tuple[Path | None, ...]
+_LEARNED: tuple[ModelKind, ...] = ("query", "fusion")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
@@ -119,8 +120,9 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
     encoder = load_encoder(encoder_files)
     mark = mark_of(directory, models_directory)
     index = open_index(directory, encoder_files.sha256)
-    fusion, fusion_notes = _load_fusion(models_directory)
-    query_encoder, query_notes = _load_query_encoder(models_directory, encoder_files.sha256)
+    places = (models_directory, directory / ADAPTED)
+    fusion, fusion_notes = _load_fusion(places)
+    query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
     try:
         files = find_model("generator", models_directory)
         generator = GeneratorProcess(files) if files else None
@@ -134,25 +136,23 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:
     """Names what an engine would be loaded from now; raises IndexProblem or ModelProblem."""
     generation, _ = read_manifest(directory)
-    models = (find_model(kind, models_directory) for kind in _LEARNED)
+    models = (find_model(kind, models_directory, directory / ADAPTED) for kind in _LEARNED)
     return " ".join((generation.name, *(model.sha256 if model else "none" for model in models)))
 
 
-def _load_fusion(models_directory: Path | None) -> tuple[Fusion | None, tuple[str, ...]]:
+def _load_fusion(places: Places) -> tuple[Fusion | None, tuple[str, ...]]:
     """The learned fusion, or none and why: reciprocal ranks stand in."""
     try:
-        files = find_model("fusion", models_directory)
+        files = find_model("fusion", *places)
         return (load_fusion(files) if files else None), ()
     except ModelProblem as problem:
         return None, (str(problem),)
 
 
-def _load_query_encoder(
-    models_directory: Path | None, documents: str
-) -> tuple[Encoder | None, tuple[str, ...]]:
+def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None, tuple[str, ...]]:
     """The encoder of questions that was trained against the documents' one, or none and why."""
     try:
-        files = find_model("query", models_directory)
+        files = find_model("query", *places)
         if files is None:
             return None, ()
         if files.card.get("documents") != documents:

@@ -19,9 +19,9 @@ from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, write_fusion
 from deepcodeseek.index_builder.train_shipped import train_shipped
-from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.generation import ADAPTED, index_directory
 from deepcodeseek.server.models import Encoder, find_model
-from deepcodeseek.server.pipeline import Engine, load_fusion
+from deepcodeseek.server.pipeline import Engine, load_engine, load_fusion, mark_of
 
 QUIET: Any = lambda *_: None  # noqa: E731
 QUICK = Recipe(epochs=2, rate=5e-3)
@@ -180,3 +180,30 @@ def test_training_on_corpora(encoder: Encoder, tmp_path: Path) -> None:
     assert "gathering" not in tasks  # what was gathered is kept
     with pytest.raises(ValueError, match="holds no corpus"):
         train_shipped(tmp_path / "m", tmp_path / "n", QUICK, QUIET)
+
+
+def test_what_was_learned_serves_its_workspace_alone(
+    untrained: Engine, example_report: Report, tmp_path: Path
+) -> None:
+    index, first, second = (
+        index_directory(EXAMPLE), _initial(4, np.random.default_rng(1)), _initial(4, np.random.default_rng(2))
+    )  # fmt: skip
+    shutil.copytree(index, tmp_path / "i")
+    write_fusion(first, tmp_path / "i" / ADAPTED / "fusion", {}, QUICK)
+    write_fusion(second, tmp_path / "chosen" / "fusion", {}, QUICK)
+    shipped, adapted, chosen = (
+        load_engine(*places).fusion
+        for places in ((index,), (tmp_path / "i",), (tmp_path / "i", tmp_path / "chosen"))
+    )
+    assert shipped
+    assert adapted
+    assert chosen
+    assert np.array_equal(adapted.parameters[0], first[0])
+    assert np.array_equal(chosen.parameters[0], second[0])
+    assert shipped.parameters[0].shape != first[0].shape
+    marks = {
+        mark_of(*places) for places in ((index,), (tmp_path / "i",), (tmp_path / "i", tmp_path / "chosen"))
+    }
+    assert len(marks) == 3
+    build_index(EXAMPLE, tmp_path / "i", untrained.encoder, QUIET)  # type: ignore[arg-type]
+    assert (tmp_path / "i" / ADAPTED / "fusion").is_dir()
