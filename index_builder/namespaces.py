@@ -23,7 +23,7 @@ def declared(statement: Commented, define: _Define) -> Iterator[Item]:
     if node.type == "ambient_declaration" and (inside := first(node)) is not None:
         if inside.type == "statement_block":
             yield from map(_public, _block(statement.of(inside), define))
-        else:
+        elif inside.type != "ambient_declaration":  # nobody writes `declare declare`, however often
             yield from define(statement.of(inside))
         return
     name, body = node.child_by_field_name("name"), node.child_by_field_name("body")

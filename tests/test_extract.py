@@ -787,6 +787,13 @@ def test_a_parser_is_never_shown_less_of_a_file_than_before() -> None:
     assert not module("class /*\ufffd" * 2_500, language="tsx").apis  # its scanner crashed
 
 
+def test_declare_a_thousand_times_over() -> None:
+    found = module(
+        f"{'declare ' * 2_000} var x: number;\ndeclare class B {{ c(): void }}", language="typescript"
+    )
+    assert "B" in found.names
+
+
 def test_a_member_that_is_not_typed_yet_defines_nothing() -> None:
     assert module("this. = []; A. = function () {}; exports. = 1; class B {}").names == ("B",)
 
