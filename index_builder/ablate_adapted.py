@@ -40,7 +40,7 @@ def main() -> None:
     arguments = _arguments()
     every = read_samples(arguments.samples)
     samples = [sample for sample in every if arguments.subset == "all" or sample.get(arguments.subset)]
-    engine = load_engine(arguments.index)
+    engine = load_engine(arguments.index, adapted=False)
     engines = list(_adapted(engine, arguments.index, samples, arguments.work, arguments.encoder))
     results = []
     for suffix, asked in ASKED:

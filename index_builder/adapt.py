@@ -78,6 +78,7 @@ def adapt(
 ) -> Adapted:
     """Train on the workspace's own calls, and write a models directory if that is better than what is in use.
 
+    The engine holds nothing that was adapted before: it would have seen the answers it is judged by.
     `leave_out` names files, as the index does, of which no call, no usage and no text is learned from. With
     `encoder` the encoder of questions learns too, which takes minutes; cut short, it goes on from its last
     checkpoint. Raises AdaptProblem where there is too little to learn from.

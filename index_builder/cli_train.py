@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .cli_common import EXISTING_FILE, EXISTING_FOLDER, FOLDER, clear_errors, open_engine, say
+from .cli_common import EXISTING_FILE, EXISTING_FOLDER, FOLDER, clear_errors, say
 
 
 @click.group()
@@ -83,6 +83,7 @@ def train_adapt(
 ) -> None:
     """Learn from your own code which evidence tells the truth in it. Kept only where it predicts better."""
     from deepcodeseek.server.generation import ADAPTED, index_directory
+    from deepcodeseek.server.pipeline import load_engine
 
     from .adapt import AdaptProblem, adapt
     from .terminal import adapted_view, progress_reporter
@@ -91,7 +92,7 @@ def train_adapt(
         hidden = leave_out.read_text(encoding="utf-8").splitlines() if leave_out else []
         index = directory or index_directory(workspace or Path.cwd())
         with_encoder = _can_train_encoders() if encoder is None else encoder
-        engine, target = open_engine(index, None, models), out or index / ADAPTED
+        engine, target = load_engine(index, models, adapted=False), out or index / ADAPTED
         with progress_reporter(style) as progress:
             try:
                 result = adapt(

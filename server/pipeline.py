@@ -109,10 +109,11 @@ METHODS: Mapping[str, Variant] = MappingProxyType(
 )
 
 
-def load_engine(directory: Path, models_directory: Path | None = None) -> Engine:
+def load_engine(directory: Path, models_directory: Path | None = None, adapted: bool = True) -> Engine:
     """Index and models for answering; what is missing but the index and the encoder becomes a note.
 
-    Raises IndexProblem or ModelProblem where there is nothing to answer with.
+    Unless `adapted`, what learned from this index and lies beside it is left out. Raises IndexProblem or
+    ModelProblem where there is nothing to answer with.
     """
     encoder_files = find_model("encoder", models_directory)
     if encoder_files is None:
@@ -120,7 +121,7 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
     encoder = load_encoder(encoder_files)
     mark = mark_of(directory, models_directory)
     index = open_index(directory, encoder_files.sha256)
-    places = (models_directory, directory / ADAPTED)
+    places = (models_directory, directory / ADAPTED if adapted else None)
     fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
     try:
@@ -134,10 +135,18 @@ def load_engine(directory: Path, models_directory: Path | None = None) -> Engine
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:
-    """Names what an engine would be loaded from now; raises IndexProblem or ModelProblem."""
+    """Names what an engine would be loaded from now; raises IndexProblem."""
     generation, _ = read_manifest(directory)
-    models = (find_model(kind, models_directory, directory / ADAPTED) for kind in _LEARNED)
-    return " ".join((generation.name, *(model.sha256 if model else "none" for model in models)))
+    places = (models_directory, directory / ADAPTED)
+    return " ".join((generation.name, *(_mark_of_model(kind, places) for kind in _LEARNED)))
+
+
+def _mark_of_model(kind: ModelKind, places: Places) -> str:
+    try:
+        model = find_model(kind, *places)
+    except ModelProblem:
+        return "damaged"
+    return model.sha256 if model else "none"
 
 
 def _load_fusion(places: Places) -> tuple[Fusion | None, tuple[str, ...]]:

@@ -207,3 +207,32 @@ def test_what_was_learned_serves_its_workspace_alone(
     assert len(marks) == 3
     build_index(EXAMPLE, tmp_path / "i", untrained.encoder, QUIET)  # type: ignore[arg-type]
     assert (tmp_path / "i" / ADAPTED / "fusion").is_dir()
+
+
+def test_adapting_again_begins_where_it_began(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Weights that have seen a file must neither judge its calls nor be gone on from."""
+    monkeypatch.setattr(adapting, "RECIPE", QUICK)
+    assert untrained.fusion
+    said = []
+    for name in ("new", "adapted before"):
+        index = tmp_path / name
+        shutil.copytree(index_directory(EXAMPLE), index)
+        if name != "new":
+            write_fusion(untrained.fusion.parameters, index / ADAPTED / "fusion", {}, QUICK)
+        done = CliRunner().invoke(main, ["train", "adapt", "--index", str(index), "--no-encoder", "--json"])
+        said.append(json.loads(done.stdout))
+    assert said[0] == said[1]
+
+
+def test_a_damaged_card_of_adapted_weights_is_a_note(example_report: Report, tmp_path: Path) -> None:
+    shutil.copytree(index_directory(EXAMPLE), tmp_path / "i")
+    for kind in ("fusion", "query"):
+        folder = tmp_path / "i" / ADAPTED / kind
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text("{", encoding="utf-8")
+    engine = load_engine(tmp_path / "i")
+    assert engine.fusion is None
+    assert engine.query_encoder is None
+    assert len([note for note in engine.notes if "model.json" in note]) == 2
