@@ -42,7 +42,7 @@ def train_fusion(corpora: Path, out: Path, epochs: int, seed: int) -> None:
 @click.option("--epochs", type=click.IntRange(1), default=1)
 @click.option("--seed", type=int, default=0)
 def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
-    """Train the encoder of questions on the corpora of the list `train`: hours. Then train the fusion."""
+    """Train the encoder of questions on the corpora of the list `train`. Then train the fusion."""
     from .terminal import progress_reporter
     from .train_query import Recipe
     from .train_shipped import train_query_encoder

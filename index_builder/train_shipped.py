@@ -24,13 +24,13 @@ from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, Model
 from deepcodeseek.server.pipeline import Engine, load_engine
 
 from .cache import digest
+from .corpora import MADE
 from .evaluate import Asked, read_samples
 from .evidence import GENERAL, Questions, gather
 from .train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
 SAMPLES = "samples.jsonl"
-MADE = "corpus.json"
 MAX_SAMPLES = 1000  # of a corpus: a large one must not drown the others
 GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting may make worse
 MAX_QUERY_SAMPLES = 500  # of a corpus, that the encoder learns from
@@ -110,8 +110,8 @@ def _drawn(questions: Questions, count: int) -> Questions:
 def train_query_encoder(corpora: Path, out: Path, recipe: QueryRecipe, progress: Progress) -> None:
     """Train an encoder of questions on the list `train`, into out/query; what it was made of stays beside it.
 
-    Takes about three seconds of computing for ten questions and epoch; cut short, it goes on from its last
-    checkpoint. Needs the extra [train]. Raises ValueError where a folder holds no corpus to train on.
+    Cut short, it goes on from its last checkpoint. Needs the extra [train]. Raises ValueError where a folder
+    holds no corpus to train on.
     """
     from . import train_query
     from .export_encoder import base_weights, export_encoder

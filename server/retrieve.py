@@ -77,7 +77,8 @@ def view_of(
         apis = apis & index.beginning_with(context.prefix)
     terms, used = tuple(query_terms(query)), named_in(index, context)
     told = usages & apis[index.usages.api]
-    return View(index, context, terms, rarest, vector, apis, told, files, used)
+    uses = (apis & ~index.apis.platform)[index.uses.api] & files[index.uses.file]
+    return View(index, context, terms, rarest, vector, apis, told, uses, used)
 
 
 def reachable(index: Index, context: Context, usages: Mask) -> Mask:

@@ -44,7 +44,7 @@ class View:
     vector: Scores | None  # of the query, where the encoder was at hand
     apis: Mask  # [apis] that may be predicted
     usages: Mask  # [usages] of these, mined from other files
-    files: Mask  # [files] that say what is used where
+    uses: Mask  # [uses] that tell of popularity and company: of other files, not of the platform's classes
     used: tuple[int, ...]  # APIs that this file names
 
 
@@ -154,7 +154,7 @@ def _nearby(view: View) -> Ranking:
 
 def _by_file(view: View, weights: NDArray[Any]) -> Ranking:
     """APIs by the weights [files] of the files that use them."""
-    uses, seen = view.index.uses, _seen_uses(view)
+    uses, seen = view.index.uses, view.uses
     return _ranked_all(np.bincount(uses.api[seen], weights[uses.file[seen]], view.index.count))
 
 
@@ -166,7 +166,7 @@ def _in_file(view: View) -> Ranking:
 def _co_use(view: View) -> Ranking:
     """APIs that other files use together with those this file names."""
     uses = view.index.uses
-    among = _seen_uses(view)
+    among = view.uses
     used = list(view.used)
     scores = np.zeros(view.index.count)
     is_together = np.zeros(int(uses.file.max(initial=0)) + 1, np.bool_)
@@ -181,13 +181,7 @@ def _co_use(view: View) -> Ranking:
 
 def _popularity(view: View) -> Ranking:
     """APIs by the number of other files that use them."""
-    return _ranked_all(view.index.uses.counts(_seen_uses(view), view.index.count))
-
-
-def _seen_uses(view: View) -> Mask:
-    """Uses that say how popular an API is and what it goes with: of other files, not the platform's."""
-    uses, told = view.index.uses, view.apis & ~view.index.apis.platform
-    return told[uses.api] & view.files[uses.file]
+    return _ranked_all(view.index.uses.counts(view.uses, view.index.count))
 
 
 def named_in(index: Index, context: Context) -> tuple[int, ...]:
