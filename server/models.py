@@ -1,9 +1,9 @@
 """Models: where they lie, whether they are whole, and the objects that run them.
 
 A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
-tokenizer.json), `query/` (the same, for questions alone), `fusion/` (fusion.npz), `generator/` (one GGUF),
-later `reranker/`. A directory named by the user is looked up first, then the user's data directory, then what
-ships in `assets/`.
+tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files),
+`fusion/` (fusion.npz), `generator/` (one GGUF). A directory named by the user is looked up first, then the
+user's data directory, then what ships in `assets/`.
 """
 
 from __future__ import annotations
@@ -83,8 +83,16 @@ class Generator(Protocol):
 class Reranker(Protocol):
     """Query and documents to one score each."""
 
+    files: ModelFiles
+    state: str
+    pair_ms: float  # that a pair takes on this machine
+
     def score(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
-        """Scores [len(documents)], higher is better."""
+        """Scores [n], higher is better: of all documents, or of the first n where it was cancelled."""
+        ...
+
+    def cancel(self) -> None:
+        """End the scoring under way, from any thread."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from zipfile import BadZipFile
 
+from .cross_encoder import load_reranker
 from .expand import expand
 from .fusion import Fusion, read_fusion
 from .generation import ADAPTED, read_manifest
@@ -41,7 +43,7 @@ EXPAND_LEAST_MS = 50.0
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 Places = tuple[Path | None, ...]
-_LEARNED: tuple[ModelKind, ...] = ("query", "fusion")
+_LEARNED: tuple[ModelKind, ...] = ("query", "fusion", "reranker")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
@@ -123,6 +125,7 @@ def load_engine(directory: Path, models_directory: Path | None = None, adapted: 
     index = open_index(directory, encoder_files.sha256)
     places = (models_directory, directory / ADAPTED if adapted else None)
     fusion, fusion_notes = _load_fusion(places)
+    reranker, reranker_notes = _load_reranker(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
     try:
         files = find_model("generator", models_directory)
@@ -130,8 +133,8 @@ def load_engine(directory: Path, models_directory: Path | None = None, adapted: 
         notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
     except ModelProblem as problem:
         generator, notes = None, (str(problem),)
-    every = (*notes, *fusion_notes, *query_notes, *index.notes)
-    return Engine(index, encoder, generator, None, every, fusion, query_encoder, mark)
+    every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *index.notes)
+    return Engine(index, encoder, generator, reranker, every, fusion, query_encoder, mark)
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:
@@ -167,6 +170,15 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
         if files.card.get("documents") != documents:
             return None, (f"the encoder in {files.directory} was trained for another one: adapt again",)
         return load_encoder(files), ()
+    except ModelProblem as problem:
+        return None, (str(problem),)
+
+
+def _load_reranker(places: Places) -> tuple[Reranker | None, tuple[str, ...]]:
+    """The cross-encoder, or none and why: the fused order stands in."""
+    try:
+        files = find_model("reranker", *places)
+        return (load_reranker(files) if files else None), ()
     except ModelProblem as problem:
         return None, (str(problem),)
 
@@ -267,7 +279,7 @@ def predict(
     ranked = tuple(RankedApi(engine.index.api(c.api_id), c.score, c.evidence, c.usage) for c in candidates)
     clock.done("retrieve", note)
     if variant.rerank and not first_only:
-        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(RERANK_RESERVE_MS))
+        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(math.inf))
         clock.done("rerank", note)
     return Answer(ranked, Trace(engine.index.id, tuple(clock.stages)))
 
@@ -288,4 +300,4 @@ def _rerank(
 ) -> tuple[tuple[RankedApi, ...], str]:
     if left_ms < RERANK_RESERVE_MS:
         return ranked, "skipped: no time left"
-    return rerank(query, ranked, engine.reranker, depth)
+    return rerank(query, ranked, engine.reranker, depth, left_ms)

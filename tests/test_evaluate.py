@@ -259,8 +259,14 @@ class NamingGenerator:
 class LastReranker:
     """The last one first: what it reads is turned over."""
 
+    files: ModelFiles
+    state = "loaded"
+    pair_ms = 1.0
+
     def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
-        return np.arange(len(documents), dtype=np.float32)
+        return 1000 * np.arange(len(documents), dtype=np.float32)
+
+    def cancel(self) -> None: ...
 
 
 @pytest.mark.usefixtures("example_report")
