@@ -19,6 +19,7 @@ from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, ModelFiles
 from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
+from .export_encoder import GOLDEN
 from .export_graph import (
     attention_bias,
     export_graph,
@@ -33,6 +34,7 @@ from .train_reranker import CrossEncoder, score_of
 from .triples import Triple
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+GOLDEN_LISTS = tuple(Triple(query, texts[0], tuple(texts[1:])) for query, texts in GOLDEN.items())
 MIN_AGREEMENT = 0.97  # of the pairs of documents that the float model tells apart by GOLDEN_MARGIN
 
 

@@ -26,6 +26,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .train_loop import Place, Progress, batches, freeze, run_steps
 from .triples import Triple
 
@@ -36,6 +39,7 @@ Objective = Literal["pointwise", "listwise", "grpo"]
 HEAD = "head.safetensors"
 START_SCALE = 5.0  # of the similarity: as wide as the scores of the fusion differ
 HEAD_RATE = 20  # times the rate of the layers: it is one row of weights
+REACH = 16  # candidates that are read
 HARDEST = 4  # negatives of a list that are the retriever's first; the rest are drawn
 
 
@@ -99,6 +103,25 @@ def train(
     modules = {"bert": model.bert, "head": _Weights(model.head)}
     run_steps(steps, mean_loss, modules, optimizer, Place(out, fingerprint), progress, stop_after)
     return model.save(weights, out / "weights")
+
+
+def ranks_of(model: CrossEncoder, triples: Sequence[Triple], tokens: int) -> NDArray[np.int64]:
+    """The rank [n] of the right one in its list, by retriever and model together; 0 where out of reach."""
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for triple in triples:
+            (scores,) = model.score([triple], tokens)
+            totals = scores.numpy() + np.array(triple.priors or [0.0] * len(scores))
+            rank = 1 + int((totals[1:] >= totals[0]).sum())
+            found.append(rank if is_within_reach(triple) else 0)
+    return np.array(found, np.int64)
+
+
+def is_within_reach(triple: Triple) -> bool:
+    """Whether the retriever had put the right one among those that the list holds."""
+    return not triple.priors or sum(prior > triple.priors[0] for prior in triple.priors[1:]) < REACH
 
 
 @dataclass(frozen=True, slots=True)

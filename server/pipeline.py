@@ -43,7 +43,7 @@ EXPAND_LEAST_MS = 50.0
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 Places = tuple[Path | None, ...]
-_LEARNED: tuple[ModelKind, ...] = ("query", "fusion", "reranker")
+_LEARNED: tuple[ModelKind, ...] = ("query", "reranker", "fusion")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""

@@ -13,7 +13,7 @@ import pytest
 from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder import train_shipped
+from deepcodeseek.index_builder import prepared, train_shipped
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
@@ -210,7 +210,7 @@ def test_an_encoder_from_corpora_and_a_fusion_on_top(
         used.append(engine.query_encoder.files.sha256)
         return gather(engine, *arguments)
 
-    monkeypatch.setattr(train_shipped, "gather", spy)
+    monkeypatch.setattr(prepared, "gather", spy)
     train_shipped.train_shipped(tmp_path / "corpora", out, FusionRecipe(epochs=1), QUIET)
     assert used == [second, second, first, first, mean, mean]
     assert load_engine(tmp_path / "corpora" / "a" / "index", out).fusion
