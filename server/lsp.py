@@ -14,6 +14,7 @@ import re
 import sys
 import uuid
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,8 +27,10 @@ from .context import make_context
 from .documentation import api_markdown, is_deprecated, why_markdown
 from .documents import line_starts, position_at
 from .generation import IndexProblem, read_manifest
+from .lifeline import watch
 from .lsp_documents import DocumentWorkspace
-from .lsp_life import Server, Session, chosen_index, close, log, renew, run_on, start, update
+from .lsp_life import Server, Session, chosen_index, close, leave, log, renew, run_on, start, update
+from .lsp_wire import serve
 from .pipeline import EXPAND_MS, Engine, expand_context, known_facts, predict
 from .settings import parse_settings
 from .types import Api, Context
@@ -35,6 +38,7 @@ from .types import Api, Context
 STATUS_COMMAND = "deepcodeseek.status"
 DEBOUNCE_SECONDS = 0.03  # requests that follow one another faster cost one computation
 EXPANSIONS_KEPT = 64
+SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 PAUSE_SECONDS = 0.25  # in typing, before the generator is set to work
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
 TRIGGERS = (" ", "'", '"')  # after `new ` and inside of GlideAjax('
@@ -62,18 +66,16 @@ def run(log_file: Path | None = None, log_level: str = "info") -> None:
     logging.basicConfig(
         level=log_level.upper(), handlers=handlers, format="%(asctime)s %(levelname)s %(message)s"
     )
-    logging.getLogger("pygls").setLevel(logging.ERROR)
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)  # it would write the user's code into the log
+    sys.setswitchinterval(SWITCH_SECONDS)
     if problem:
         log.warning("%s", problem)
     server = make_server()
     stdout = _claim_stdout()
     try:
-        server.start_io(sys.stdin.buffer, stdout)
+        serve(server, sys.stdin.buffer, stdout)
     finally:
-        close(server)
-        # Native work may still be under way; nobody is left to wait for it.
-        logging.shutdown()
-        os._exit(0 if server.protocol._shutdown else 1)
+        leave(server)
 
 
 def _log_handlers(log_file: Path | None) -> tuple[list[logging.Handler] | None, str]:
@@ -102,6 +104,8 @@ def _initialize(ls: Server, params: lsp.InitializeParams) -> None:
     ls.protocol._workspace = DocumentWorkspace(
         ls.workspace.root_uri, lsp.TextDocumentSyncKind.Incremental, folders, ls.workspace.position_encoding
     )
+    if params.process_id and not watch(params.process_id, partial(leave, ls)):
+        log.info("the editor's process %s is not on this machine and not watched", params.process_id)
     root = to_fs_path(folders[0].uri) if folders else ls.workspace.root_path
     ls.session = Session(settings, Path(root) if root else None)
 
@@ -218,8 +222,6 @@ async def _expand_ahead(ls: Server, engine: Engine, context: Context, ticket: in
     key = _expansion_key(context)
     if ticket != ls.ticket or key == ls.expanding:
         return
-    if ls.expanding and engine.generator:
-        engine.generator.cancel()
     ls.expanding = key
     try:
         expanded, note = await run_on(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 import time
 import uuid
@@ -193,11 +194,12 @@ async def _build(ls: Server, workspace: Path, directory: Path) -> None:
     if ls.session.engine is None:
         ls.session = replace(ls.session, state="indexing")
     command = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", "index", str(workspace)]
-    command += ["--out", str(directory), "--progress", "jsonl"]
+    command += ["--out", str(directory), "--progress", "jsonl", "--background"]
     models = _models_directory(ls)
     command += ["--models", str(models)] if models else []
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    ls.builder = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=null, stderr=pipe)
+    # It ends when its stdin does, so also when this process is killed.
+    ls.builder = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=null, stderr=pipe)
     assert ls.builder.stderr
     async with _progress(ls, "DeepCodeSeek", f"indexing {workspace.name}") as report:
         async for line in ls.builder.stderr:
@@ -246,3 +248,11 @@ def close(server: Server) -> None:
     if server.builder and server.builder.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             server.builder.kill()
+
+
+def leave(server: Server) -> None:
+    """End this process and its children at once, from any thread."""
+    close(server)
+    # Native work may still be under way; nobody is left to wait for it.
+    logging.shutdown()
+    os._exit(0 if server.protocol._shutdown else 1)

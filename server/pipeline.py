@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,12 +14,12 @@ from zipfile import BadZipFile
 from .expand import expand
 from .fusion import Fusion, read_fusion
 from .generation import ADAPTED, read_manifest
+from .generator_process import GeneratorProcess
 from .index import Index, open_index
 from .lexical import Scores
 from .models import (
     Encoder,
     Generator,
-    GeneratorProcess,
     ModelFiles,
     ModelKind,
     ModelProblem,
@@ -30,6 +32,7 @@ from .places import is_scope, place_of
 from .rerank import rerank
 from .retrieve import RAREST_TERMS, retrieve
 from .signals import SIGNALS
+from .stop import Stop, Stopped
 from .text import encoder_query, whole_characters
 from .types import Answer, Context, ExpandedQuery, QueryForm, RankedApi, Stage, Trace
 
@@ -45,6 +48,8 @@ _LEARNED: tuple[ModelKind, ...] = ("query", "fusion")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
+ENCODE_RESERVE_MS = 40.0
+"""What encoding leaves of a deadline to the lookups: without vectors there still is a list."""
 
 
 RERANK_DEPTH = 20
@@ -171,10 +176,31 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
         return None, (str(problem),)
 
 
-def encode_query(engine: Engine, query: ExpandedQuery, learned: bool) -> Scores | None:
+def encode_query(
+    engine: Engine, query: ExpandedQuery, learned: bool, stop: Stop | None = None
+) -> Scores | None:
     """The vector [d] of a question; a baseline's by the encoder of the documents."""
     encoder = (engine.query_encoder if learned else None) or engine.encoder
-    return encoder.encode([encoder_query(query)])[0] if encoder else None
+    return encoder.encode([encoder_query(query)], stop)[0] if encoder else None
+
+
+def _encode_in_time(
+    engine: Engine, query: ExpandedQuery, learned: bool, left_ms: float, stop: Stop
+) -> tuple[Scores | None, str]:
+    """The vector and a note; none where `left_ms` is too short for it on a machine this busy."""
+    if left_ms == math.inf:
+        return encode_query(engine, query, learned, stop), ""
+    late = Stop()
+    timer = threading.Timer(max(0.0, left_ms) / 1000, late.set)
+    timer.start()
+    try:
+        with stop.ending(late.set):
+            return encode_query(engine, query, learned, late), ""
+    except Stopped:
+        stop.check()
+        return None, "left out: no time left"
+    finally:
+        timer.cancel()
 
 
 def load_fusion(files: ModelFiles) -> Fusion:
@@ -239,14 +265,15 @@ def predict(
     deadline_ms: float | None = None,
     expand_tokens: int = 24,
     rerank_depth: int = RERANK_DEPTH,
+    stop: Stop | None = None,
 ) -> Answer:
     """Ranked APIs for a context, and the trace of how they came about.
 
     `expanded` is an expansion made before, for the same lines; `first_only` stops after the first list (no
     expansion, no cross-encoder). With `deadline_ms` a stage that would come too late is left out and the
-    trace says so.
+    trace says so. Raises Stopped soon after `stop` is set.
     """
-    clock = _Clock(deadline_ms)
+    clock, stop = _Clock(deadline_ms), stop or Stop()
     if variant.window_only:
         context = replace(context, record_name="", table="", window_after="")
     query = replace(expanded, context=context) if expanded else ExpandedQuery(context)
@@ -254,12 +281,14 @@ def predict(
         clock.done("expand", expanded.source)
     elif variant.expand and not first_only:
         left = clock.left(EXPAND_MS + RETRIEVE_RESERVE_MS) - RETRIEVE_RESERVE_MS
-        query, note = expand_context(engine, context, expand_tokens, left)
+        query, note = expand_context(engine, context, expand_tokens, left, stop=stop)
         clock.done("expand", note)
     vector = None
     if engine.encoder and any(name.endswith("dense") for name in variant.weights):
-        vector = encode_query(engine, query, variant.learned)
-        clock.done("encode")
+        left = clock.left(math.inf) - ENCODE_RESERVE_MS
+        vector, note = _encode_in_time(engine, query, variant.learned, left, stop)
+        clock.done("encode", note)
+    stop.check()
     fusion = engine.fusion if variant.learned else None
     candidates, note = retrieve(
         engine.index, query, vector, variant.weights, variant.graph, variant.rarest, fusion
@@ -267,25 +296,35 @@ def predict(
     ranked = tuple(RankedApi(engine.index.api(c.api_id), c.score, c.evidence, c.usage) for c in candidates)
     clock.done("retrieve", note)
     if variant.rerank and not first_only:
-        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(RERANK_RESERVE_MS))
+        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(RERANK_RESERVE_MS), stop)
         clock.done("rerank", note)
     return Answer(ranked, Trace(engine.index.id, tuple(clock.stages)))
 
 
 def expand_context(
-    engine: Engine, context: Context, tokens: int, left_ms: float = EXPAND_MS, form: QueryForm = "code"
+    engine: Engine,
+    context: Context,
+    tokens: int,
+    left_ms: float = EXPAND_MS,
+    form: QueryForm = "code",
+    stop: Stop | None = None,
 ) -> tuple[ExpandedQuery, str]:
     """The expanded query and a note; what is not written within `left_ms` is left out."""
     if left_ms < EXPAND_LEAST_MS:
         return ExpandedQuery(context), "skipped: no time left"
     if engine.generator is None and engine.notes:
         return ExpandedQuery(context), engine.notes[0]
-    return expand(context, engine.generator, tokens, left_ms, form)
+    return expand(context, engine.generator, tokens, left_ms, form, stop)
 
 
 def _rerank(
-    engine: Engine, query: ExpandedQuery, ranked: tuple[RankedApi, ...], depth: int, left_ms: float
+    engine: Engine,
+    query: ExpandedQuery,
+    ranked: tuple[RankedApi, ...],
+    depth: int,
+    left_ms: float,
+    stop: Stop,
 ) -> tuple[tuple[RankedApi, ...], str]:
     if left_ms < RERANK_RESERVE_MS:
         return ranked, "skipped: no time left"
-    return rerank(query, ranked, engine.reranker, depth)
+    return rerank(query, ranked, engine.reranker, depth, stop)
