@@ -10,23 +10,23 @@ import os
 import sys
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 
 from . import __version__
 from .generation import IndexProblem, index_directory
-from .models import ModelProblem
+from .lsp_anytime import Anytime
+from .lsp_anytime import run_on as run_on
+from .models import ModelProblem, Remembering
 from .pipeline import Engine, load_engine, mark_of
 from .settings import Settings
-from .types import Answer, ExpandedQuery
+from .types import Answer
 
 NAME = "deepcodeseek"
 PROGRESS_SECONDS = 2.0  # for a client to answer that it wants to see progress
@@ -34,7 +34,6 @@ RENEW_SECONDS = 1.0  # between two looks for a newer index
 SETTLE_SECONDS = 0.3  # after a change, for those that come with it
 
 log = logging.getLogger(NAME)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,10 @@ class Server(LanguageServer):
         super().__init__(NAME, __version__, text_document_sync_kind=lsp.TextDocumentSyncKind.Incremental)
         self.session = Session()
         self.problems: tuple[str, ...] = ()  # with the client's options
-        self.predictions = ThreadPoolExecutor(1, "predict")
         self.lookups = ThreadPoolExecutor(1, "lookup")
-        self.expansions = ThreadPoolExecutor(1, "expand")
-        self.expanded: OrderedDict[tuple[str, str], ExpandedQuery] = OrderedDict()
-        self.expanding: tuple[str, str] | None = None
         self.counters: dict[str, int] = {}
-        self.ticket = 0
+        self.anytime = Anytime(self.count)
+        self.asking: tuple[object, asyncio.Task[Any]] | None = None  # where the last completion is asked
         self.renewed = 0.0
         self.changes = 0  # of files, since the start
         self.updating = False
@@ -86,11 +82,6 @@ class Server(LanguageServer):
         """One line in the log and to the client's log."""
         log.log(logging.WARNING if kind == lsp.MessageType.Warning else logging.INFO, "%s", message)
         self.window_log_message(lsp.LogMessageParams(kind, f"deepcodeseek: {message}"))
-
-
-async def run_on(executor: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Native work off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(executor, partial(work, *arguments, **options))
 
 
 async def start(ls: Server) -> None:
@@ -136,15 +127,23 @@ async def _load(ls: Server, directory: Path) -> bool:
     models = _models_directory(ls)
     async with _progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
-            engine = await run_on(ls.predictions, load_engine, directory, models)
+            engine = await ls.anytime.load(load_engine, directory, models)
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, str(problem))
             return False
+    engine = _remembering(engine)
     for note in engine.notes:
         ls.say(note)
     ls.session = replace(ls.session, engine=engine, state="ready")
     ls.say(f"ready: {engine.index.count} APIs", lsp.MessageType.Info)
     return True
+
+
+def _remembering(engine: Engine) -> Engine:
+    query, encoder = engine.query_encoder, engine.encoder
+    return replace(
+        engine, encoder=encoder and Remembering(encoder), query_encoder=query and Remembering(query)
+    )
 
 
 async def renew(ls: Server) -> None:

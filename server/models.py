@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +191,29 @@ class OnnxEncoder:
                 stop.check()  # it says so in words of its own
                 raise
         return vector
+
+
+class Remembering:
+    """An encoder that keeps the vectors of the last texts that it was asked for one at a time.
+
+    The letters of a name being typed are no part of a question's text: its vector is made once a name.
+    """
+
+    def __init__(self, encoder: Encoder, kept: int = 64) -> None:
+        self.files, self.dimension, self.state = encoder.files, encoder.dimension, encoder.state
+        self._encoder, self._kept = encoder, kept
+        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        if len(texts) != 1:
+            return self._encoder.encode(texts, stop)
+        (text,) = texts
+        if text not in self._vectors:
+            self._vectors[text] = self._encoder.encode(texts, stop)
+        self._vectors.move_to_end(text)
+        while len(self._vectors) > self._kept:
+            self._vectors.popitem(last=False)
+        return self._vectors[text]
 
 
 def _read_card(path: Path) -> dict[str, Any]:

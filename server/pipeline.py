@@ -43,6 +43,7 @@ EXPAND_LEAST_MS = 50.0
 """In less no model writes a token."""
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
+_LATE = "no time left"
 Places = tuple[Path | None, ...]
 _LEARNED: tuple[ModelKind, ...] = ("query", "fusion")
 """What training replaces while the server runs."""
@@ -184,6 +185,11 @@ def encode_query(
     return encoder.encode([encoder_query(query)], stop)[0] if encoder else None
 
 
+def is_late(answer: Answer) -> bool:
+    """Whether a deadline left out something."""
+    return any(_LATE in stage.note for stage in answer.trace.stages)
+
+
 def _encode_in_time(
     engine: Engine, query: ExpandedQuery, learned: bool, left_ms: float, stop: Stop
 ) -> tuple[Scores | None, str]:
@@ -198,7 +204,7 @@ def _encode_in_time(
             return encode_query(engine, query, learned, late), ""
     except Stopped:
         stop.check()
-        return None, "left out: no time left"
+        return None, f"left out: {_LATE}"
     finally:
         timer.cancel()
 
@@ -311,7 +317,7 @@ def expand_context(
 ) -> tuple[ExpandedQuery, str]:
     """The expanded query and a note; what is not written within `left_ms` is left out."""
     if left_ms < EXPAND_LEAST_MS:
-        return ExpandedQuery(context), "skipped: no time left"
+        return ExpandedQuery(context), f"skipped: {_LATE}"
     if engine.generator is None and engine.notes:
         return ExpandedQuery(context), engine.notes[0]
     return expand(context, engine.generator, tokens, left_ms, form, stop)
@@ -326,5 +332,5 @@ def _rerank(
     stop: Stop,
 ) -> tuple[tuple[RankedApi, ...], str]:
     if left_ms < RERANK_RESERVE_MS:
-        return ranked, "skipped: no time left"
+        return ranked, f"skipped: {_LATE}"
     return rerank(query, ranked, engine.reranker, depth, stop)
