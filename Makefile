@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 EXAMPLE := tests/data/example
 WORKSPACE ?= $(EXAMPLE)
 FUZZ_INPUTS ?= 100000
+FUZZ_EDITS ?= 20000
 MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
@@ -39,9 +40,10 @@ test-train: setup ## Test the training of encoders (fetches torch; see the READM
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
 	$(BIN)/python -m pytest -q tests/test_train_query.py
 
-fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour)
+fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour), FUZZ_EDITS=20000 on documents
 	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz.py
+	$(BIN)/python tests/fuzz_edits.py --edits $(FUZZ_EDITS)
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

@@ -188,9 +188,9 @@ def _typed(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
 
 
 async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str) -> Question | None:
-    document = ls.workspace.text_documents.get(uri)
     engine = ls.session.engine
-    if engine is None or document is None:
+    document = ls.workspace.get_text_document(uri)
+    if engine is None or document.version is None:  # closed meanwhile
         return None
     offset = document.offset_at_position(place) + len(typed)
     return await _question(ls, engine, document.source, offset, document.path)

@@ -8,6 +8,7 @@ next letter, as lists are incomplete, and gets the refined one.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from .types import Answer, Context, ExpandedQuery, Stage
 AHEAD_SECONDS = 0.06  # in typing, before the first list is made ahead: the next key would come sooner
 PAUSE_SECONDS = 0.25  # before the generator is set to work
 
+log = logging.getLogger("deepcodeseek")
 T = TypeVar("T")
 
 
@@ -105,6 +107,7 @@ class Anytime:
         """
         self.look_no_further()
         self._ahead = asyncio.ensure_future(self._look_ahead(make))
+        self._ahead.add_done_callback(_log_failure)
 
     def look_no_further(self) -> None:
         """Forget what was to be made ahead."""
@@ -164,6 +167,7 @@ class Anytime:
         task = asyncio.ensure_future(self._refine(question, self._refinement))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_log_failure)
 
     async def _refine(self, question: Question, refinement: _Refinement) -> None:
         start, key, prefix = time.perf_counter(), refinement.key, question.context.prefix
@@ -199,6 +203,13 @@ class Anytime:
             stop=stop,
         )
         return (replace(expanded, source="cache") if expanded.code else expanded), note
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Nobody asked for what is made ahead, so nobody would hear of it."""
+    error = None if task.cancelled() else task.exception()
+    if error:
+        log.error("an answer could not be made ahead: %s: %s", type(error).__name__, error)
 
 
 async def _wait_for(work: _Work) -> Answer:
