@@ -63,7 +63,7 @@ class Client:
         assert self.process.stdin
         assert self.process.stdout
         self._stdin: BinaryIO = self.process.stdin  # type: ignore[assignment]
-        self._pending: dict[int, Pending] = {}
+        self._pending: dict[int | None, Pending] = {}
         self._writing = threading.Lock()
         self._count = 0
         self.settings: dict[str, Any] = {}  # what workspace/configuration is answered with
@@ -144,7 +144,7 @@ class Client:
         while length := _content_length(stdout):
             message = json.loads(stdout.read(length))
             if "method" not in message:
-                waiting = self._pending.pop(message["id"], None)
+                waiting = self._pending.pop(message.get("id"), None)
                 if waiting:
                     waiting.arrive(message)
             elif "id" in message:

@@ -111,6 +111,9 @@ def _initialize(ls: Server, params: lsp.InitializeParams) -> None:
 
 
 async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
+    if ls.is_started:
+        return
+    ls.is_started = True
     for problem in ls.problems:
         ls.say(problem)
     ls.background(start(ls))

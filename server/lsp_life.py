@@ -57,6 +57,7 @@ class Server(LanguageServer):
         self.counters: dict[str, int] = {}
         self.anytime = Anytime(self.count)
         self.asking: tuple[object, asyncio.Task[Any]] | None = None  # where the last completion is asked
+        self.is_started = False
         self.renewed = 0.0
         self.changes = 0  # of files, since the start
         self.updating = False

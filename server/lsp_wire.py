@@ -93,15 +93,18 @@ def _handle(server: Server, body: bytes) -> None:
         except (ValueError, RecursionError):
             raise JsonRpcException("the message is not JSON", lsp.ErrorCodes.ParseError) from None
         number = _checked(message)
-        problem = _out_of_turn(server, message.get("method"))
-        if problem and number is not None:
-            raise problem
-        if not problem:
-            server.protocol.handle_message(server.protocol.structure_message(message))
+        if (refusal := _out_of_turn(server, message.get("method"))) is None:
+            structured = server.protocol.structure_message(message)
+            if number is not None and not hasattr(structured, "id"):
+                raise JsonRpcException("a notification has no id", lsp.ErrorCodes.InvalidRequest)
+            server.protocol.handle_message(structured)
+        elif number is not None:
+            raise refusal
     except JsonRpcException as error:
         log.warning("a message was refused: %s", error.message)
         if number is not None or error.code == lsp.ErrorCodes.ParseError:
-            server.protocol._send_response(number, error=error.to_response_error())
+            problem = {"code": error.code, "message": error.message}
+            server.protocol._send_data({"jsonrpc": "2.0", "id": number, "error": problem})
     except Exception as error:  # the next message may be a good one
         server.report_server_error(error, "message")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import random
 import shutil
 import signal
 import struct
@@ -17,11 +19,12 @@ from typing import Any
 import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 
-from deepcodeseek.index_builder.lsp_client import Client
+from deepcodeseek.index_builder.build import build_index
+from deepcodeseek.index_builder.lsp_client import COMMAND, Client, Pending, framed
 from deepcodeseek.server import generator_process
-from deepcodeseek.server.generation import sha256_file
+from deepcodeseek.server.generation import damaged_files, read_manifest, sha256_file
 from deepcodeseek.server.generator_process import GeneratorProcess
-from deepcodeseek.server.models import ModelFiles, ModelProblem, find_model
+from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.stop import Stop, Stopped
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
@@ -232,3 +235,221 @@ def test_a_parent_that_is_not_there_is_not_watched() -> None:
 def at(line: int, character: int) -> dict[str, Any]:
     place = {"line": line, "character": character}
     return {"start": place, "end": place}
+
+
+# The index
+
+
+@pytest.fixture(scope="module")
+def indexed(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A workspace and its index."""
+    workspace, index = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("index")
+    shutil.copytree(EXAMPLE / "apps", workspace / "apps")
+    build_index(workspace, index, encoder, lambda task, done, total: None)
+    return workspace, index
+
+
+def copied(indexed: tuple[Path, Path], folder: Path) -> tuple[Path, Path]:
+    """The same for a test that damages it."""
+    places = folder / "work", folder / "index"
+    for source, place in zip(indexed, places, strict=True):
+        shutil.copytree(source, place, ignore=shutil.ignore_patterns("build.lock"))
+    return places
+
+
+def options(index: Path, **given: Any) -> dict[str, Any]:
+    return {"initializationOptions": {"indexDirectory": str(index), "expand": False, **given}}
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+
+
+def predicts_in(client: Client, workspace: Path) -> bool:
+    uri = (workspace / DRAFT).as_uri()
+    client.open(uri, (workspace / DRAFT).read_text(encoding="utf-8"))
+    return bool(client.complete(uri, LINE, CHARACTER).result()["items"])
+
+
+FILES = ("graph.sqlite", "doc.npy", "code.npy", "usage.npy", "manifest.json", "current")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_byte_is_named_and_the_index_is_built_again(
+    name: str, indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    workspace, index = copied(indexed, tmp_path)
+    flip(index / name if name == "current" else read_manifest(index)[0] / name)
+    with Client(environment()) as client:
+        client.initialize(workspace, **options(index, autoIndex=False))
+        problem = eventually(lambda: "rebuild it" in client.status()["state"] and client.status()["state"])
+        assert str(index) in problem
+        assert not predicts_in(client, workspace)
+    with Client(environment()) as client:
+        client.initialize(workspace, **options(index))
+        client.ready()
+        assert predicts_in(client, workspace)
+
+
+def test_an_index_that_is_replaced_under_way_costs_no_answer(
+    indexed: tuple[Path, Path], tmp_path: Path, encoder: Encoder
+) -> None:
+    workspace, index = copied(indexed, tmp_path)
+    with Client(environment()) as client:
+        client.initialize(workspace, **options(index, autoIndex=False))
+        client.ready()
+        for number in range(4):  # two generations stay, the others are removed
+            (workspace / f"apps/new{number}.js").write_text(f"export function added{number}() {{}}")
+            build = threading.Thread(
+                target=build_index, args=(workspace, index, encoder, lambda task, done, total: None)
+            )
+            build.start()
+            while build.is_alive():
+                assert predicts_in(client, workspace)
+            build.join()
+        newest = read_manifest(index)[0].name
+        eventually(lambda: predicts_in(client, workspace) and f"{newest}" in loaded(client))
+
+
+def loaded(client: Client) -> str:
+    """The generation that answers come from."""
+    answer = client.complete(URI, 0, 0).result()
+    return str(answer["items"][0]["data"]["index"]) if answer["items"] else ""
+
+
+def test_a_disk_that_is_full_costs_the_new_index_and_not_the_old_one(
+    indexed: tuple[Path, Path], tmp_path: Path
+) -> None:
+    workspace, index = copied(indexed, tmp_path)
+    before = read_manifest(index)[0]
+    (workspace / "apps/new.js").write_text("export function added() {}")
+    full = ["sh", "-c", 'ulimit -f 20; exec "$@"', "sh", *COMMAND]  # blocks of 512 or 1,024 bytes
+    with Client(environment(), full) as client:
+        client.initialize(workspace, **options(index))
+        client.ready()
+        eventually(lambda: any("indexing failed" in line for line in said(client)))
+        assert predicts_in(client, workspace)
+    assert read_manifest(index)[0] == before
+    assert not damaged_files(*read_manifest(index))
+
+
+def said(client: Client) -> list[str]:
+    return [each["params"]["message"] for each in client.said if each["method"] == "window/logMessage"]
+
+
+# Messages and documents
+
+OTHER = "file:///work/other.js"
+METHODS = (
+    *("initialize", "initialized", "textDocument/didOpen", "textDocument/didChange", "textDocument/didClose"),
+    *("textDocument/completion", "textDocument/hover", "completionItem/resolve", "$/cancelRequest"),
+    *("workspace/executeCommand", "workspace/didChangeConfiguration", "no/such/method", "$/setTrace"),
+)
+JUNK = (
+    *(None, True, -1, 1e308, 2**80, "", "\ud800", [], {}, [[[]]]),
+    *({"textDocument": None}, {"textDocument": {"uri": OTHER}}, {"id": {"a": 1}}, {"settings": 7}),
+    {"textDocument": {"uri": "nonsense:"}, "position": {"line": -5, "character": 2**40}},
+    {"textDocument": {"uri": OTHER}, "position": {"line": 2**31, "character": 2**31}},
+    {"textDocument": {"uri": OTHER, "version": 9}, "contentChanges": [{"range": 3, "text": 4}]},
+    {"label": "a", "data": {"api": "x", "index": []}},
+    {"command": "deepcodeseek.status", "arguments": [1, 2]},
+)
+RAW = (
+    b"\r\n\r\n\0\xff",
+    b"Content-Length: 99999999999\r\n\r\n",
+    b"Content-Length: -1\r\n\r\n{}",
+    b"Content-Length: 5\r\n\r\n{{{{{",
+    b"Content-Length: 2\r\n\r\n\xff\xff",
+    b"Content-Length: 4\r\n\r\nnull",
+    b'Content-Length: 14\r\n\r\n[{"jsonrpc":2}]',
+    b"Content-Length: 60000\r\n\r\n" + b"[" * 60_000,
+    b"Content-Type: nonsense\r\nContent-Length: 2\r\n\r\n{}",
+)
+
+
+def junk(client: Client, chance: random.Random) -> Pending | None:
+    """Send a message that is malformed or comes out of turn; what waits for its answer, if it has one."""
+    kind = chance.random()
+    if kind < 0.2:
+        client.write(chance.choice(RAW))
+        return None
+    method, params = chance.choice(METHODS), chance.choice(JUNK)
+    if kind < 0.5:
+        client.notify(method, params)
+        return None
+    if kind < 0.6:
+        broken = {"jsonrpc": chance.choice(("2.0", 2)), "id": params, "result": params, "error": params}
+        client.write(framed({key: value for key, value in broken.items() if chance.random() < 0.7}))
+        return None
+    return client.request(method, params)
+
+
+@pytest.mark.usefixtures("example_report")
+def test_10000_messages_that_are_malformed_or_out_of_order(session: Client) -> None:
+    chance = random.Random(3)
+    session.open(OTHER, "var other;")
+    for _ in range(100):
+        asked = [pending for _ in range(100) if (pending := junk(session, chance))]
+        assert all("result" in each.wait(20) or "error" in each.wait() for each in asked)
+    (document,) = [each for each in session.status()["documents"] if each["uri"] == URI]
+    text = (EXAMPLE / DRAFT).read_text(encoding="utf-8")
+    assert document["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert predicts(session)
+
+
+@pytest.mark.parametrize(("method", "code"), [("textDocument/hover", -32002), ("initialize", -32600)])
+def test_messages_out_of_turn_have_the_error_that_lsp_has_for_them(method: str, code: int) -> None:
+    with Client(environment()) as client:
+        if method == "initialize":
+            client.initialize()
+        assert client.request(method, {}).wait()["error"]["code"] == code
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_document_of_10_mb(session: Client) -> None:
+    line = "var berth = 'naïve'; // a line of a document that somebody generated\n"
+    text = line * (10_000_000 // len(line))
+    uri = (EXAMPLE / "large.js").as_uri()
+    session.open(uri, text)
+    session.change(uri, 2, {"range": at(70_000, 0), "text": "var log = new Har"})
+    assert session.complete(uri, 70_000, 17).result()["items"][0]["label"] == "HarbourLog"
+    start = time.monotonic()
+    for version in range(3, 53):
+        session.change(uri, version, {"range": at(60_000, 0), "text": "x"})
+    session.at("textDocument/hover", URI, 0, 0).result()
+    assert time.monotonic() - start < 10
+    after = text.splitlines(keepends=True)
+    after[60_000] = "x" * 50 + after[60_000]
+    after[70_000] = "var log = new Har" + after[70_000]
+    hashes = {each["uri"]: each["sha256"] for each in session.status()["documents"]}
+    assert hashes[uri] == hashlib.sha256("".join(after).encode()).hexdigest()
+
+
+@pytest.mark.usefixtures("example_report")
+def test_1000_documents_open(session: Client) -> None:
+    uris = [(EXAMPLE / f"open{number}.js").as_uri() for number in range(1000)]
+    for number, uri in enumerate(uris):
+        session.open(uri, f"var a{number} = new Harb")
+    for uri in uris:
+        session.change(uri, 2, {"range": at(0, 0), "text": "/* b */ "})
+    documents = session.status()["documents"]
+    assert {each["uri"] for each in documents} == {URI, *uris}
+    assert {each["version"] for each in documents} == {1, 2}
+    assert session.complete(uris[500], 0, 8 + 20).result()["items"][0]["label"] == "HarbourLog"
+    for uri in uris:
+        session.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    assert len(session.status()["documents"]) == 1
+
+
+@pytest.mark.usefixtures("example_report")
+def test_200_completions_at_once(session: Client) -> None:
+    asked = [session.complete(URI, line, 0) for line in range(15)]
+    asked += [session.complete(URI, number % 15, 1) for number in range(185)]
+    hover = session.at("textDocument/hover", URI, 0, 0)
+    codes = {each.wait().get("error", {}).get("code") for each in asked}
+    assert codes <= {None, -32800}
+    assert asked[-1].result()["items"]
+    assert hover.wait()
+    assert predicts(session)
