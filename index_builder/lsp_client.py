@@ -20,12 +20,12 @@ class Pending:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._sent = self._answered = time.perf_counter()
+        self._sent = self.answered = time.perf_counter()
         self._message: dict[str, Any] = {}
         self._done = threading.Event()
 
     def arrive(self, message: dict[str, Any]) -> None:
-        self._answered = time.perf_counter()
+        self.answered = time.perf_counter()
         self._message = message
         self._done.set()
 
@@ -46,7 +46,7 @@ class Pending:
     def ms(self) -> float:
         """From sending to the answer."""
         self.wait()
-        return 1000 * (self._answered - self._sent)
+        return 1000 * (self.answered - self._sent)
 
 
 class Client:

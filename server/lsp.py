@@ -150,7 +150,6 @@ def _shutdown(ls: Server, _params: None) -> None:
 
 async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
     ls.count("completion")
-    ls.background(renew(ls))
     engine = ls.session.engine
     document = ls.workspace.get_text_document(params.text_document.uri)
     _supersede(ls, (document.uri, document.version, params.position))
@@ -161,6 +160,7 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     question = await _question(ls, engine, text, offset, document.path)
     ls.answer = answer = await ls.anytime.answer(question)
     ls.anytime.look_ahead(lambda: _as_it_is(question))
+    ls.background(renew(ls))
     edit = _replaced_range(document, text, offset, question.context)
     items = [
         _item(place, ranked.api, question.context, edit, answer.trace.index_id)

@@ -22,8 +22,10 @@ from .settings import Settings
 from .stop import Stop, Stopped
 from .types import Answer, Context, ExpandedQuery, Stage
 
-AHEAD_SECONDS = 0.06  # in typing, before the first list is made ahead: the next key would come sooner
-PAUSE_SECONDS = 0.25  # before the generator is set to work
+AHEAD_SECONDS = 0.06  # in typing, before the first list is made ahead: sooner it would often be wasted
+PAUSE_SECONDS = 0.5  # before the generator is set to work; of a hundred keys three let wait so long
+FRUITLESS = 3  # refinements in a row that their deadline ended: from then on one in RARELY pauses is tried
+RARELY = 10
 
 log = logging.getLogger("deepcodeseek")
 T = TypeVar("T")
@@ -78,6 +80,8 @@ class Anytime:
         self._work: _Work | None = None
         self._ahead: asyncio.Task[None] | None = None
         self._refinement: _Refinement | None = None
+        self._fruitless = 0  # refinements in a row
+        self._passed_over = 0  # pauses, since the last refinement
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def load(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -163,6 +167,10 @@ class Anytime:
             if self._refinement.key == key:
                 return
             self._refinement.stop.set()
+        self._passed_over += 1
+        if self._fruitless >= FRUITLESS and self._passed_over < RARELY:
+            return
+        self._passed_over = 0
         self._refinement = _Refinement(key)
         task = asyncio.ensure_future(self._refine(question, self._refinement))
         self._tasks.add(task)
@@ -186,6 +194,7 @@ class Anytime:
         finally:
             if self._refinement is refinement:
                 self._refinement = None
+        self._fruitless = 0 if expanded.code else self._fruitless + 1
         self._count("refined" if expanded.code else "not expanded")
 
     async def _expand(self, question: Question, stop: Stop) -> tuple[ExpandedQuery, str]:
