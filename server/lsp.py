@@ -29,8 +29,9 @@ from .documents import line_starts, position_at
 from .generation import IndexProblem, read_manifest
 from .lifeline import watch
 from .lsp_anytime import Question
+from .lsp_config import configure, watch_configuration
 from .lsp_documents import DocumentWorkspace
-from .lsp_life import Server, Session, chosen_index, close, leave, log, renew, run_on, start, update
+from .lsp_life import Root, Server, Session, chosen_index, close, leave, log, renew, run_on, start, update
 from .lsp_wire import serve
 from .pipeline import Engine, known_facts
 from .settings import parse_settings
@@ -54,8 +55,10 @@ def make_server() -> Server:
     server.feature(lsp.COMPLETION_ITEM_RESOLVE)(_resolve)
     server.feature(lsp.TEXT_DOCUMENT_HOVER)(_hover)
     server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(_typed)
-    server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_changed)
-    server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_changed)
+    server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_saved)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_files_changed)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_folders_changed)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configured)
     server.command(STATUS_COMMAND)(_status)
     return server
 
@@ -99,25 +102,49 @@ def _claim_stdout() -> BinaryIO:
 
 
 def _initialize(ls: Server, params: lsp.InitializeParams) -> None:
-    settings, ls.problems = parse_settings(params.initialization_options)
+    ls.options = params.initialization_options
     folders = params.workspace_folders or []
     ls.protocol._workspace = DocumentWorkspace(
         ls.workspace.root_uri, lsp.TextDocumentSyncKind.Incremental, folders, ls.workspace.position_encoding
     )
     if params.process_id and not watch(params.process_id, partial(leave, ls)):
         log.info("the editor's process %s is not on this machine and not watched", params.process_id)
-    root = to_fs_path(folders[0].uri) if folders else ls.workspace.root_path
-    ls.session = Session(settings, Path(root) if root else None)
+    paths = [path for folder in folders if (path := to_fs_path(folder.uri))]
+    settings, _ = parse_settings(ls.options)
+    first = ls.workspace.root_path
+    ls.roots = [Root(Session(settings, Path(path))) for path in paths] or [
+        Root(Session(settings, Path(first) if first else None))
+    ]
 
 
 async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
     if ls.is_started:
         return
     ls.is_started = True
-    for problem in ls.problems:
-        ls.say(problem)
-    ls.background(start(ls))
+    await configure(ls)
+    for root in ls.roots:
+        ls.background(start(ls, root))
     ls.background(_watch(ls))
+    ls.background(watch_configuration(ls))
+
+
+async def _configured(ls: Server, params: lsp.DidChangeConfigurationParams) -> None:
+    for root in await configure(ls, params.settings):
+        ls.background(start(ls, root))
+
+
+def _folders_changed(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) -> None:
+    gone = {to_fs_path(folder.uri) for folder in params.event.removed}
+    settings = ls.session.settings
+    left = [root for root in ls.roots if root.session.workspace and str(root.session.workspace) not in gone]
+    for root in ls.roots:
+        if root not in left:
+            root.close()
+    opened = [path for folder in params.event.added if (path := to_fs_path(folder.uri))]
+    new = [Root(Session(settings, Path(path))) for path in opened]
+    ls.roots = [*left, *new] or [Root(Session(settings))]
+    for root in ls.roots if not left else new:
+        ls.background(start(ls, root))
 
 
 async def _watch(ls: Server) -> None:
@@ -135,8 +162,13 @@ async def _watch(ls: Server) -> None:
         log.info("the client does not watch files: %s", error)
 
 
-def _changed(ls: Server, _params: object) -> None:
-    ls.background(update(ls))
+def _saved(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
+    ls.background(update(ls, ls.root_of(ls.workspace.get_text_document(params.text_document.uri).path)))
+
+
+def _files_changed(ls: Server, params: lsp.DidChangeWatchedFilesParams) -> None:
+    for root in {ls.root_of(to_fs_path(change.uri) or "") for change in params.changes}:
+        ls.background(update(ls, root))
 
 
 def _shutdown(ls: Server, _params: None) -> None:
@@ -150,17 +182,18 @@ def _shutdown(ls: Server, _params: None) -> None:
 
 async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
     ls.count("completion")
-    engine = ls.session.engine
     document = ls.workspace.get_text_document(params.text_document.uri)
+    root = ls.root_of(document.path)
+    engine = root.session.engine
     _supersede(ls, (document.uri, document.version, params.position))
     offset = document.offset_at_position(params.position)
     text = document.source
     if engine is None or not _asks_for_api(text, offset, params.context):
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
-    question = await _question(ls, engine, text, offset, document.path)
+    question = await _question(ls, root.session, engine, text, offset, document.path)
     ls.answer = answer = await ls.anytime.answer(question)
     ls.anytime.look_ahead(lambda: _as_it_is(question))
-    ls.background(renew(ls))
+    ls.background(renew(ls, root))
     edit = _replaced_range(document, text, offset, question.context)
     items = [
         _item(place, ranked.api, question.context, edit, answer.trace.index_id)
@@ -191,16 +224,17 @@ def _typed(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
 
 
 async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str) -> Question | None:
-    engine = ls.session.engine
     document = ls.workspace.get_text_document(uri)
-    if engine is None or document.version is None:  # closed meanwhile
+    session = ls.root_of(document.path).session
+    if session.engine is None or document.version is None:  # closed meanwhile
         return None
     offset = document.offset_at_position(place) + len(typed)
-    return await _question(ls, engine, document.source, offset, document.path)
+    return await _question(ls, session, session.engine, document.source, offset, document.path)
 
 
-async def _question(ls: Server, engine: Engine, text: str, offset: int, path: str) -> Question:
-    session = ls.session
+async def _question(
+    ls: Server, session: Session, engine: Engine, text: str, offset: int, path: str
+) -> Question:
     context = await run_on(ls.lookups, _context, engine, session.workspace, text, offset, path)
     return Question(engine, session.settings, context)
 

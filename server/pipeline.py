@@ -115,11 +115,13 @@ METHODS: Mapping[str, Variant] = MappingProxyType(
 )
 
 
-def load_engine(directory: Path, models_directory: Path | None = None, adapted: bool = True) -> Engine:
+def load_engine(
+    directory: Path, models_directory: Path | None = None, adapted: bool = True, lite: bool = False
+) -> Engine:
     """Index and models for answering; what is missing but the index and the encoder becomes a note.
 
-    Unless `adapted`, what learned from this index and lies beside it is left out. Raises IndexProblem or
-    ModelProblem where there is nothing to answer with.
+    Unless `adapted`, what learned from this index and lies beside it is left out; where `lite`, so are the
+    generator and the cross-encoder. Raises IndexProblem or ModelProblem where nothing can answer.
     """
     encoder_files = find_model("encoder", models_directory)
     if encoder_files is None:
@@ -130,14 +132,20 @@ def load_engine(directory: Path, models_directory: Path | None = None, adapted: 
     places = (models_directory, directory / ADAPTED if adapted else None)
     fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
-    try:
-        files = find_model("generator", models_directory)
-        generator = GeneratorProcess(files) if files else None
-        notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
-    except ModelProblem as problem:
-        generator, notes = None, (str(problem),)
+    generator, notes = (None, ()) if lite else _load_generator(models_directory)
     every = (*notes, *fusion_notes, *query_notes, *index.notes)
     return Engine(index, encoder, generator, None, every, fusion, query_encoder, mark)
+
+
+def _load_generator(directory: Path | None) -> tuple[Generator | None, tuple[str, ...]]:
+    """The generator, which starts when it is first needed, or none and why."""
+    try:
+        files = find_model("generator", directory)
+        if files is None:
+            return None, ("no generator installed: run `deepcodeseek models get`",)
+        return GeneratorProcess(files), ()
+    except ModelProblem as problem:
+        return None, (str(problem),)
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:

@@ -22,6 +22,7 @@ class Settings:
         20,
         60_000,
     )
+    lite: bool = _option(False, "Least memory: neither the generator nor the cross-encoder is loaded.")
     expand: bool = _option(True, "Write hypothetical code with the local GGUF model.")
     expand_tokens: int = _option(24, "The most tokens of hypothetical code.", 1, 256)
     rerank_depth: int = _option(20, "How many candidates the cross-encoder reads.", 0, 100)
