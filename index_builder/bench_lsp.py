@@ -13,9 +13,10 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -31,16 +32,19 @@ from .typist import Site, call_sites, keys
 SITES = 40
 QUIET_SITES = 6  # typed without asking
 REFINED_SECONDS = 5.0
-LIMITS = {  # milliseconds at the 95th percentile
-    "first list": 50,
-    "next letter": 50,
-    "the same again": 5,
-    "refined list, after the pause": 400,
-    "hover while a completion runs": 20,
-    "resolve while a completion runs": 20,
-    "cancelled": 50,
-    "superseded": 50,
-}
+LIMITS: Mapping[str, int] = MappingProxyType(
+    {
+        "first list": 50,
+        "next letter": 50,
+        "the same again": 5,
+        "refined list, after the pause": 400,
+        "hover while a completion runs": 20,
+        "resolve while a completion runs": 20,
+        "cancelled": 50,
+        "superseded": 50,
+    }
+)
+"""Milliseconds at the 95th percentile."""
 Times = defaultdict[str, list[float]]
 
 

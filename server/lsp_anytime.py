@@ -26,6 +26,7 @@ AHEAD_SECONDS = 0.06  # in typing, before the first list is made ahead: sooner i
 PAUSE_SECONDS = 0.5  # before the generator is set to work; of a hundred keys three let wait so long
 FRUITLESS = 3  # refinements in a row that their deadline ended: from then on one in RARELY pauses is tried
 RARELY = 10
+IDLE_SECONDS = 600.0  # without a refinement, before the generator gives its memory back
 
 log = logging.getLogger("deepcodeseek")
 T = TypeVar("T")
@@ -72,14 +73,16 @@ class _Refinement:
 class Anytime:
     """At most one first list and one refinement are being made; for the event loop's thread."""
 
-    def __init__(self, count: Callable[[str], None]) -> None:
+    def __init__(self, count: Callable[[str], None], idle_seconds: float = IDLE_SECONDS) -> None:
         self._count = count
+        self._idle_seconds = idle_seconds
         self._answers = Answers()
         self._predictions = ThreadPoolExecutor(1, "predict")
         self._expansions = ThreadPoolExecutor(1, "expand")
         self._work: _Work | None = None
         self._ahead: asyncio.Task[None] | None = None
         self._refinement: _Refinement | None = None
+        self._resting: asyncio.TimerHandle | None = None
         self._fruitless = 0  # refinements in a row
         self._passed_over = 0  # pauses, since the last refinement
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,8 +197,16 @@ class Anytime:
         finally:
             if self._refinement is refinement:
                 self._refinement = None
+            self._rest_when_idle(question.engine)
         self._fruitless = 0 if expanded.code else self._fruitless + 1
         self._count("refined" if expanded.code else "not expanded")
+
+    def _rest_when_idle(self, engine: Engine) -> None:
+        if self._resting:
+            self._resting.cancel()
+        if engine.generator:
+            loop, rest = asyncio.get_running_loop(), engine.generator.rest
+            self._resting = loop.call_later(self._idle_seconds, self._expansions.submit, rest)
 
     async def _expand(self, question: Question, stop: Stop) -> tuple[ExpandedQuery, str]:
         settings, none = question.settings, ExpandedQuery(question.context)

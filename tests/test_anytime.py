@@ -49,7 +49,7 @@ class Writing:
     state = "running"
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.rests = 0
 
     def start(self) -> None: ...
 
@@ -57,7 +57,8 @@ class Writing:
         self.count += 1
         return "log.write(vessel)"
 
-    def rest(self) -> None: ...
+    def rest(self) -> None:
+        self.rests += 1
 
     def close(self) -> None: ...
 
@@ -118,9 +119,9 @@ def test_the_latest_contexts_are_kept(engine: Engine) -> None:
 
 def test_encoding_ends_where_it_is_stopped(encoder: Encoder) -> None:
     stop, when = Stop(), []
-    threading.Timer(0.5, lambda: (when.append(time.monotonic()), stop.set())).start()
+    threading.Timer(1.0, lambda: (when.append(time.monotonic()), stop.set())).start()
     with pytest.raises(Stopped):
-        encoder.encode(["var berth = allocator.find(vessel);\n" * 50] * 400, stop)
+        encoder.encode(["var berth = allocator.find(vessel);\n" * 50] * 200, stop)
     assert time.monotonic() - when[0] < 5 * ENDS
 
 
@@ -150,7 +151,7 @@ def asyncio_run(session: Callable[[Anytime, list[str]], object]) -> list[str]:
     counts: list[str] = []
 
     async def run() -> None:
-        await session(Anytime(counts.append), counts)  # type: ignore[misc]
+        await session(Anytime(counts.append, idle_seconds=1.0), counts)  # type: ignore[misc]
 
     asyncio.run(run())
     return counts
@@ -216,12 +217,14 @@ def test_a_pause_makes_the_first_list_ahead_and_a_longer_one_refines_it(engine: 
             anytime.look_ahead(make)
             await asyncio.sleep(AHEAD_SECONDS / 3)
         assert counting.count == 0
-        await asyncio.sleep(PAUSE_SECONDS + 1)
+        await asyncio.sleep(PAUSE_SECONDS + 0.5)
         assert (counting.count, generator.count) == (2, 1)  # the query, and the query with its expansion
         answer = await anytime.answer(asked)
         assert answer.trace.stages[0].stage == "expand"
+        assert generator.rests == 0
         anytime.look_ahead(make)
-        await asyncio.sleep(PAUSE_SECONDS + 0.2)
+        await asyncio.sleep(PAUSE_SECONDS + 1)
+        assert generator.rests == 1
 
     counts = asyncio_run(session)
     assert (generator.count, counts) == (1, ["refined"])  # and once is enough

@@ -140,6 +140,14 @@ def test_a_generator_that_hangs_does_not_outlive_being_stopped(generator: Genera
     assert "did not answer in time" in str(problem)
 
 
+def test_an_idle_generator_gives_its_memory_back_and_comes_again(generator: GeneratorProcess) -> None:
+    generator.start()
+    process = child_of(generator)
+    generator.rest()
+    assert is_gone(process)
+    assert generator.generate("var a", 1, 60_000)
+
+
 def test_a_gguf_that_crashes_the_loader_is_one_line(tmp_path: Path) -> None:
     installed = find_model("generator")
     assert installed
