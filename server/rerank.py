@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .models import Reranker
+from .stop import Stop
 from .text import reranker_document, reranker_query
 from .types import Evidence, ExpandedQuery, RankedApi
 
@@ -18,18 +19,19 @@ def rerank(
     reranker: Reranker | None,
     depth: int,
     left_ms: float = math.inf,
+    stop: Stop | None = None,
 ) -> tuple[tuple[RankedApi, ...], str]:
     """The same APIs, the first `depth` of them by what retrieval and cross-encoder say together, and a note.
 
     The scores are added, as they were while it learned. With `left_ms` no more are read than it can read in
-    that time; where it was cancelled, those that it had read.
+    that time. Raises Stopped as soon as `stop` is set.
     """
     if reranker is None:
         return ranked, "no reranker installed"
     head = ranked[: int(min(depth, left_ms / reranker.pair_ms))]
     documents = [reranker_document(item.api, item.usage) for item in head]
-    scores = reranker.score(reranker_query(query), documents) if head else np.empty(0, np.float32)
-    head, tail = head[: len(scores)], ranked[len(scores) :]
+    scores = reranker.score(reranker_query(query), documents, stop)
+    tail = ranked[len(head) :]
     totals = np.array([item.score for item in head]) + scores
     places = np.argsort(np.argsort(-scores, kind="stable"), kind="stable") + 1
     reordered = tuple(

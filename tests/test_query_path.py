@@ -17,6 +17,7 @@ from deepcodeseek.server.expand import expand
 from deepcodeseek.server.models import ModelFiles, ModelProblem
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
+from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.types import Api, Context, ExpandedQuery, Method, RankedApi
 
 
@@ -167,12 +168,12 @@ class EchoGenerator:
     def start(self) -> None:
         pass
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         if self.problem:
             raise ModelProblem(self.problem)
         return prompt.rstrip().rsplit("\n", 1)[-1]
 
-    def cancel(self) -> None:
+    def rest(self) -> None:
         pass
 
     def close(self) -> None:
@@ -200,38 +201,30 @@ def test_expand_by_a_description() -> None:
 
 
 class LengthReranker:
-    """The longer the document, the better; cancelled after as many as it is told."""
+    """The longer the document, the better."""
 
     files: ModelFiles
     state = "loaded"
     pair_ms = 10.0
 
-    def __init__(self, reads: int = 100) -> None:
-        self.reads = reads
-
-    def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
-        return np.array([len(document) for document in documents[: self.reads]], np.float32)
-
-    def cancel(self) -> None: ...
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
+        return np.array([len(document) for document in documents], np.float32)
 
 
 @pytest.mark.parametrize(
-    ("depth", "left_ms", "reads", "expected"),
+    ("depth", "left_ms", "expected"),
     [
-        (3, math.inf, 100, ["ccc", "bb", "a", "dddd"]),  # the first three, the rest stays
-        (4, math.inf, 100, ["dddd", "ccc", "bb", "a"]),
-        (4, 29.0, 100, ["ccc", "a", "bb", "dddd"]),  # time for two
-        (4, 9.0, 100, ["a", "ccc", "bb", "dddd"]),  # for none
-        (4, math.inf, 2, ["ccc", "a", "bb", "dddd"]),  # cancelled after two
+        (3, math.inf, ["ccc", "bb", "a", "dddd"]),  # the first three, the rest stays
+        (4, math.inf, ["dddd", "ccc", "bb", "a"]),
+        (4, 29.0, ["ccc", "a", "bb", "dddd"]),  # time for two
+        (4, 9.0, ["a", "ccc", "bb", "dddd"]),  # for none
     ],
 )
-def test_rerank_reads_the_first_and_keeps_the_rest(
-    depth: int, left_ms: float, reads: int, expected: list[str]
-) -> None:
+def test_rerank_reads_the_first_and_keeps_the_rest(depth: int, left_ms: float, expected: list[str]) -> None:
     names = ("a", "ccc", "bb", "dddd")
     ranked = tuple(RankedApi(Api(f"global.{n}", n, "script_include"), 1.0) for n in names)
     query = ExpandedQuery(Context("", "", "", ""))
-    reordered, _ = rerank(query, ranked, LengthReranker(reads), depth, left_ms)
+    reordered, _ = rerank(query, ranked, LengthReranker(), depth, left_ms)
     assert [item.api.name for item in reordered] == expected
     told = [e for item in reordered for e in item.evidence if e.signal == "reranker"]
     assert [e.rank for e in told] == list(range(1, len(told) + 1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, ModelProblem
 from deepcodeseek.server.pipeline import load_engine
+from deepcodeseek.server.stop import Stop, Stopped
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -181,19 +184,14 @@ def test_a_pair_has_one_score_whatever_stands_beside_it(exported: ModelFiles) ->
     assert together.tolist() == alone
 
 
-def test_a_cancelled_scoring_ends_with_what_it_has(exported: ModelFiles) -> None:
-    reranker = load_reranker(exported)
-
-    class CancellingTokenizer:
-        def encode_batch(self, pairs: Any) -> Any:
-            for number, encoding in enumerate(tokenizer.encode_batch(pairs)):
-                if number == 2:
-                    reranker.cancel()
-                yield encoding
-
-    tokenizer, reranker._tokenizer = reranker._tokenizer, CancellingTokenizer()
-    assert len(reranker.score("crane", ["berth"] * 5)) == 2
-    reranker._tokenizer = tokenizer
+def test_scoring_ends_when_it_is_stopped(exported: ModelFiles) -> None:
+    reranker, stop = load_reranker(exported), Stop()
+    timer = threading.Timer(0.1, stop.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        reranker.score("crane", ["berth"] * 50_000, stop)
+    assert time.monotonic() - started < 60
     assert len(reranker.score("crane", ["berth"] * 5)) == 5
 
 
