@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import re
 import sys
 import uuid
 from dataclasses import asdict, replace
@@ -19,18 +18,18 @@ from typing import Any, BinaryIO
 
 from lsprotocol import types as lsp
 from pygls.uris import to_fs_path
-from pygls.workspace import TextDocument
 
 from . import __version__
 from .context import make_context
-from .documentation import api_markdown, is_deprecated, why_markdown
-from .documents import line_starts, position_at
 from .generation import IndexProblem, read_manifest
 from .lsp_documents import DocumentWorkspace
+from .lsp_files import facts_of
+from .lsp_items import asks_for_api, item_of, replaced_range, resolve
 from .lsp_life import Server, Session, chosen_index, close, log, renew, run_on, start, update
-from .pipeline import EXPAND_MS, Engine, expand_context, known_facts, predict
+from .lsp_navigation import hover
+from .pipeline import EXPAND_MS, Engine, expand_context, predict
 from .settings import parse_settings
-from .types import Api, Context
+from .types import Context
 
 STATUS_COMMAND = "deepcodeseek.status"
 DEBOUNCE_SECONDS = 0.03  # requests that follow one another faster cost one computation
@@ -48,8 +47,8 @@ def make_server() -> Server:
     server.feature(lsp.INITIALIZED)(_initialized)
     server.feature(lsp.SHUTDOWN)(_shutdown)
     server.feature(lsp.TEXT_DOCUMENT_COMPLETION, completion)(_completion)
-    server.feature(lsp.COMPLETION_ITEM_RESOLVE)(_resolve)
-    server.feature(lsp.TEXT_DOCUMENT_HOVER)(_hover)
+    server.feature(lsp.COMPLETION_ITEM_RESOLVE)(resolve)
+    server.feature(lsp.TEXT_DOCUMENT_HOVER)(hover)
     server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_changed)
     server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_changed)
     server.command(STATUS_COMMAND)(_status)
@@ -149,7 +148,7 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     document = ls.workspace.get_text_document(params.text_document.uri)
     offset = document.offset_at_position(params.position)
     text = document.source
-    if engine is None or not _asks_for_api(text, offset, params.context):
+    if engine is None or not asks_for_api(text, offset, params.context):
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
     context = await run_on(ls.lookups, _context, ls.session, text, offset, document.path)
     await asyncio.sleep(DEBOUNCE_SECONDS)
@@ -170,39 +169,18 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     ls.answer = answer
     if expanded is None and settings.expand and engine.generator:
         ls.background(_expand_ahead(ls, engine, context, ticket))
-    edit = _replaced_range(document, text, offset, context)
+    edit = replaced_range(document, text, offset, context)
     items = [
-        _item(place, ranked.api, context, edit, answer.trace.index_id)
+        item_of(place, ranked.api, context, edit, answer.trace.index_id)
         for place, ranked in enumerate(answer.ranked[: settings.max_items])
     ]
     return lsp.CompletionList(is_incomplete=True, items=items)
 
 
-def _asks_for_api(text: str, offset: int, context: lsp.CompletionContext | None) -> bool:
-    """Whether a trigger character stands where an API can: after `new `, or inside of GlideAjax('."""
-    if not context or context.trigger_kind != lsp.CompletionTriggerKind.TriggerCharacter:
-        return True
-    line = text[:offset].rsplit("\n", 1)[-1]
-    in_comment = re.search(r"//|^\s*/?\*", line)
-    return not in_comment and bool(re.search(r"(\bnew |\bGlideAjax\(\s*['\"])\Z", line))
-
-
 def _context(session: Session, text: str, offset: int, path: str) -> Context:
     assert session.engine
-    facts = _facts(session.engine, session.workspace, path)
+    facts = facts_of(session.engine, session.workspace, path)
     return make_context(text[:offset], text[offset:], facts)
-
-
-def _facts(engine: Engine, workspace: Path | None, path: str) -> dict[str, str]:
-    home = workspace.resolve().name if workspace else ""
-    return known_facts(engine.index, {"file": _relative(workspace, path)}, home)
-
-
-def _relative(workspace: Path | None, path: str) -> str:
-    try:
-        return Path(path).resolve().relative_to((workspace or Path.cwd()).resolve()).as_posix()
-    except ValueError:
-        return ""
 
 
 def _expansion_key(context: Context) -> tuple[str, str]:
@@ -237,77 +215,6 @@ async def _expand_ahead(ls: Server, engine: Engine, context: Context, ticket: in
     ls.expanded[key] = replace(expanded, source="cache")
     while len(ls.expanded) > EXPANSIONS_KEPT:
         ls.expanded.popitem(last=False)
-
-
-def _replaced_range(document: TextDocument, text: str, offset: int, context: Context) -> lsp.Range:
-    starts = line_starts(text)
-    encoding = str(document.position_codec.encoding)
-    start = position_at(text, starts, offset - len(context.prefix), encoding)
-    return lsp.Range(lsp.Position(*start), lsp.Position(*position_at(text, starts, offset, encoding)))
-
-
-def _item(place: int, api: Api, context: Context, edit: lsp.Range, index_id: str) -> lsp.CompletionItem:
-    return lsp.CompletionItem(
-        label=api.name,
-        label_details=lsp.CompletionItemLabelDetails(description=api.scope or api.package),
-        kind=lsp.CompletionItemKind.Function if api.kind == "function" else lsp.CompletionItemKind.Class,
-        filter_text=api.name,
-        sort_text=f"{place:04}",
-        preselect=place == 0,
-        tags=[lsp.CompletionItemTag.Deprecated] if is_deprecated(api) else None,
-        text_edit=lsp.TextEdit(edit, _inserted(api, context)),
-        data={"api": api.id, "index": index_id},
-    )
-
-
-def _inserted(api: Api, context: Context) -> str:
-    """The name as it must be written here: with its scope where that is another one and not there yet."""
-    if context.qualifier or api.kind != "script_include" or not context.scope or api.scope == context.scope:
-        return api.name
-    return api.api_name
-
-
-async def _resolve(ls: Server, item: lsp.CompletionItem) -> lsp.CompletionItem:
-    engine = ls.session.engine
-    data = item.data if isinstance(item.data, dict) else {}
-    if engine is None or data.get("index") != engine.index.id:
-        return item
-    api = await run_on(ls.lookups, engine.index.api, int(data["api"]))
-    markdown = api_markdown(api)
-    ranked = next((ranked for ranked in ls.answer.ranked if ranked.api.id == api.id), None)
-    if ranked:
-        markdown += "\n\n" + why_markdown(ranked, ls.answer.trace.stages)
-    item.documentation = lsp.MarkupContent(lsp.MarkupKind.Markdown, markdown)
-    return item
-
-
-async def _hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
-    ls.count("hover")
-    engine = ls.session.engine
-    if engine is None:
-        return None
-    document = ls.workspace.get_text_document(params.text_document.uri)
-    text = document.source
-    name = _name_at(text, document.offset_at_position(params.position))
-    api = await run_on(ls.lookups, _look_up, engine, ls.session.workspace, name, document.path)
-    return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, api_markdown(api))) if api else None
-
-
-def _name_at(text: str, offset: int) -> str:
-    """The name under the cursor, with what stands before it up to the line's start: `scope.Name`."""
-    before = re.search(r"[\w$.]*\Z", text[max(0, offset - 200) : offset])
-    after = re.match(r"[\w$]*", text[offset : offset + 200])
-    return (before.group() if before else "") + (after.group() if after else "")
-
-
-def _look_up(engine: Engine, workspace: Path | None, name: str, path: str) -> Api | None:
-    """The API a name means in a file: in the file's scope, global, or as it is written."""
-    scope = _facts(engine, workspace, path).get("scope", "")
-    for candidate in (f"{scope}.{name}", f"global.{name}", name):
-        found = engine.index.find(candidate)
-        if found:
-            return engine.index.api(found[0])
-    return None
 
 
 async def _status(ls: Server) -> dict[str, Any]:
