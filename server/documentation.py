@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from .jsdoc import Doc, Param, Typed, parse_doc
+from .signatures import api_signature, method_signature
 from .text import method_heading
 from .types import Api, Method, RankedApi, Stage
 
@@ -24,7 +25,7 @@ def api_markdown(api: Api) -> str:
     """What an API is: how it is called, its documentation, its methods, where it comes from."""
     doc = parse_doc(api.doc or api.synthesized)
     parts = [
-        _fenced(_signature(api)),
+        _fenced(api_signature(api)),
         _deprecation(doc),
         _facts(api),
         _marked(_escaped(doc.summary), api.doc),
@@ -55,22 +56,6 @@ def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
 _SHOWN_INFERRED = ("scope", "package")
 
 
-def _signature(api: Api) -> str:
-    call = _call(api.name, api.params, api.types, api.returns)
-    if api.kind == "function":
-        return call
-    if api.kind == "object" or (api.methods and all(method.is_static for method in api.methods)):
-        return api.name
-    return f"new {call}"
-
-
-def _call(name: str, params: Sequence[str], types: Sequence[str], returns: str) -> str:
-    """`name(a: string, b): number`"""
-    typed = [*types, *[""] * (len(params) - len(types))]
-    listed = ", ".join(f"{p}: {t}" if t else p for p, t in zip(params, typed, strict=False))
-    return f"{name}({listed})" + (f": {returns}" if returns else "")
-
-
 def _facts(api: Api) -> str:
     facts = [f"`{api.api_name}`"]
     if api.extends:
@@ -95,7 +80,7 @@ def _methods(api: Api) -> str:
 
 
 def _method_line(method: Method) -> str:
-    call = _code(_call(method.name, method.params, method.types, method.returns))
+    call = _code(method_signature(method))
     call += f", reads {', '.join(map(_escaped, method.sysparms))}" if method.sysparms else ""
     heading, doc = _marked(_escaped(method_heading(method)), method.doc), parse_doc(method.doc)
     if doc.deprecated is None:

@@ -8,6 +8,7 @@ what a lower one has of it.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -165,6 +166,11 @@ class Index:
         """Ids of the APIs called `name`, with or without their scope."""
         return self._ids_by_name.get(name, ())
 
+    def named(self, api_name: str) -> Api | None:
+        """The API of exactly this api_name."""
+        api_id = self._exact(api_name)
+        return self.api(api_id) if api_id >= 0 else None
+
     def named_with(self, word: str) -> Ids:
         """Ids of the APIs whose name holds the word."""
         return self._ids_by_word.get(word, np.empty(0, np.int64))
@@ -181,6 +187,20 @@ class Index:
             for name, api_id in layer.database.execute(query, (*found, *found)):
                 found[name].append(start + api_id)
         return tuple(np.array(sorted(ids), np.int64) for ids in found.values())
+
+    def inherited(self, api_id: int) -> list[tuple[str, str]]:
+        """The methods that an API has from its ancestors: name, and api_name of the one that defines it."""
+        layer, local = self._place("api", api_id)
+        query = "SELECT name, origin FROM inherited WHERE api_id = ? ORDER BY rowid"
+        return list(layer.database.execute(query, (local,)))
+
+    def methods_called(self, api_id: int) -> dict[str, int]:
+        """How many known usages call each of an API's methods."""
+        count = Counter[str]()
+        query = "SELECT method, count(*) FROM usage WHERE api_name = ? GROUP BY method"
+        for layer in self._layers:
+            count.update(dict(layer.database.execute(query, (self.apis.api_name[api_id],))))
+        return count
 
     def usage(self, usage_id: int) -> Usage:
         layer, local = self._place("usage", usage_id)

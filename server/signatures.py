@@ -1,0 +1,51 @@
+"""How an API and its methods are written where they are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .types import Api, Method
+
+
+def api_signature(api: Api) -> str:
+    """`new Name(a: string)`, `name(a): number`, or `Name` where it is never constructed."""
+    if is_namespace(api):
+        return api.name
+    call = written_call(api.name, api.params, api.types, api.returns)
+    return call if api.kind == "function" else f"new {call}"
+
+
+def method_signature(method: Method) -> str:
+    """`name(a: string, b): number`"""
+    return written_call(method.name, method.params, method.types, method.returns)
+
+
+def written_call(name: str, params: Sequence[str], types: Sequence[str], returns: str) -> str:
+    """`name(a: string, b): number`"""
+    return f"{name}({', '.join(typed_parameters(params, types))})" + (f": {returns}" if returns else "")
+
+
+def typed_parameters(params: Sequence[str], types: Sequence[str]) -> tuple[str, ...]:
+    """`a: string` for each whose type is known."""
+    typed = [*types, *[""] * (len(params) - len(types))]
+    return tuple(f"{p}: {t}" if t else p for p, t in zip(params, typed, strict=False))
+
+
+def is_namespace(api: Api) -> bool:
+    """Whether its methods are called on the name itself: an object, or a class with nothing but statics."""
+    if api.kind == "object" or (api.methods and all(method.is_static for method in api.methods)):
+        return True
+    literal = rf"(?<![\w$.]){re.escape(api.name)}\s*=\s*(?:{re.escape(api.name)}\s*\|\|\s*)?\{{"
+    return api.kind == "script_include" and re.search(literal, api.code) is not None
+
+
+def snippet_call(params: Sequence[str]) -> str:
+    """`(${1:a}, ${2:b})`: the arguments as places to fill in."""
+    places = ", ".join(f"${{{n}:{snippet_text(param)}}}" for n, param in enumerate(params, 1))
+    return f"({places})" if params else "($1)"
+
+
+def snippet_text(text: str) -> str:
+    """Text that a client which reads snippets inserts as it is."""
+    return re.sub(r"([\\$}])", r"\\\1", text)
