@@ -17,8 +17,8 @@ _LITERALS = (
     r"\A#![^\n\r]*+"
     r"|//[^\n\r]*+"
     r"|/\*(?:[^*]|\*(?!/))*+(?:\*/)?"
-    r"|'(?:[^'\\\n\r]|\\(?:\r\n|[\s\S]|\Z))*+'?"
-    r'|"(?:[^"\\\n\r]|\\(?:\r\n|[\s\S]|\Z))*+"?'
+    r"|'(?:[^'\\\n\r]|\\(?:\r\n|[\s\S]|\Z))*+(?P<single>')?"
+    r'|"(?:[^"\\\n\r]|\\(?:\r\n|[\s\S]|\Z))*+(?P<double>")?'
 )
 _TOKEN = re.compile(_LITERALS + r"|[`/]")
 _TOKEN_IN_TEMPLATE = re.compile(_LITERALS + r"|[`/{}]")
@@ -85,7 +85,7 @@ class _Reader:
             is_closed = token.startswith("/*") and token.endswith("*/") and len(token) > 3
             self._blank(found.end(), "comment", is_open=not is_closed)
         else:
-            self._literal(found.end(), "string", is_open=len(token) < 2 or token[-1] != token[0])
+            self._literal(found.end(), "string", is_open=not (found["single"] or found["double"]))
 
     def _brace(self, brace: str) -> None:
         self._keep(self._at + 1)
