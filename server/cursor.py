@@ -95,19 +95,24 @@ def call_at(before: str) -> Call | None:
 _NO_CALLS = frozenset(("if", "while", "for", "switch", "with", "catch", "function", "return", "typeof"))
 
 
-def mention_at(text: str, offset: int) -> Mention:
-    """The name under the cursor, or one that ends there."""
-    found = re.match(r"[\w$]*", text[offset : offset + 200])
-    before = text[: offset + (len(found.group()) if found else 0)][-MAX_CHARS:]
-    code = code_of(before)
+def mention_at(before: str) -> Mention:
+    """The name that `before` ends with."""
+    text = before[-MAX_CHARS:]
+    code = code_of(text)
     if code.state != "code":  # GlideAjax('scope.Name'
-        written = re.search(r"[\w$.]*\Z", before)
+        written = re.search(r"[\w$.]*\Z", text)
         receiver, _, name = (written.group() if written else "").rpartition(".")
         return Mention(name, receiver, code)
     name = _word(code.text)
     head = code.text[: len(code.text) - len(name)]
     dot = _DOT.search(head)
     return Mention(name, receiver_before(head, dot.start()) if dot else "", Code(head))
+
+
+def end_of_name(text: str, offset: int) -> int:
+    """Where the name around an offset ends."""
+    found = re.compile(r"[\w$]*").match(text, offset)
+    return found.end() if found else offset
 
 
 def receiver_before(code: str, end: int) -> str:

@@ -36,6 +36,20 @@ def api_markdown(api: Api) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def method_markdown(api: Api, method: Method) -> str:
+    """What a method is: how it is called, its documentation, whose it is."""
+    doc = parse_doc(method.doc or method.synthesized)
+    parts = [
+        _fenced(method_signature(method)),
+        _deprecation(doc),
+        f"`{api.api_name}`" + (" · static" if method.is_static else ""),
+        _marked(_escaped(doc.summary), method.doc),
+        *_details(doc),
+        f"From `{api.source}:{method.line or api.line}`",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
 def is_deprecated(api: Api) -> bool:
     """Whether its documentation says that it should not be used any more."""
     return parse_doc(api.doc).deprecated is not None

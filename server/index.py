@@ -194,6 +194,13 @@ class Index:
         query = "SELECT name, origin FROM inherited WHERE api_id = ? ORDER BY rowid"
         return list(layer.database.execute(query, (local,)))
 
+    def exported_as(self, api_names: Sequence[str]) -> dict[str, str]:
+        """What APIs are called by the module that defines them: "default", or "*" for the whole module."""
+        marks = ",".join("?" * len(api_names))
+        query = f"SELECT api_name, module, name FROM export WHERE api_name IN ({marks})"
+        rows = [row for layer in self._layers for row in layer.database.execute(query, tuple(api_names))]
+        return {api_name: name for api_name, module, name in rows if api_name.startswith(f"{module}.")}
+
     def methods_called(self, api_id: int) -> dict[str, int]:
         """How many known usages call each of an API's methods."""
         count = Counter[str]()

@@ -24,7 +24,7 @@ from .context import make_context
 from .generation import IndexProblem, read_manifest
 from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
-from .lsp_items import asks_for_api, item_of, replaced_range, resolve
+from .lsp_items import TRIGGERS, api_items, asked_at, look_of, member_items, resolve
 from .lsp_life import Server, Session, chosen_index, close, log, renew, run_on, start, update
 from .lsp_navigation import hover
 from .pipeline import EXPAND_MS, Engine, expand_context, predict
@@ -36,7 +36,6 @@ DEBOUNCE_SECONDS = 0.03  # requests that follow one another faster cost one comp
 EXPANSIONS_KEPT = 64
 PAUSE_SECONDS = 0.25  # in typing, before the generator is set to work
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
-TRIGGERS = (" ", "'", '"')  # after `new ` and inside of GlideAjax('
 
 
 def make_server() -> Server:
@@ -148,8 +147,12 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     document = ls.workspace.get_text_document(params.text_document.uri)
     offset = document.offset_at_position(params.position)
     text = document.source
-    if engine is None or not asks_for_api(text, offset, params.context):
+    asked = asked_at(document, text, offset, params.context, look_of(ls.client_capabilities))
+    if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
+    members = await run_on(ls.lookups, member_items, engine, ls.session.workspace, document.path, asked)
+    if members is not None:
+        return lsp.CompletionList(is_incomplete=False, items=members)
     context = await run_on(ls.lookups, _context, ls.session, text, offset, document.path)
     await asyncio.sleep(DEBOUNCE_SECONDS)
     if ticket != ls.ticket:
@@ -169,11 +172,7 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     ls.answer = answer
     if expanded is None and settings.expand and engine.generator:
         ls.background(_expand_ahead(ls, engine, context, ticket))
-    edit = replaced_range(document, text, offset, context)
-    items = [
-        item_of(place, ranked.api, context, edit, answer.trace.index_id)
-        for place, ranked in enumerate(answer.ranked[: settings.max_items])
-    ]
+    items = await run_on(ls.lookups, api_items, engine.index, asked, context, answer, settings.max_items)
     return lsp.CompletionList(is_incomplete=True, items=items)
 
 

@@ -36,14 +36,15 @@ def is_namespace(api: Api) -> bool:
     """Whether its methods are called on the name itself: an object, or a class with nothing but statics."""
     if api.kind == "object" or (api.methods and all(method.is_static for method in api.methods)):
         return True
-    literal = rf"(?<![\w$.]){re.escape(api.name)}\s*=\s*(?:{re.escape(api.name)}\s*\|\|\s*)?\{{"
+    name = re.escape(api.name)  # first in the pattern: a search for a literal is quick
+    literal = rf"{name}(?<![\w$.]{name})\s*=\s*(?:{name}\s*\|\|\s*)?\{{"
     return api.kind == "script_include" and re.search(literal, api.code) is not None
 
 
 def snippet_call(params: Sequence[str]) -> str:
-    """`(${1:a}, ${2:b})`: the arguments as places to fill in."""
+    """`(${1:a}, ${2:b})`: the arguments as places to fill in; `()` where there are none."""
     places = ", ".join(f"${{{n}:{snippet_text(param)}}}" for n, param in enumerate(params, 1))
-    return f"({places})" if params else "($1)"
+    return f"({places})"
 
 
 def snippet_text(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepcodeseek.server.cursor import call_at, cursor_at, mention_at
+from deepcodeseek.server.cursor import call_at, cursor_at, end_of_name, mention_at
 
 KINDS = {
     "start": """
@@ -100,5 +100,6 @@ MENTIONS = [
 
 @pytest.mark.parametrize(("text", "name", "receiver"), MENTIONS)
 def test_the_name_under_the_cursor(text: str, name: str, receiver: str) -> None:
-    mention = mention_at(text.replace("|", ""), text.index("|"))
+    whole = text.replace("|", "")
+    mention = mention_at(whole[: end_of_name(whole, text.index("|"))])
     assert (mention.name, mention.receiver) == (name, receiver)
