@@ -10,15 +10,19 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .index import Index
-from .lexer import Code, closing_of
+from .lexer import closing_of
 from .places import PLATFORM
 from .signatures import is_namespace
 from .types import Api, Method
 
 _DEPTH = 5  # variables and calls followed, one from the other
 _THIS = ("this", "self", "that")
+_RECORDS = MappingProxyType({"current": "GlideRecord", "previous": "GlideRecord"})
+"""What the platform hands to a script, by name."""
+
 _DEFINED_CLASS = re.compile(
     r"\bclass\s+([A-Za-z_$][\w$]*)|([A-Za-z_$][\w$]*)\.prototype(?:\.[\w$]+)?\s*=(?!=)"
 )
@@ -62,11 +66,11 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Where a name stands: its caller, all before it, and the same with comments and strings."""
+    """Where a name stands."""
 
     caller: Caller
-    code: Code
-    text: str
+    code: str  # all before it, without comments and what strings hold
+    text: str  # the same as it is written
 
 
 def members_of(index: Index, meaning: Meaning) -> tuple[Meaning, ...]:
@@ -125,6 +129,9 @@ def _first(index: Index, script: Script, steps: list[Step], depth: int) -> tuple
             continue
         if found := _variable(index, script, ".".join(names[:count]), depth):
             return found, steps[count:]
+    if (record := _RECORDS.get(names[0])) and not _assigned(script, names[0]):
+        api = api_named(index, script, record)
+        return (Meaning(api, is_object=True) if api else None), steps[1:]
     for count in range(min(3, len(steps)), 0, -1):
         if any(called for _, called in steps[: count - 1]):
             continue
@@ -161,8 +168,8 @@ def _member(index: Index, of: Meaning, name: str, is_called: bool) -> Meaning | 
 def _variable(index: Index, script: Script, name: str, depth: int) -> Meaning | None:
     """What was assigned to it last, or what its type says."""
     if at := _assigned(script, name):
-        expression = _expression(script.code.text, at)
-        above = Script(script.caller, Code(script.code.text[:at]), script.text)
+        expression = _expression(script.code, at)
+        above = Script(script.caller, script.code[:at], script.text)
         return meaning_of(index, above, expression, depth - 1)
     declared = _declared_type(script, name)
     api = api_named(index, script, declared) if declared else None
@@ -172,7 +179,7 @@ def _variable(index: Index, script: Script, name: str, depth: int) -> Meaning | 
 def _assigned(script: Script, name: str) -> int:
     """Where what is assigned to a name last begins; 0 where nothing is."""
     pattern = re.compile(rf"(?<![\w$.]){re.escape(name)}\s*(?::[^=;,()]{{1,80}})?=(?![=>])\s*")
-    return max((found.end() for found in pattern.finditer(script.code.text)), default=0)
+    return max((found.end() for found in pattern.finditer(script.code)), default=0)
 
 
 def _declared_type(script: Script, name: str) -> str:
@@ -180,18 +187,18 @@ def _declared_type(script: Script, name: str) -> str:
     if "." in name:
         return ""
     quoted = re.escape(name)
-    annotated = re.findall(rf"(?<![\w$.]){quoted}\??\s*:\s*([A-Z][\w$.]*)", script.code.text)
+    annotated = re.findall(rf"(?<![\w$.]){quoted}\??\s*:\s*([A-Z][\w$.]*)", script.code)
     said = re.findall(rf"@param\s+\{{[?!]?([\w$.]+)=?\}}\s+\[?{quoted}\b", script.text)
     return str([*said, *annotated][-1]) if said or annotated else ""
 
 
 def _class_around(index: Index, script: Script) -> Meaning | None:
     """What `this` is: the class that is written here, or what it extends where the index has only that."""
-    found = [each[1] or each[2] for each in _DEFINED_CLASS.finditer(script.code.text)]
+    found = [each[1] or each[2] for each in _DEFINED_CLASS.finditer(script.code)]
     for api_id in index.find(found[-1]) if found else ():
         if index.apis.source[api_id] == script.caller.file:
             return Meaning(index.api(api_id), is_object=True, is_self=True)
-    bases = [each[1] or each[2] for each in _BASE.finditer(script.code.text)]
+    bases = [each[1] or each[2] for each in _BASE.finditer(script.code)]
     api = api_named(index, script, bases[-1]) if bases else None
     return Meaning(api, is_object=True, is_self=True) if api else None
 

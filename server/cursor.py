@@ -24,6 +24,7 @@ _STRINGS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 _LAST = re.compile(r"([\w$]+|=>|[^\s\w$])(\s*)\Z")
 _DECLARED = re.compile(r"\b(?:var|let|const)\s[^;{}()\[\]\n]*,\s*\Z")
 _IMPORTED = re.compile(r"\bimport\s[^;'\"()]*\{[^}]*\Z")
+_EXTENDED = re.compile(r"\bextendsObject\(\s*\Z")
 _PARAMETERS = re.compile(r"\b(?:function\b\s*\*?\s*[\w$]*|catch)\s*\Z")
 _CLASS_HEAD = re.compile(r"\bclass\b[^{}();]*\Z")
 _BEFORE_LITERAL = frozenset(("(", ",", ":", "=", "[", "?", "return", "var", "let", "const", "|", "&"))
@@ -46,7 +47,7 @@ class Call:
 
     callee: str  # with its receiver, and `new` where it has that
     argument: int  # which one the cursor is in, from 0
-    code: Code  # all before the bracket
+    before: str  # the code before the bracket
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Mention:
 
     name: str
     receiver: str
-    code: Code  # all before the name
+    before: str  # the code before the name
+    is_code: bool = True  # and no comment or string
 
 
 def cursor_at(before: str) -> Cursor:
@@ -85,7 +87,7 @@ def call_at(before: str) -> Call | None:
         if callee and callee not in _NO_CALLS:
             is_defined = _PARAMETERS.search(text, 0, opening)
             argument = _commas(text[opening + 1 : end])
-            return None if is_defined else Call(callee, argument, Code(text[:opening]))
+            return None if is_defined else Call(callee, argument, text[:opening])
         if text[opening] == "{" and not _is_literal(text, opening):
             return None
         end = opening
@@ -102,11 +104,11 @@ def mention_at(before: str) -> Mention:
     if code.state != "code":  # GlideAjax('scope.Name'
         written = re.search(r"[\w$.]*\Z", text)
         receiver, _, name = (written.group() if written else "").rpartition(".")
-        return Mention(name, receiver, code)
+        return Mention(name, receiver, code.text, is_code=False)
     name = _word(code.text)
     head = code.text[: len(code.text) - len(name)]
     dot = _DOT.search(head)
-    return Mention(name, receiver_before(head, dot.start()) if dot else "", Code(head))
+    return Mention(name, receiver_before(head, dot.start()) if dot else "", head)
 
 
 def end_of_name(text: str, offset: int) -> int:
@@ -165,7 +167,7 @@ def _kind(head: str) -> Kind:
     if found is None:
         return "start"
     last, on_same_line = found[1], not re.search(r"[\n\r]", found[2])
-    if last in ("new", "extends", "instanceof"):
+    if last in ("new", "extends", "instanceof") or _EXTENDED.search(head):
         return "new" if last == "new" else "class"
     if _IMPORTED.search(head[-2000:]):
         return "import"

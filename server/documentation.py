@@ -9,7 +9,7 @@ from types import MappingProxyType
 from .jsdoc import Doc, Param, Typed, parse_doc
 from .signatures import api_signature, method_signature
 from .text import method_heading
-from .types import Api, Method, RankedApi, Stage
+from .types import Api, Method, RankedApi, Stage, Usage
 
 MAX_METHODS = 12  # a hover is read, not scrolled
 _MAX_TYPE = 60  # characters
@@ -55,16 +55,30 @@ def is_deprecated(api: Api) -> bool:
     return parse_doc(api.doc).deprecated is not None
 
 
-def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
-    """Why an API was predicted: its ranks, the nearest known usage, what the stages took."""
+def example_markdown(usage: Usage) -> str:
+    """A known usage as an example."""
+    return f"**Example**, {_where(usage)}:\n\n{_fenced(usage.statement)}"
+
+
+def why_markdown(item: RankedApi, stages: Sequence[Stage], path: str = "") -> str:
+    """Why an API was predicted: its ranks, the hypothetical code, the nearest known usage, its path in the
+    graph, what the stages took."""
     ranks = ", ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
     lines = ["---", f"**Why:** {ranks}"]
+    if expansion := next((stage.note for stage in stages if stage.stage == "expand"), ""):
+        lines.append(f"Expansion: {_code(expansion)}")
     if item.usage:
-        caller = f"in *{_escaped(item.usage.caller)}*, " if item.usage.caller else ""
-        lines.append(f"Nearest known usage, {caller}`{item.usage.file}:{item.usage.line}`:")
+        lines.append(f"Nearest known usage, {_where(item.usage)}:")
         lines.append(_fenced(item.usage.statement))
+    if path:
+        lines.append(f"Graph: {path}")
     lines.append(" · ".join(f"{stage.stage} {stage.ms:.0f} ms" for stage in stages))
     return "\n\n".join(lines)
+
+
+def _where(usage: Usage) -> str:
+    caller = f"in *{_escaped(usage.caller)}*, " if usage.caller else ""
+    return f"{caller}`{usage.file}:{usage.line}`"
 
 
 _SHOWN_INFERRED = ("scope", "package")
@@ -131,7 +145,7 @@ def _details(doc: Doc) -> list[str]:
     parts = []
     if doc.params:
         parts.append("\n".join(("**Parameters**", "", *map(_param_line, doc.params))))
-    if doc.returns:
+    if doc.returns and (doc.returns.type or doc.returns.description):
         parts.append(f"**Returns**{_typed(doc.returns)}")
     parts += [f"**Throws**{_typed(thrown)}" for thrown in doc.throws]
     parts += [_fenced(example) for example in doc.examples]

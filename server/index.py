@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -149,6 +149,7 @@ class Index:
         self.api_folders = Folders(self.apis.source)
         self.beginning_with = Beginnings(self.apis.name).find
         self.api = lru_cache(maxsize=4096)(self._api)
+        self.file_facts = lru_cache(maxsize=256)(self._file_facts)
 
     def close(self) -> None:
         for layer in self._layers:
@@ -219,6 +220,27 @@ class Index:
         usage = Usage(int(self.usages.api[usage_id]), *row)
         return usage if usage.caller else replace(usage, caller=module_name(usage.file))
 
+    def usage_lines(self, api_id: int, method: str, limit: int) -> list[tuple[str, int]]:
+        """File and line of its known usages, of one of its methods where that is named."""
+        query = (
+            "SELECT DISTINCT file, line FROM usage WHERE api_name = ? AND (? = '' OR method = ?)"
+            " ORDER BY file, line LIMIT ?"
+        )
+        asked = (self.apis.api_name[api_id], method, method, limit)
+        found = [row for layer in self._layers for row in layer.database.execute(query, asked)]
+        return found[:limit]
+
+    def example_of(self, api_id: int, method: str, elsewhere: str) -> Usage | None:
+        """A known usage in another file than `elsewhere`, of a method where one is named."""
+        query = (
+            "SELECT usage.file, line, method, context, statement, record_name"
+            " FROM usage JOIN file ON file.id = file_id"
+            " WHERE api_name = ? AND (? = '' OR method = ?) AND usage.file != ? ORDER BY method = '' LIMIT 1"
+        )
+        asked = (self.apis.api_name[api_id], method, method, elsewhere)
+        rows = (layer.database.execute(query, asked).fetchone() for layer in self._layers)
+        return next((Usage(api_id, *row) for row in rows if row), None)
+
     def usages_of(self, api_id: int) -> list[Usage]:
         """Its known usages."""
         ids = np.flatnonzero((self.usages.api == api_id) & self.usages.live)
@@ -228,7 +250,7 @@ class Index:
         """Ids of a file, one a layer that has it."""
         return self._files.get(path, ())
 
-    def file_facts(self, path: str) -> dict[str, str]:
+    def _file_facts(self, path: str) -> Mapping[str, str]:
         """What is known of a file: all where it is indexed, else what its neighbours agree on."""
         database = self._layers[0].database
         columns = "package, scope, record_type, record_name, field, table_name"

@@ -26,7 +26,14 @@ from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
 from .lsp_items import TRIGGERS, api_items, asked_at, look_of, member_items, resolve
 from .lsp_life import Server, Session, chosen_index, close, log, renew, run_on, start, update
-from .lsp_navigation import hover
+from .lsp_navigation import (
+    SIGNATURE_TRIGGERS,
+    definition,
+    hover,
+    references,
+    signature_help,
+    workspace_symbols,
+)
 from .pipeline import EXPAND_MS, Engine, expand_context, predict
 from .settings import parse_settings
 from .types import Context
@@ -48,6 +55,11 @@ def make_server() -> Server:
     server.feature(lsp.TEXT_DOCUMENT_COMPLETION, completion)(_completion)
     server.feature(lsp.COMPLETION_ITEM_RESOLVE)(resolve)
     server.feature(lsp.TEXT_DOCUMENT_HOVER)(hover)
+    signatures = lsp.SignatureHelpOptions(trigger_characters=list(SIGNATURE_TRIGGERS))
+    server.feature(lsp.TEXT_DOCUMENT_SIGNATURE_HELP, signatures)(signature_help)
+    server.feature(lsp.TEXT_DOCUMENT_DEFINITION)(definition)
+    server.feature(lsp.TEXT_DOCUMENT_REFERENCES)(references)
+    server.feature(lsp.WORKSPACE_SYMBOL)(workspace_symbols)
     server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_changed)
     server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_changed)
     server.command(STATUS_COMMAND)(_status)

@@ -20,7 +20,7 @@ from .index import Index
 from .lsp_files import caller_of
 from .lsp_life import Server, run_on
 from .pipeline import Engine
-from .signatures import is_namespace, snippet_call, snippet_text
+from .signatures import api_parameters, is_namespace, snippet_call, snippet_text
 from .types import Answer, Api, Context, Method
 
 TRIGGERS = (" ", ".", "'", '"')  # after `new `, after a dot, in GlideAjax('
@@ -118,7 +118,7 @@ def member_items(
     module = next((each for each in imports_of(asked.script) if each.local == receiver.split()[-1]), None)
     if module and module.exported == "*" and (ids := module_apis(index, caller, module.module)):
         return _module_items(index, asked, ids)
-    meaning = meaning_of(index, Script(caller, asked.cursor.code, asked.script), receiver)
+    meaning = meaning_of(index, Script(caller, asked.cursor.code.text, asked.script), receiver)
     return _method_items(index, asked, meaning) if meaning else []
 
 
@@ -166,6 +166,8 @@ def api_items(
 
 def _fits(asked: Asked, api: Api) -> bool:
     """Whether an API of its kind can stand there."""
+    if asked.cursor.kind in _CHOSEN:
+        return api.kind == "script_include"
     return not (asked.is_new or asked.cursor.kind == "class") or _is_constructed(api)
 
 
@@ -183,14 +185,15 @@ def _written_name(api: Api, context: Context) -> str:
 def _api_item(place: int, api: Api, asked: Asked, name: str, index_id: str) -> lsp.CompletionItem:
     is_function, is_constructed = api.kind == "function", _is_constructed(api)
     is_callable = is_function or is_constructed
-    shown = f"({', '.join(api.params)})" if is_callable else None
+    params = api_parameters(api)
+    shown = f"({', '.join(params)})" if is_callable else None
     item = _item(place, api.name, asked, api.scope or api.package, shown)
     kinds = lsp.CompletionItemKind
     item.kind = kinds.Function if is_function else kinds.Class if is_constructed else kinds.Module
     if asked.cursor.kind in ("class", "import", *_CHOSEN) or not is_callable:
         _insert(item, asked, name, None)
     else:
-        _insert(item, asked, name if is_function or asked.is_new else f"new {name}", api.params)
+        _insert(item, asked, name if is_function or asked.is_new else f"new {name}", params)
     if asked.look.tags and is_deprecated(api):
         item.tags = [lsp.CompletionItemTag.Deprecated]
     item.data = {"api": api.id, "index": index_id}
@@ -230,16 +233,16 @@ def _import(item: lsp.CompletionItem, asked: Asked, insertion: Insertion | None)
 
 
 async def resolve(ls: Server, item: lsp.CompletionItem) -> lsp.CompletionItem:
-    """Add the documentation."""
-    engine = ls.session.engine
+    """Add the documentation; what the last answer holds is not looked up again."""
+    engine, answer = ls.session.engine, ls.answer
     data = item.data if isinstance(item.data, dict) else {}
     if engine is None or data.get("index") != engine.index.id:
         return item
-    api = await run_on(ls.lookups, engine.index.api, int(data["api"]))
+    ranked = next((ranked for ranked in answer.ranked if ranked.api.id == data["api"]), None)
+    api = ranked.api if ranked else await run_on(ls.lookups, engine.index.api, int(data["api"]))
     method = next((method for method in api.methods if method.name == data.get("method")), None)
     markdown = method_markdown(api, method) if method else api_markdown(api)
-    ranked = next((ranked for ranked in ls.answer.ranked if ranked.api.id == api.id), None)
     if ranked and not method:
-        markdown += "\n\n" + why_markdown(ranked, ls.answer.trace.stages)
+        markdown += "\n\n" + why_markdown(ranked, answer.trace.stages)
     item.documentation = lsp.MarkupContent(lsp.MarkupKind.Markdown, markdown)
     return item

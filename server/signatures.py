@@ -7,12 +7,20 @@ from collections.abc import Sequence
 
 from .types import Api, Method
 
+_OF_JAVA = ("cx", "args", "ctorObj", "inNewExpr")
+"""What a constructor of the platform's own is declared with: nothing that a script passes."""
+
+
+def api_parameters(api: Api) -> tuple[str, ...]:
+    """Of the constructor, or of the function itself."""
+    return () if api.params == _OF_JAVA else api.params
+
 
 def api_signature(api: Api) -> str:
     """`new Name(a: string)`, `name(a): number`, or `Name` where it is never constructed."""
     if is_namespace(api):
         return api.name
-    call = written_call(api.name, api.params, api.types, api.returns)
+    call = written_call(api.name, api_parameters(api), api.types, api.returns)
     return call if api.kind == "function" else f"new {call}"
 
 
@@ -43,10 +51,10 @@ def is_namespace(api: Api) -> bool:
 
 def snippet_call(params: Sequence[str]) -> str:
     """`(${1:a}, ${2:b})`: the arguments as places to fill in; `()` where there are none."""
-    places = ", ".join(f"${{{n}:{snippet_text(param)}}}" for n, param in enumerate(params, 1))
-    return f"({places})"
+    escaped = (snippet_text(param).replace("}", r"\}") for param in params)
+    return f"({', '.join(f'${{{n}:{param}}}' for n, param in enumerate(escaped, 1))})"
 
 
 def snippet_text(text: str) -> str:
     """Text that a client which reads snippets inserts as it is."""
-    return re.sub(r"([\\$}])", r"\\\1", text)
+    return re.sub(r"([\\$])", r"\\\1", text)

@@ -46,7 +46,7 @@ MEMBERS = [
 @pytest.mark.parametrize(("caller", "before", "methods"), MEMBERS)
 def test_what_a_dot_offers(engine: Engine, caller: Caller, before: str, methods: str) -> None:
     cursor = cursor_at(before)
-    meaning = meaning_of(engine.index, Script(caller, cursor.code, before), cursor.receiver)
+    meaning = meaning_of(engine.index, Script(caller, cursor.code.text, before), cursor.receiver)
     found = members_of(engine.index, meaning) if meaning else ()
     assert [each.method.name for each in found if each.method] == methods.split()
 

@@ -10,14 +10,14 @@ KINDS = {
     "start": """
 ||var x = ||f(||f(a, ||[||[a, ||a ? ||a ? b : ||case ||else ||return ||typeof ||!||a &&||...||f(...||() => |
 |if (x) ||if (x)\\n||foo\\n||foo()\\n||}\\n||{ a: ||() => {||function f() {||function f(a = ||class A { m() {|
-|`a ${||x = /a'/; ||a /b||Object.extendsObject(||it('x', function() {\\n||x = 'a'\\n||/* ' */ ||label: |
+|`a ${||x = /a'/; ||a /b||it('x', function() {\\n||x = 'a'\\n||/* ' */ ||label: |
 |Be|""",
     "none": """
 |// a new ||/* new ||'new ||"||`a ||/re||x = /'a||foo ||foo() ||'a' ||a[0] ||12||0xf||3.||1e||'a'.||var |
 |let a, b||const {||function ||function f(||function f(a, ||catch (||class ||class A {||class A { m() {} |
 |x = {||x = {a: 1, ||f({||import ||this.#||foo('Ab||require('./||break ||var a\\n, b |""",
     "new": "|new ||x = new Be||return new ||new\\n|",
-    "class": "|class A extends ||x instanceof Be|",
+    "class": "|class A extends ||x instanceof Be||A.prototype = Object.extendsObject(|",
     "import": "|import { ||import Def, { a, |",
     "member": "|u.||u.fi||this.util.||a.b(c).d.||new X(1, 'b').||(new X()).||x\\n  .y||x?.||new global.Be|",
     "ajax": "|new GlideAjax('||new GlideAjax(\"x_app.Na||new GlideAjax( 'Be|",
