@@ -32,7 +32,7 @@ _IMPORT = re.compile(
     r"|\b(?:var|let|const)\s+([\w$]+|\{[^{}]*\})\s*=\s*require\(\s*['\"]([^'\"\n]+)['\"]\s*\)(?:\.([\w$]+))?"
 )
 _SPECIFIER = re.compile(r"([\w$]+)(?:\s*(?:\bas\b|:)\s*([\w$]+))?")
-_TYPE_NAME = re.compile(r"[?!]?([A-Za-z_$][\w$.]*)(?:\s*\|\s*(?:null|undefined))*\Z")
+_TYPE_NAME = re.compile(r"[?!]?([A-Za-z_$][\w$.]*)(?:<.*>)?(?:\s*\|\s*(?:null|undefined))*\Z")
 _SUFFIX = re.compile(r"\.(?:d\.)?[cm]?[jt]sx?\Z")
 
 
@@ -270,6 +270,15 @@ def _may_name(index: Index, caller: Caller, api_id: int, name: str) -> bool:
     scope = index.apis.scope[api_id]
     is_platform = index.apis.package[api_id] == PLATFORM
     return "." in name or is_platform or not caller.scope or scope in ("", "global", caller.scope)
+
+
+def ajax_methods(index: Index, script: Script, name: str) -> tuple[Meaning, ...]:
+    """The methods of the processor that a variable asks: `var name = new GlideAjax('scope.Processor')`."""
+    made = rf"(?<![\w$.]){re.escape(name)}\s*=\s*new\s+GlideAjax\(\s*['\"]([\w$.]+)['\"]"
+    asked = re.findall(made, script.text)
+    api = api_named(index, script, asked[-1]) if asked else None
+    own = tuple(Meaning(api, True, method) for method in api.methods) if api else ()
+    return tuple(each for each in own if each.method and not each.method.is_private)
 
 
 def _steps(expression: str) -> list[Step]:

@@ -8,9 +8,10 @@ from typing import Literal
 
 from .lexer import BEFORE_OPERAND, CONDITION, Code, code_of, opening_of
 
-Kind = Literal["none", "start", "new", "class", "import", "member", "ajax", "include"]
+Kind = Literal["none", "start", "new", "class", "import", "member", "ajax", "include", "sysparm"]
 """Where no API can stand; where a statement or expression begins; after `new`; where a class is named that is
-not called (`extends`); in the braces of an import; after a dot; in GlideAjax(' and in gs.include('."""
+not called (`extends`); in the braces of an import; after a dot; in GlideAjax(', in gs.include(', and where a
+GlideAjax is told which method to call."""
 
 MAX_CHARS = 200_000
 """Before the cursor, that are read. Of a longer text what a literal cut in two leaves open may be misread."""
@@ -21,6 +22,7 @@ _STRINGS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("ajax", re.compile(r"\bGlideAjax\(\s*\Z")),
     ("include", re.compile(r"\bgs\.include\(\s*\Z")),
 )
+_SYSPARM = re.compile(r"([\w$.]+)\.addParam\(\s*['\"]sysparm_name['\"]\s*,\s*\Z")
 _LAST = re.compile(r"([\w$]+|=>|[^\s\w$])(\s*)\Z")
 _DECLARED = re.compile(r"\b(?:var|let|const)\s[^;{}()\[\]\n]*,\s*\Z")
 _IMPORTED = re.compile(r"\bimport\s[^;'\"()]*\{[^}]*\Z")
@@ -151,6 +153,8 @@ def _word(code: str) -> str:
 def _in_string(text: str, code: Code) -> Cursor:
     before, written = code.text[: code.opened], text[code.opened + 1 :]
     receiver, _, prefix = written.rpartition(".")
+    if (found := _SYSPARM.search(text[: code.opened][-200:])) and re.fullmatch(r"\w*", written):
+        return Cursor("sysparm", code, prefix, found[1])
     for kind, opening in _STRINGS if re.fullmatch(r"[\w$.]*", written) else ():
         if opening.search(before):
             return Cursor(kind, code, prefix, receiver)

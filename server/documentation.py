@@ -50,9 +50,9 @@ def method_markdown(api: Api, method: Method) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def is_deprecated(api: Api) -> bool:
+def is_deprecated(named: Api | Method) -> bool:
     """Whether its documentation says that it should not be used any more."""
-    return parse_doc(api.doc).deprecated is not None
+    return parse_doc(named.doc).deprecated is not None
 
 
 def example_markdown(usage: Usage) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +11,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Caller, Meaning, Script, imports_of, meaning_of, members_of, module_apis
+from .bindings import Caller, Meaning, Script, ajax_methods, imports_of, meaning_of, members_of, module_apis
 from .context import script_before
 from .cursor import Cursor, cursor_at
 from .documentation import api_markdown, is_deprecated, method_markdown, why_markdown
@@ -95,7 +96,7 @@ def asked_at(
     return Asked(cursor, script, text, offset, positions(document, text), look)
 
 
-_FIRST_KINDS = ("new", "member", *_CHOSEN)
+_FIRST_KINDS = ("new", "member", "sysparm", *_CHOSEN)
 """What a trigger character asks for: lists that open by themselves at every blank would be in the way."""
 
 
@@ -110,23 +111,29 @@ def member_items(
 ) -> list[lsp.CompletionItem] | None:
     """The methods of what stands before the dot; None where that is no object, but holds APIs."""
     index, receiver = engine.index, asked.cursor.receiver
-    if asked.cursor.kind != "member":
+    if asked.cursor.kind not in ("member", "sysparm"):
         return None
+    script = Script(caller_of(engine, workspace, path), asked.cursor.code.text, asked.script)
+    if asked.cursor.kind == "sysparm":
+        return _method_items(index, asked, ajax_methods(index, script, receiver))
     if index.apis.scope.equal(receiver.removeprefix("new ")).any():
         return None
-    caller = caller_of(engine, workspace, path)
     module = next((each for each in imports_of(asked.script) if each.local == receiver.split()[-1]), None)
-    if module and module.exported == "*" and (ids := module_apis(index, caller, module.module)):
+    if module and module.exported == "*" and (ids := module_apis(index, script.caller, module.module)):
         return _module_items(index, asked, ids)
-    meaning = meaning_of(index, Script(caller, asked.cursor.code.text, asked.script), receiver)
-    return _method_items(index, asked, meaning) if meaning else []
+    meaning = meaning_of(index, script, receiver)
+    return _method_items(index, asked, members_of(index, meaning), meaning.api) if meaning else []
 
 
-def _method_items(index: Index, asked: Asked, meaning: Meaning) -> list[lsp.CompletionItem]:
+def _method_items(
+    index: Index, asked: Asked, members: Sequence[Meaning], called_on: Api | None = None
+) -> list[lsp.CompletionItem]:
     """Those that are called most come first, then in the order of their definition, an ancestor's last."""
-    counts = index.methods_called(meaning.api.id)
-    members = members_of(index, meaning)
-    ordered = sorted(members, key=lambda each: -counts.get(each.method.name if each.method else "", 0))
+    counts = Counter[str]()
+    owners = [each.api for each in members] + ([called_on] if called_on else [])
+    for api_id in {owner.id for owner in owners}:
+        counts.update(index.methods_called(api_id))
+    ordered = sorted(members, key=lambda each: -counts[each.method.name] if each.method else 0)
     return [
         _method_item(place, each.api, each.method, asked, index.id)
         for place, each in enumerate(ordered)
@@ -135,9 +142,13 @@ def _method_items(index: Index, asked: Asked, meaning: Meaning) -> list[lsp.Comp
 
 
 def _method_item(place: int, api: Api, method: Method, asked: Asked, index_id: str) -> lsp.CompletionItem:
-    item = _item(place, method.name, asked, api.name, f"({', '.join(method.params)})")
+    is_called = asked.cursor.kind != "sysparm"  # but named in a string
+    shown = ", ".join(method.params if is_called else method.sysparms)
+    item = _item(place, method.name, asked, api.name, f"({shown})")
     item.kind = lsp.CompletionItemKind.Function if method.is_static else lsp.CompletionItemKind.Method
-    _insert(item, asked, method.name, method.params)
+    _insert(item, asked, method.name, method.params if is_called else None)
+    if asked.look.tags and is_deprecated(method):
+        item.tags = [lsp.CompletionItemTag.Deprecated]
     item.data = {"api": api.id, "index": index_id, "method": method.name}
     return item
 

@@ -15,12 +15,14 @@ KINDS = {
     "none": """
 |// a new ||/* new ||'new ||"||`a ||/re||x = /'a||foo ||foo() ||'a' ||a[0] ||12||0xf||3.||1e||'a'.||var |
 |let a, b||const {||function ||function f(||function f(a, ||catch (||class ||class A {||class A { m() {} |
-|x = {||x = {a: 1, ||f({||import ||this.#||foo('Ab||require('./||break ||var a\\n, b |""",
+|x = {||x = {a: 1, ||f({||import ||this.#||foo('Ab||require('./||ga.addParam('sysparm_x', '||ga.addParam('|
+|break ||var a\\n, b |""",
     "new": "|new ||x = new Be||return new ||new\\n|",
     "class": "|class A extends ||x instanceof Be||A.prototype = Object.extendsObject(|",
     "import": "|import { ||import Def, { a, |",
     "member": "|u.||u.fi||this.util.||a.b(c).d.||new X(1, 'b').||(new X()).||x\\n  .y||x?.||new global.Be|",
     "ajax": "|new GlideAjax('||new GlideAjax(\"x_app.Na||new GlideAjax( 'Be|",
+    "sysparm": "|ga.addParam('sysparm_name', '||this.ga.addParam(\"sysparm_name\",\"get|",
     "include": "|gs.include('||gs.include(\"Ab|",
 }
 TABLE = [

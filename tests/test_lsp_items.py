@@ -80,6 +80,12 @@ INSERTED = [
     (BERTH, "A.prototype = Object.extendsObject(BerthA|", "BerthAllocator", None),
     (BERTH, "new GlideAjax('VesselA|'", "VesselAjax", "new GlideAjax('VesselAjax'"),
     (BERTH, "var u = new BerthAllocator(); u.|", "findFree", None),
+    (
+        BERTH,
+        "var ga = new GlideAjax('x_hbr_berth.BerthAjax');\nga.addParam('sysparm_name', '|');",
+        "getDraughtLimit",
+        "var ga = new GlideAjax('x_hbr_berth.BerthAjax');\nga.addParam('sysparm_name', 'getDraughtLimit');",
+    ),
     (BERTH, "TideMath.range|", "rangeOf", "TideMath.rangeOf(${1:high}, ${2:low})"),
     (BERTH, "TideMath.range|(1, 2)", "rangeOf", "TideMath.rangeOf(1, 2)"),
     (BERTH, "var s = '🚢é'; TideMath.range|", "rangeOf", None),
