@@ -68,6 +68,7 @@ class UsageColumns:
     api: Ids
     file: Ids
     file_package: Texts  # row i belonging to the file with id i
+    kind: Texts  # "new", "static", "func" or "ajax"
     live: Mask
 
 
@@ -143,6 +144,7 @@ class Index:
         self._ids_by_name = _ids_by_name(self.apis)
         self._files = self._file_ids()
         self.usages = self._usage_columns()
+        self.is_named = self._counts("static") > self._counts("new")
         self.uses = Uses.of(self.usages.api[self.usages.live], self.usages.file[self.usages.live])
         self._ids_by_word = _postings_of_names(enumerate(self.apis.name))
         self.files_by_word, self.file_folders = self._used_in()
@@ -315,16 +317,22 @@ class Index:
 
     def _usage_columns(self) -> UsageColumns:
         apis, files = [], []
-        packages: list[str] = []
+        packages, kinds = list[str](), list[str]()
         for layer, start in zip(self._layers, self._starts["file"].tolist(), strict=True):
-            name, file = layer.columns("usage", "api_name", "file_id")
+            name, file, kind = layer.columns("usage", "api_name", "file_id", "kind")
+            kinds += kind
             apis.append(np.array([self._exact(each) for each in name], np.int64))
             files.append(np.array(file, np.int64) + start)
             packages += layer.columns("file", "package")[0]
         hidden = [later for ids in self._files.values() for later in ids[1:]]
         api, file_id = np.concatenate(apis), np.concatenate(files)
         live = (api >= 0) & ~np.isin(file_id, hidden)
-        return UsageColumns(np.maximum(api, 0), file_id, Texts(packages), live)
+        return UsageColumns(np.maximum(api, 0), file_id, Texts(packages), Texts(kinds), live)
+
+    def _counts(self, kind: str) -> Ids:
+        """How many known usages of a kind each API has [apis]."""
+        counted = self.usages.live & self.usages.kind.equal(kind)
+        return np.bincount(self.usages.api[counted], minlength=self.count)
 
     def _used_in(self) -> tuple[dict[str, Ids], Folders]:
         """Files that use anything, by the words of their name; and the folders of all files."""

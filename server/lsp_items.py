@@ -21,6 +21,7 @@ from .index import Index
 from .lsp_files import caller_of
 from .lsp_life import Server, run_on
 from .pipeline import Engine
+from .places import PLATFORM
 from .signatures import api_parameters, is_namespace, snippet_call, snippet_text
 from .types import Answer, Api, Context, Method
 
@@ -155,7 +156,7 @@ def _method_item(place: int, api: Api, method: Method, asked: Asked, index_id: s
 
 def _module_items(index: Index, asked: Asked, ids: Sequence[int]) -> list[lsp.CompletionItem]:
     apis = [api for api in map(index.api, ids) if _fits(asked, api)]
-    return [_api_item(place, api, asked, api.name, index.id) for place, api in enumerate(apis)]
+    return [_api_item(place, api, asked, api.name, index) for place, api in enumerate(apis)]
 
 
 def api_items(
@@ -164,7 +165,7 @@ def api_items(
     """The answer's APIs that can stand there, best first."""
     apis = list(islice((ranked.api for ranked in answer.ranked if _fits(asked, ranked.api)), limit))
     items = [
-        _api_item(place, api, asked, _written_name(api, context), index.id) for place, api in enumerate(apis)
+        _api_item(place, api, asked, _written_name(api, context), index) for place, api in enumerate(apis)
     ]
     is_module = asked.cursor.kind in ("start", "new", "class") and not (context.scope or context.record_type)
     caller = Caller(context.file, package=context.package)
@@ -188,12 +189,11 @@ def _is_constructed(api: Api) -> bool:
 
 def _written_name(api: Api, context: Context) -> str:
     """The name as it must be written here: with its scope where that is another one and not there yet."""
-    if context.qualifier or api.kind != "script_include" or not context.scope or api.scope == context.scope:
-        return api.name
-    return api.api_name
+    near = ("", context.scope, "global" if api.package == PLATFORM else "")
+    return api.name if context.qualifier or not context.scope or api.scope in near else api.api_name
 
 
-def _api_item(place: int, api: Api, asked: Asked, name: str, index_id: str) -> lsp.CompletionItem:
+def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> lsp.CompletionItem:
     is_function, is_constructed = api.kind == "function", _is_constructed(api)
     is_callable = is_function or is_constructed
     params = api_parameters(api)
@@ -201,13 +201,16 @@ def _api_item(place: int, api: Api, asked: Asked, name: str, index_id: str) -> l
     item = _item(place, api.name, asked, api.scope or api.package, shown)
     kinds = lsp.CompletionItemKind
     item.kind = kinds.Function if is_function else kinds.Class if is_constructed else kinds.Module
-    if asked.cursor.kind in ("class", "import", *_CHOSEN) or not is_callable:
+    if asked.cursor.kind in ("class", "import", *_CHOSEN):
         _insert(item, asked, name, None)
-    else:
+    elif is_callable and (asked.is_new or is_function or not index.is_named[api.id]):
         _insert(item, asked, name if is_function or asked.is_new else f"new {name}", params)
+    else:  # a method of it comes next
+        _insert(item, asked, name, None)
+        item.commit_characters = ["."]
     if asked.look.tags and is_deprecated(api):
         item.tags = [lsp.CompletionItemTag.Deprecated]
-    item.data = {"api": api.id, "index": index_id}
+    item.data = {"api": api.id, "index": index.id}
     return item
 
 

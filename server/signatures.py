@@ -42,9 +42,13 @@ def typed_parameters(params: Sequence[str], types: Sequence[str]) -> tuple[str, 
 
 def is_namespace(api: Api) -> bool:
     """Whether its methods are called on the name itself: an object, or a class with nothing but statics."""
-    if api.kind == "object" or (api.methods and all(method.is_static for method in api.methods)):
+    name = re.escape(api.name)  # first in the patterns: a search for a literal is quick
+    if api.kind == "object":
         return True
-    name = re.escape(api.name)  # first in the pattern: a search for a literal is quick
+    if api.extends or "Class.create(" in api.code or f"{api.name}.prototype" in api.code:
+        return False
+    if api.methods and all(method.is_static for method in api.methods):
+        return True
     literal = rf"{name}(?<![\w$.]{name})\s*=\s*(?:{name}\s*\|\|\s*)?\{{"
     return api.kind == "script_include" and re.search(literal, api.code) is not None
 
