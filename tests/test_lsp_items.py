@@ -78,7 +78,6 @@ INSERTED = [
     (BERTH, "var l = new global.Harb|", "HarbourLog", "var l = new global.HarbourLog(${1:source})"),
     (BERTH, "var t = TideM|", "TideMath", "var t = TideMath"),
     (BERTH, "var c = TideC|", "TideCalculator", None),
-    (BERTH, "var c = new TideC|", "TideCurve", "var c = new TideCurve(${1:points})"),
     (BERTH, "A.prototype = Object.extendsObject(BerthA|", "BerthAllocator", None),
     (BERTH, "new GlideAjax('VesselA|'", "VesselAjax", "new GlideAjax('VesselAjax'"),
     (BERTH, "var u = new BerthAllocator(); u.|", "findFree", None),
