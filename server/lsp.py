@@ -24,6 +24,7 @@ from .context import make_context
 from .generation import IndexProblem, read_manifest
 from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
+from .lsp_inline import inline_completion
 from .lsp_items import TRIGGERS, api_items, asked_at, look_of, member_items, resolve
 from .lsp_life import Server, Session, chosen_index, close, log, renew, run_on, start, update
 from .lsp_navigation import (
@@ -59,6 +60,7 @@ def make_server() -> Server:
     server.feature(lsp.TEXT_DOCUMENT_SIGNATURE_HELP, signatures)(signature_help)
     server.feature(lsp.TEXT_DOCUMENT_DEFINITION)(definition)
     server.feature(lsp.TEXT_DOCUMENT_REFERENCES)(references)
+    server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION)(inline_completion)
     server.feature(lsp.WORKSPACE_SYMBOL)(workspace_symbols)
     server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_changed)
     server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_changed)

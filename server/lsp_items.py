@@ -21,8 +21,7 @@ from .index import Index
 from .lsp_files import caller_of
 from .lsp_life import Server, run_on
 from .pipeline import Engine
-from .places import PLATFORM
-from .signatures import api_parameters, is_namespace, snippet_call, snippet_text
+from .signatures import api_parameters, is_namespace, snippet_call, snippet_text, written_name
 from .types import Answer, Api, Context, Method
 
 TRIGGERS = (" ", ".", "'", '"')  # after `new `, after a dot, in GlideAjax('
@@ -165,7 +164,7 @@ def api_items(
     """The answer's APIs that can stand there, best first."""
     apis = list(islice((ranked.api for ranked in answer.ranked if _fits(asked, ranked.api)), limit))
     items = [
-        _api_item(place, api, asked, _written_name(api, context), index) for place, api in enumerate(apis)
+        _api_item(place, api, asked, written_name(api, context), index) for place, api in enumerate(apis)
     ]
     is_module = asked.cursor.kind in ("start", "new", "class") and not (context.scope or context.record_type)
     caller = Caller(context.file, package=context.package)
@@ -185,12 +184,6 @@ def _fits(asked: Asked, api: Api) -> bool:
 
 def _is_constructed(api: Api) -> bool:
     return not is_namespace(api) and (api.kind != "function" or api.name[:1].isupper())
-
-
-def _written_name(api: Api, context: Context) -> str:
-    """The name as it must be written here: with its scope where that is another one and not there yet."""
-    near = ("", context.scope, "global" if api.package == PLATFORM else "")
-    return api.name if context.qualifier or not context.scope or api.scope in near else api.api_name
 
 
 def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> lsp.CompletionItem:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .types import Api, Method
+from .places import PLATFORM
+from .types import Api, Context, Method
 
 _OF_JAVA = ("cx", "args", "ctorObj", "inNewExpr")
 """What a constructor of the platform's own is declared with: nothing that a script passes."""
@@ -51,6 +52,12 @@ def is_namespace(api: Api) -> bool:
         return True
     literal = rf"{name}(?<![\w$.]{name})\s*=\s*(?:{name}\s*\|\|\s*)?\{{"
     return api.kind == "script_include" and re.search(literal, api.code) is not None
+
+
+def written_name(api: Api, context: Context) -> str:
+    """The name as it must be written there: with its scope where that is another one and not there yet."""
+    near = ("", context.scope, "global" if api.package == PLATFORM else "")
+    return api.name if context.qualifier or not context.scope or api.scope in near else api.api_name
 
 
 def snippet_call(params: Sequence[str]) -> str:
