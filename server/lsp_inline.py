@@ -17,7 +17,7 @@ from .pipeline import Engine, predict
 from .statement import write_statement
 
 PAUSE_SECONDS = 0.3  # in typing, before the model is set to work
-STATEMENT_MS = 3000.0  # of a model that writes; later than that nobody looks for it
+STATEMENT_MS = 5000.0  # of a model that writes; later than that nobody looks for it
 STATEMENT_TOKENS = 24
 _KINDS = ("start", "new")
 

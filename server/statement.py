@@ -104,7 +104,7 @@ def _called(usage: Usage | None, api: Api, methods: AbstractSet[str]) -> str:
 
 
 def _variable(script: Script, predicted: RankedApi) -> str:
-    """`var name = ` or const, as its nearest usage or the API itself is called; "" where the name is taken."""
+    """`var name = `, called as in its nearest usage or as the API itself; "" where that name is taken."""
     usage, name = predicted.usage, predicted.api.name
     named = re.match(r"\s*(?:var|let|const)\s+([A-Za-z_$][\w$]*)\s*=", usage.statement if usage else "")
     own = re.sub(r"\A[A-Z]+(?![a-z])|\A[A-Z]", lambda capitals: capitals.group().lower(), name)
