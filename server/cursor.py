@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from .lexer import BEFORE_OPERAND, CONDITION, Code, code_of, opening_of
+from .lexer import BEFORE_OPERAND, CONDITION, Code, at_end, code_of, opening_of
 
 Kind = Literal["none", "start", "new", "class", "import", "member", "ajax", "include", "sysparm"]
 """Where no API can stand; where a statement or expression begins; after `new`; where a class is named that is
@@ -17,13 +17,13 @@ MAX_CHARS = 200_000
 """Before the cursor, that are read. Of a longer text what a literal cut in two leaves open may be misread."""
 
 _WORD = re.compile(r"[\w$]*\Z")
-_DOT = re.compile(r"(?<!\.)\??\.\s*\Z")
+_DOT = re.compile(r"(?<!\.)\??\.\Z")
 _STRINGS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("ajax", re.compile(r"\bGlideAjax\(\s*\Z")),
     ("include", re.compile(r"\bgs\.include\(\s*\Z")),
 )
 _SYSPARM = re.compile(r"([\w$.]+)\.addParam\(\s*['\"]sysparm_name['\"]\s*,\s*\Z")
-_LAST = re.compile(r"([\w$]+|=>|[^\s\w$])(\s*)\Z")
+_LAST = re.compile(r"([\w$]+|=>|[^\s\w$])\Z")
 _DECLARED = re.compile(r"\b(?:var|let|const)\s[^;{}()\[\]\n]*,\s*\Z")
 _IMPORTED = re.compile(r"\bimport\s[^;'\"()]*\{[^}]*\Z")
 _EXTENDED = re.compile(r"\bextendsObject\(\s*\Z")
@@ -72,7 +72,7 @@ def cursor_at(before: str) -> Cursor:
     if code.state != "code" or prefix[:1].isdigit():
         return Cursor("none", code, prefix)
     head = code.text[: len(code.text) - len(prefix)]
-    if found := _DOT.search(head):
+    if found := at_end(_DOT, head):
         receiver = receiver_before(head, found.start())
         return Cursor("member" if _has_members(receiver) else "none", code, prefix, receiver)
     return Cursor(_kind(head), code, prefix)
@@ -87,7 +87,7 @@ def call_at(before: str) -> Call | None:
     while (opening := _enclosing(text, end)) >= 0:
         callee = receiver_before(text, opening) if text[opening] == "(" else ""
         if callee and callee not in _NO_CALLS:
-            is_defined = _PARAMETERS.search(text, 0, opening)
+            is_defined = at_end(_PARAMETERS, text, opening)
             argument = _commas(text[opening + 1 : end])
             return None if is_defined else Call(callee, argument, text[:opening])
         if text[opening] == "{" and not _is_literal(text, opening):
@@ -104,12 +104,12 @@ def mention_at(before: str) -> Mention:
     text = before[-MAX_CHARS:]
     code = code_of(text)
     if code.state != "code":  # GlideAjax('scope.Name'
-        written = re.search(r"[\w$.]*\Z", text)
+        written = re.search(r"[\w$.]*\Z", text[-200:])
         receiver, _, name = (written.group() if written else "").rpartition(".")
         return Mention(name, receiver, code.text, is_code=False)
     name = _word(code.text)
     head = code.text[: len(code.text) - len(name)]
-    dot = _DOT.search(head)
+    dot = at_end(_DOT, head)
     return Mention(name, receiver_before(head, dot.start()) if dot else "", head)
 
 
@@ -146,7 +146,7 @@ def receiver_before(code: str, end: int) -> str:
 
 
 def _word(code: str) -> str:
-    found = _WORD.search(code)
+    found = _WORD.search(code, max(0, len(code) - 200))
     return found.group() if found else ""
 
 
@@ -156,7 +156,7 @@ def _in_string(text: str, code: Code) -> Cursor:
     if (found := _SYSPARM.search(text[: code.opened][-200:])) and re.fullmatch(r"\w*", written):
         return Cursor("sysparm", code, prefix, found[1])
     for kind, opening in _STRINGS if re.fullmatch(r"[\w$.]*", written) else ():
-        if opening.search(before):
+        if at_end(opening, before):
             return Cursor(kind, code, prefix, receiver)
     return Cursor("none", code)
 
@@ -167,19 +167,19 @@ def _has_members(receiver: str) -> bool:
 
 def _kind(head: str) -> Kind:
     """Of a cursor in code that no dot stands before."""
-    found = _LAST.search(head)
+    found = at_end(_LAST, head)
     if found is None:
         return "start"
-    last, on_same_line = found[1], not re.search(r"[\n\r]", found[2])
-    if last in ("new", "extends", "instanceof") or _EXTENDED.search(head):
+    last, on_same_line = found[1], not re.search(r"[\n\r]", head[found.end() :])
+    if last in ("new", "extends", "instanceof") or at_end(_EXTENDED, head):
         return "new" if last == "new" else "class"
-    if _IMPORTED.search(head[-2000:]):
+    if at_end(_IMPORTED, head):
         return "import"
     if last[-1].isalnum() or last[-1] in '_$"]':
         return "start" if last in BEFORE_OPERAND or (not on_same_line and last not in _NAMING) else "none"
     if last == ")":
         return "none" if on_same_line and not _is_condition(head, found.start()) else "start"
-    if last in "#@" or (last == "," and _DECLARED.search(head[-500:])):
+    if last in "#@" or (last == "," and at_end(_DECLARED, head)):
         return "none"
     return "none" if _names_something_new(head, last) else "start"
 
@@ -191,7 +191,7 @@ _NAMING = frozenset(
 
 def _is_condition(head: str, closing: int) -> bool:
     opening = opening_of(head, closing)
-    return opening >= 0 and CONDITION.search(head, 0, opening) is not None
+    return opening >= 0 and at_end(CONDITION, head, opening) is not None
 
 
 def _names_something_new(head: str, last: str) -> bool:
@@ -200,12 +200,12 @@ def _names_something_new(head: str, last: str) -> bool:
     if opening < 0:
         return False
     if head[opening] == "(":
-        return last in "(," and _PARAMETERS.search(head, 0, opening) is not None
+        return last in "(," and at_end(_PARAMETERS, head, opening) is not None
     if head[opening] != "{":
         return False
     if last in "{," and _is_literal(head, opening):
         return True
-    return last in "{};" and _CLASS_HEAD.search(head[max(0, opening - 300) : opening]) is not None
+    return last in "{};" and at_end(_CLASS_HEAD, head, opening) is not None
 
 
 def _enclosing(code: str, end: int) -> int:
@@ -220,7 +220,7 @@ def _enclosing(code: str, end: int) -> int:
 
 def _is_literal(code: str, brace: int) -> bool:
     """Whether a brace begins an object, and no block."""
-    found = _LAST.search(code, 0, brace)
+    found = at_end(_LAST, code, brace)
     return found is not None and found[1] in _BEFORE_LITERAL
 
 

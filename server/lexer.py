@@ -25,8 +25,12 @@ _TOKEN_IN_TEMPLATE = re.compile(_LITERALS + r"|[`/{}]")
 _REGEX = re.compile(r"/(?:[^\\/\[\n\r]|\\[^\n\r]|\[(?:[^\]\\\n\r]|\\[^\n\r])*+\]?)*+(/[A-Za-z]*|\\?\Z)")
 _TEMPLATE = re.compile(r"(?:[^`\\$]|\\(?:[\s\S]|\Z)|\$(?!\{))*+(`|\$\{|\Z)")
 _VISIBLE = re.compile(r"[^\n\r]")
-_LAST = re.compile(r"([\w$]+|\S)\s*\Z")
+_LAST = re.compile(r"([\w$]+|\S)\Z")
 CONDITION = re.compile(r"\b(?:if|while|for|with)\s*\Z")
+
+REACH = 500
+"""Characters that a pattern at the end of a text may take: searching all of the text would take longer than
+reading it."""
 
 BEFORE_OPERAND = frozenset(
     ("return", "typeof", "instanceof", "in", "of", "new", "delete", "void", "throw", "case", "do", "else",
@@ -115,11 +119,11 @@ class _Reader:
     def _is_operand_next(self) -> bool:
         """Whether what stands before leaves a value to come, and no operator."""
         before = "".join(self._parts[-8:])
-        found = _LAST.search(before)
+        found = at_end(_LAST, before)
         last = found[1] if found else ""
         if last == ")":
             opening = opening_of(before, found.start()) if found else -1
-            return opening >= 0 and CONDITION.search(before, 0, opening) is not None
+            return opening >= 0 and at_end(CONDITION, before, opening) is not None
         if last[:1].isalnum() or last[:1] in ("_", "$"):
             return last in BEFORE_OPERAND
         return last not in ("]", '"') and not before.rstrip().endswith(("++", "--"))
@@ -140,6 +144,12 @@ class _Reader:
     def _keep(self, end: int, shown: str | None = None) -> None:
         self._parts.append(self._text[self._at : end] if shown is None else shown)
         self._at = end
+
+
+def at_end(pattern: re.Pattern[str], code: str, end: int | None = None) -> re.Match[str] | None:
+    """Where a pattern stands at the end of what is visible before `end`; the pattern itself ends with \\Z."""
+    visible = len(code[:end].rstrip())
+    return pattern.search(code, max(0, visible - REACH), visible)
 
 
 def opening_of(code: str, end: int) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from deepcodeseek.server.bindings import Caller, Script, imports_of, meaning_of, members_of
 from deepcodeseek.server.cursor import cursor_at
@@ -67,3 +69,16 @@ IMPORTS = [
 @pytest.mark.parametrize(("text", "expected"), IMPORTS)
 def test_imports(text: str, expected: list[tuple[str, str, str]]) -> None:
     assert [(each.local, each.module, each.exported) for each in imports_of(text)] == expected
+
+
+WORDS = ("u", "new ", "BerthAllocator", ".", "(", ")", " = ", ";", "\n", "this", "x_hbr_berth", "{", "}", "'")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(WORDS), max_size=20).map("".join))
+def test_any_script_has_members_or_none(engine: Engine, text: str) -> None:
+    cursor = cursor_at(f"{text}.")
+    meaning = meaning_of(engine.index, Script(BERTH, cursor.code.text, text), cursor.receiver)
+    assert meaning is None or {each.api.name for each in members_of(engine.index, meaning)} <= {
+        "BerthAllocator"
+    }

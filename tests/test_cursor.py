@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deepcodeseek.server.cursor import call_at, cursor_at, end_of_name, mention_at
 
@@ -105,3 +107,13 @@ def test_the_name_under_the_cursor(text: str, name: str, receiver: str) -> None:
     whole = text.replace("|", "")
     mention = mention_at(whole[: end_of_name(whole, text.index("|"))])
     assert (mention.name, mention.receiver) == (name, receiver)
+
+
+@given(st.text(alphabet="ab1 .,;:?'\"`/\\${}()[]\n=>*#", max_size=60))
+def test_any_text_has_a_cursor(text: str) -> None:
+    cursor = cursor_at(text)
+    assert text.endswith(cursor.prefix)
+    assert cursor.kind != "member" or cursor.receiver
+    call = call_at(text)
+    assert call is None or text[len(call.before)] == "("
+    assert len(mention_at(text).before) <= len(text)
