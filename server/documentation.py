@@ -42,7 +42,7 @@ def is_deprecated(api: Api) -> bool:
 
 def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
     """Why an API was predicted: its ranks, the nearest known usage, what the stages took."""
-    ranks = ", ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
+    ranks = " · ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
     lines = ["---", f"**Why:** {ranks}"]
     if item.usage:
         caller = f"in *{_escaped(item.usage.caller)}*, " if item.usage.caller else ""
