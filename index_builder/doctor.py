@@ -184,7 +184,7 @@ def check_space(disk_mb: int, memory_mb: int | None, place: Path) -> Check:
             "space",
             "note",
             f"{found}: without the expander the server needs less",
-            "set the option expand to false",
+            "in the editor's settings: expand = false",
         )
     return Check("space", "ok", found)
 

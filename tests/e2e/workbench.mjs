@@ -44,10 +44,12 @@ export async function startServer(home, vsix, port, environment) {
   return () => process.kill(-child.pid, 'SIGTERM'); // with the extension host and the language server below it
 }
 
-/** Settings of the user, read by the workbench as soon as they are written. */
-export function writeSettings(home, settings) {
-  fs.mkdirSync(`${home}/data/User`, { recursive: true });
-  fs.writeFileSync(`${home}/data/User/settings.json`, JSON.stringify({ ...QUIET, ...settings }));
+/** Settings of the user, and of the machine: a browser's workbench takes those of scope machine only from there. */
+export function writeSettings(home, machine) {
+  for (const [folder, settings] of [['User', QUIET], ['Machine', machine]]) {
+    fs.mkdirSync(`${home}/data/${folder}`, { recursive: true });
+    fs.writeFileSync(`${home}/data/${folder}/settings.json`, JSON.stringify(settings));
+  }
 }
 
 /** A page that can reach this machine alone; hosts it asked for besides are remembered. */

@@ -31,7 +31,7 @@ class Extension {
   /** Starts the server; where none is installed, offers to install it. */
   async start(): Promise<void> {
     this.status.show('starting');
-    this.launcher = await findLauncher(this.environment);
+    this.launcher = await findLauncher(this.environment, this.log);
     if (!this.launcher) {
       await this.offerInstall();
       return;

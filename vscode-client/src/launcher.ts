@@ -19,11 +19,11 @@ export interface Launcher {
 }
 
 /** The one the settings name; else our own environment, the Python extension's, those on the PATH. */
-export async function findLauncher(environment: string): Promise<Launcher | undefined> {
+export async function findLauncher(environment: string, log: vscode.OutputChannel): Promise<Launcher | undefined> {
   const named = vscode.workspace.getConfiguration('deepcodeseek').get<string>('pythonPath')?.trim();
-  if (named) return probePython(expandHome(named));
+  if (named) return probePython(expandHome(named), log);
   const pythons = [pythonOf(environment), ...(await interpreters())];
-  const found = await Promise.all([...pythons.map(probePython), probeExecutable('deepcodeseek')]);
+  const found = await Promise.all([...pythons.map(python => probePython(python)), probeExecutable('deepcodeseek')]);
   return found.find(launcher => launcher !== undefined);
 }
 
@@ -42,8 +42,8 @@ export function pythonOf(environment: string): string {
 }
 
 /** `-I`: what lies in a workspace must not take the place of a module. */
-async function probePython(python: string): Promise<Launcher | undefined> {
-  const [version, executable] = await lines(python, ['-I', '-c', PROBE]);
+async function probePython(python: string, log?: vscode.OutputChannel): Promise<Launcher | undefined> {
+  const [version, executable] = await lines(python, ['-I', '-c', PROBE], log);
   if (!version || !executable) return undefined;
   const module = (name: string) => [executable, '-I', '-m', name];
   return { version, server: [...module('deepcodeseek.server'), '--stdio'], tool: module('deepcodeseek.index_builder.cli') };
@@ -72,11 +72,13 @@ async function chosenInterpreter(): Promise<string[]> {
   }
 }
 
-async function lines(command: string, args: string[]): Promise<string[]> {
+/** What a command prints; nothing where it fails, and why in the log where there is one. */
+async function lines(command: string, args: string[], log?: vscode.OutputChannel): Promise<string[]> {
   try {
     const { stdout } = await promisify(execFile)(command, args, { cwd: os.homedir(), timeout: PROBE_MS });
     return stdout.trim().split(/\r?\n/);
-  } catch {
+  } catch (reason) {
+    log?.appendLine(String(reason));
     return [];
   }
 }

@@ -4,6 +4,8 @@ import * as os from 'node:os';
 import * as readline from 'node:readline';
 import * as vscode from 'vscode';
 
+const COLUMNS = '130'; // the log scrolls sideways, a table that is broken up is hard to read
+
 export interface RunOptions {
   readonly environment?: NodeJS.ProcessEnv;
   readonly token?: vscode.CancellationToken;
@@ -16,7 +18,7 @@ export async function run(command: readonly string[], log: vscode.OutputChannel,
   log.appendLine(`> ${command.join(' ')}`);
   const [executable = '', ...args] = command;
   // Not in the workspace: some systems look for executables where they are started.
-  const child = spawn(executable, args, { cwd: os.homedir(), env: { ...process.env, ...options.environment }, windowsHide: true });
+  const child = spawn(executable, args, { cwd: os.homedir(), env: { ...process.env, COLUMNS, ...options.environment }, windowsHide: true });
   const cancelled = options.token?.onCancellationRequested(() => child.kill());
   let last = '';
   const show = (line: string) => {
