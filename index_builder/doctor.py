@@ -9,11 +9,9 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +23,7 @@ from deepcodeseek.server.pipeline import Engine, known_facts, load_engine, predi
 from deepcodeseek.server.types import Context
 
 from .llama_flags import FEATURES, cmake_args
+from .machine import ask_llama, available_mb, cpuinfo, existing, processor_flags, recorded_network, size_mb
 from .model_store import ModelState, list_models
 
 State = Literal["ok", "note", "broken"]
@@ -34,7 +33,6 @@ FIRST_LIST_MS = 200.0
 """A first list that takes longer is felt in typing."""
 LEAST_FREE_MB, LEAST_MEMORY_MB = 500, 600
 """Room for another generation of a large index; for the server and the expander."""
-LLAMA_SECONDS = 30.0
 GOLDEN = (
     ("Finds a free berth for a vessel.", "look for an empty place where the ship can moor"),
     ("Formats a number as an amount of money.", "show the price with its currency"),
@@ -44,7 +42,6 @@ GOLDEN = (
 GOLDEN_PROMPT, GOLDEN_ANSWER = "function add(first, second) {\n    return first +", "second"
 # What llama.cpp calls a feature, by the name of its build option.
 _SYSTEM_NAMES = tuple((option.removeprefix("GGML_"), flags) for option, flags in FEATURES)
-_LLAMA = "import llama_cpp; print(llama_cpp.__version__); print(llama_cpp.llama_print_system_info().decode())"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +79,16 @@ class Report:
 
 def examine(workspace: Path, directory: Path, models: Path | None = None) -> Report:
     """Ask every check; what cannot be measured is a check that says so."""
-    flags = _processor_flags()
+    flags = processor_flags()
     checks = [
         check_python(sys.version_info[:3], sys.executable),
         Check("processor", "ok", f"{platform.machine()}, {os.cpu_count()} cores, {_shown_flags(flags)}"),
-        check_llama(*_ask_llama(), flags),
+        check_llama(*ask_llama(), flags),
         *map(check_model, list_models()),
         check_index(directory, workspace),
-        check_space(shutil.disk_usage(_existing(directory)).free // 1_000_000, _available_mb(), directory),
+        check_space(shutil.disk_usage(existing(directory)).free // 1_000_000, available_mb(), directory),
     ]
-    with _recorded_network() as events:
+    with recorded_network() as events:
         asked, timings = _try_out(directory, models)
     return Report((*checks, *asked, check_silence(events, bool(timings))), timings)
 
@@ -169,7 +166,7 @@ def check_index(directory: Path, workspace: Path) -> Check:
         return Check("index", "broken", f"{generation}: damaged are {', '.join(damaged)}", mend)
     counts = ", ".join(f"{count:,} {name}" for name, count in manifest["counts"].items())
     return Check(
-        "index", "ok", f"{generation.name}, {counts}, {_size_mb(generation):.1f} MB, whole; {directory}"
+        "index", "ok", f"{generation.name}, {counts}, {size_mb(generation):.1f} MB, whole; {directory}"
     )
 
 
@@ -300,84 +297,14 @@ def _contexts(engine: Engine, directory: Path) -> Iterator[Context]:
         yield make_context(f"{usage.context}\n", "", known_facts(engine.index, {"file": usage.file}))
 
 
-@contextmanager
-def _recorded_network() -> Iterator[list[str]]:
-    """What Python code asks of sockets, and at the end what sockets native code holds open."""
-    events: list[str] = []
-    is_on = True
-
-    def hook(event: str, _arguments: tuple[object, ...]) -> None:
-        if is_on and event.startswith("socket."):
-            events.append(event)
-
-    sys.addaudithook(hook)  # it cannot be taken away again, but it can fall silent
-    before = _open_sockets()
-    try:
-        yield events
-    finally:
-        is_on = False
-        events += ["a socket of native code"] * max(0, _open_sockets() - before)
-
-
-def _open_sockets() -> int:
-    """How many sockets this process has open, where the system shows it."""
-    places = Path("/proc/self/fd")
-    if not places.is_dir():
-        return 0
-    return sum("socket:" in str(place.readlink()) for place in places.iterdir() if place.is_symlink())
-
-
-def _ask_llama() -> tuple[str, str]:
-    """Version and build flags, asked in a child: a build for another processor dies on loading."""
-    command = [sys.executable, "-I", "-c", _LLAMA]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LLAMA_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        return "", f"did not load within {LLAMA_SECONDS:.0f} s"
-    if done.returncode:
-        return "", (done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1]
-    version, _, system = done.stdout.partition("\n")
-    return version, system
-
-
-def _processor_flags() -> frozenset[str]:
-    cpuinfo = _cpuinfo()
-    return frozenset(
-        next((line.split(":", 1)[1] for line in cpuinfo.splitlines() if line.startswith("flags")), "").split()
-    )
-
-
-def _cpuinfo() -> str:
-    source = Path("/proc/cpuinfo")
-    return source.read_text(encoding="utf-8", errors="replace") if source.exists() else ""
-
-
 def _shown_flags(flags: frozenset[str]) -> str:
     shown = [flag for flag in ("avx2", "fma", "avx512f", "avx512_vnni", "amx_int8") if flag in flags]
     return " ".join(shown) or "features not known"
 
 
 def _wanted_flags() -> str:
-    return cmake_args(platform.machine(), _cpuinfo())
+    return cmake_args(platform.machine(), cpuinfo())
 
 
 def _pip() -> str:
     return f"{sys.executable} -m pip install"
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
-    return next(place for place in (path, *path.parents) if place.exists())
-
-
-def _size_mb(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-
-
-def _available_mb() -> int | None:
-    """Memory that is free or can be freed, where the system says."""
-    source = Path("/proc/meminfo")
-    if not source.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in source.read_text(encoding="ascii").splitlines())
-    return int(lines["MemAvailable"].split()[0]) // 1000

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import EXAMPLE
+from conftest import DRAFT, EXAMPLE, environment
 
 from deepcodeseek.index_builder.doctor import (
     Check,
@@ -153,19 +153,39 @@ def test_the_example_is_well_and_measured() -> None:
     assert all(0 < timing.p50 <= timing.p95 for timing in report.timings)
 
 
-def test_an_opened_socket_is_heard() -> None:
+NATIVE = "ctypes.CDLL(None).socket(2, 2, 0)"  # past Python's own module
+
+
+@pytest.mark.parametrize(
+    ("opened", "heard"),
+    [
+        ("None", "ok 0"),
+        ("socket.socket()", "broken socket.__new__"),
+        (NATIVE, "broken a socket of native code"),
+    ],
+)
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files here")
+def test_an_opened_socket_is_heard(opened: str, heard: str) -> None:
     """In a process of its own: an audit hook stays."""
     code = (
-        "import socket\n"
-        "from deepcodeseek.index_builder.doctor import _recorded_network, check_silence\n"
-        "with _recorded_network() as events: open_still = socket.socket()\n"
-        "print(check_silence(events, True).state, len(events))\n"
-        "socket.socket()\n"
-        "print(len(events))"
+        "import ctypes, socket, time\n"
+        "from deepcodeseek.index_builder.doctor import check_silence\n"
+        "from deepcodeseek.index_builder.machine import recorded_network\n"
+        f"with recorded_network() as events:\n  opened = {opened}; time.sleep(0.3)\n"
+        "print(check_silence(events, True).state, events[0] if events else 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    state, heard, after = done.stdout.split()
-    assert (state, after) == ("broken", heard)
+    assert done.stdout.strip() == heard
+
+
+@pytest.mark.usefixtures("example_report")
+def test_nothing_that_is_loaded_keeps_notes_of_its_use(tmp_path: Path) -> None:
+    """Where the native runtime would report its use, it writes an identifier below HOME first."""
+    draft = ["query", str(EXAMPLE / DRAFT), "--workspace", str(EXAMPLE), "--line", "15", "--column", "5"]
+    command = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", *draft]
+    own = dict.fromkeys(("XDG_CACHE_HOME", "XDG_DATA_HOME"), "")
+    subprocess.run(command, env=environment(HOME=str(tmp_path), **own), capture_output=True, check=True)
+    assert not list(tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize(("broken", "status"), [(False, 0), (True, 1)])

@@ -39,11 +39,10 @@ async function complete(bench) {
   const offered = await bench.suggestions('BerthAllocator');
   assert(offered.slice(0, 3).includes('BerthAllocator'), offered.join(', '));
   done(`offered after new: ${offered.slice(0, 5).join(', ')}`);
-  await bench.page.keyboard.type('Ber', { delay: 40 });
-  await bench.suggestions('BerthAllocator');
-  await bench.page.keyboard.press('Control+Space'); // the documentation beside the list
-  await bench.page.locator('.suggest-details', { hasText: 'findFree' }).waitFor({ timeout: 10_000 });
+  await bench.documentation('findFree');
   await bench.shot('2-completion');
+  await bench.page.keyboard.type('Ber', { delay: 40 });
+  await bench.page.waitForTimeout(1000); // for the list that follows
   await bench.page.keyboard.press('Enter');
   await bench.line('var allocator = new BerthAllocator');
   done('accepted');
@@ -107,7 +106,7 @@ async function insertByKeyboard(bench, panel) {
 
 async function consultDoctor(bench) {
   await bench.command('DeepCodeSeek: Doctor');
-  const output = bench.page.locator('.part.panel .view-lines', { hasText: 'silent:' });
+  const output = bench.page.locator('.editor-instance .view-lines', { hasText: 'silent:' });
   await output.waitFor({ timeout: 120_000 });
   await bench.page.waitForTimeout(1000);
   await bench.shot('6-doctor');
@@ -135,7 +134,7 @@ async function useMenu(bench) {
 
 async function measure(bench) {
   await bench.command('DeepCodeSeek: Measure on this Workspace');
-  await bench.page.locator('.part.panel .view-lines', { hasText: 'milliseconds' }).waitFor({ timeout: 180_000 });
+  await bench.page.locator('.editor-instance .view-lines', { hasText: 'top-40' }).waitFor({ timeout: 180_000 });
   await bench.page.waitForTimeout(500);
   await bench.shot('8-measure');
   done('measured on the workspace');

@@ -57,7 +57,7 @@ export async function openBrowser(executablePath) {
   const rules = '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1';
   const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', rules];
   const browser = await chromium.launch({ executablePath, headless: true, args });
-  const page = await browser.newPage({ viewport: { width: 1120, height: 680 } });
+  const page = await browser.newPage({ viewport: { width: 1200, height: 680 } });
   const outside = new Set();
   page.on('request', request => {
     const { protocol, hostname } = new URL(request.url());
@@ -126,6 +126,17 @@ export class Workbench {
       await this.page.keyboard.press('Control+Space');
     }
     throw new Error(`no suggestion ${wanted}`);
+  }
+
+  /** Shows the documentation beside the suggestion list; while the list is renewed the key does nothing. */
+  async documentation(wanted) {
+    const details = this.page.locator('.suggest-details', { hasText: wanted });
+    for (let attempt = 0; attempt < 4; attempt++) {
+      await this.page.waitForTimeout(1000);
+      await this.page.keyboard.press('Control+Space');
+      if (await details.waitFor({ timeout: 4000 }).then(() => true, () => false)) return;
+    }
+    throw new Error(`no documentation with ${wanted}`);
   }
 
   /** Resolves once a line of the editor holds the text. */

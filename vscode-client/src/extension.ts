@@ -6,6 +6,7 @@ import * as vscode from 'vscode';
 import { install } from './install';
 import { findLauncher, type Launcher } from './launcher';
 import { Panel } from './panel';
+import { Reports } from './reports';
 import { run, type RunOptions } from './run';
 import { Server } from './server';
 import { Status } from './status';
@@ -14,6 +15,7 @@ import { Status } from './status';
 class Extension {
   private readonly log = vscode.window.createOutputChannel('DeepCodeSeek', 'log');
   private readonly status = new Status();
+  private readonly reports = new Reports();
   private readonly server: Server;
   private readonly panel: Panel;
   private readonly environment: string;
@@ -24,7 +26,7 @@ class Extension {
     this.server = new Server(properties, this.log, this.status, () => this.panel.follow());
     this.panel = new Panel(vscode.Uri.joinPath(context.extensionUri, 'media'), this.server);
     this.environment = vscode.Uri.joinPath(context.globalStorageUri, 'venv').fsPath;
-    context.subscriptions.push(this.log, this.status, { dispose: () => this.server.stop() });
+    context.subscriptions.push(this.log, this.status, this.reports, { dispose: () => this.server.stop() });
     this.register();
   }
 
@@ -136,10 +138,9 @@ class Extension {
     if (!launcher) return this.offerInstall();
     const options = { location: vscode.ProgressLocation.Notification, title: `DeepCodeSeek: ${title}`, cancellable: true };
     try {
-      await vscode.window.withProgress(options, (_progress, token) => {
-        this.log.show(true);
-        return work((args, more) => run([...launcher.tool, ...args], this.log, { token, ...more }));
-      });
+      await vscode.window.withProgress(options, (_progress, token) =>
+        work((args, more) => run([...launcher.tool, ...args], this.log, { token, ...more })),
+      );
     } catch (reason) {
       if (!(reason instanceof vscode.CancellationError)) this.fail(`${title} failed`, reason);
     } finally {
@@ -154,7 +155,12 @@ class Extension {
   }
 
   private async doctor(tool: Tool): Promise<void> {
-    await tool(['doctor', this.workspace(), ...(await this.place('--index'))]);
+    const lines: string[] = [];
+    const place = await this.place('--index');
+    await tool(['doctor', this.workspace(), ...place], { onLine: line => lines.push(line) > 0 }).catch(reason => {
+      if (!lines.length) throw reason; // else it found something that is broken, and says what
+    });
+    await this.reports.show('Doctor', lines);
   }
 
   /** Where the server has its index, as an option of a command. */
@@ -179,8 +185,11 @@ class Extension {
     const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'deepcodeseek-'));
     try {
       const samples = path.join(folder, 'samples.jsonl');
-      await tool(['eval', 'mine', this.workspace(), '--out', samples]);
-      await tool(['eval', 'run', ...place, '--samples', samples, '--first-only']);
+      const lines: string[] = [];
+      const keep = { onLine: (line: string) => lines.push(line) > 0 };
+      await tool(['eval', 'mine', this.workspace(), '--out', samples], keep);
+      await tool(['eval', 'run', ...place, '--samples', samples, '--first-only'], keep);
+      await this.reports.show('Measure', lines);
     } finally {
       await fs.rm(folder, { recursive: true, force: true });
     }
