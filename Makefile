@@ -12,10 +12,10 @@ MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-train lint format fuzz bench bench-full index picture encoder client e2e bundle clean
+.PHONY: help setup demo test test-train lint format fuzz bench bench-full index picture encoder client e2e e2e-install bundle clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything in it and fetch the expander (once; it compiles: 5 minutes on two idle cores)
 
@@ -92,8 +92,12 @@ e2e: setup client ## Try the packed extension in a VS Code workbench (needs Node
 	tests/e2e/install.sh
 	node tests/e2e/run.mjs $(BIN)/python $(VSIX) .e2e $(CHROMIUM)
 
+e2e-install: bundle ## Try the extension's first start: it installs the server from the bundle, without network
+	tests/e2e/install.sh
+	node tests/e2e/first_start.mjs $$(ls -d .bundle/deepcodeseek-*/wheels | head -1) $(VSIX) .e2e-install $(CHROMIUM)
+
 bundle: setup client ## Pack everything for a machine without network (EXTRAS=train: with what `train adapt` needs)
 	.ci/bundle.sh $(BIN)/python $(VSIX) "$(EXTRAS)"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .bench .e2e .bundle .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .bench .e2e .e2e-install .bundle .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -5,31 +5,19 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { openBrowser, startServer, until, Workbench, writeSettings } from './workbench.mjs';
+import { inWorkbench, until } from './workbench.mjs';
 
-const [python, vsix, out, chromium = '/usr/bin/chromium'] = process.argv.slice(2);
-const ROOT = path.resolve(import.meta.dirname, '../..');
-const DRAFT = 'apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js';
+const [python, vsix, out, browser = '/usr/bin/chromium'] = process.argv.slice(2);
 const [LINE, COLUMN] = [15, 5]; // where the next statement belongs
-const PORT = 8400 + (process.pid % 500);
 const THEMES = ['Light Modern', 'Dark High Contrast', 'Light High Contrast', 'Dark Modern'];
 const INDEXING_MS = 180_000;
-
-const home = path.resolve(out, 'home');
-const shots = path.resolve(out, 'screenshots');
-const workspace = path.resolve(out, 'harbour');
-const started = Date.now();
-
-function done(what) {
-  console.log(`${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s  ${what}`);
-}
 
 async function firstIndex(bench) {
   const seen = await bench.states(/indexing, \w+ \d+/, INDEXING_MS);
   await bench.shot('1-indexing');
   const states = [...seen, ...(await bench.states(/, (ready|lite)$/, INDEXING_MS))];
   assert(states.some(label => /indexing, \w+ \d+ %/.test(label)), states.join(' | '));
-  done(`indexed; the status bar said: ${[...new Set(states)].map(label => label.replace('DeepCodeSeek, ', '')).join(', ')}`);
+  bench.done(`indexed; the status bar said: ${[...new Set(states)].map(label => label.replace('DeepCodeSeek, ', '')).join(', ')}`);
 }
 
 async function complete(bench) {
@@ -38,14 +26,14 @@ async function complete(bench) {
   await bench.page.keyboard.type('var allocator = new ', { delay: 40 });
   const offered = await bench.suggestions('BerthAllocator');
   assert(offered.slice(0, 3).includes('BerthAllocator'), offered.join(', '));
-  done(`offered after new: ${offered.slice(0, 5).join(', ')}`);
+  bench.done(`offered after new: ${offered.slice(0, 5).join(', ')}`);
   await bench.documentation('findFree');
   await bench.shot('2-completion');
   await bench.page.keyboard.type('Ber', { delay: 40 });
   await bench.page.waitForTimeout(1000); // for the list that follows
   await bench.page.keyboard.press('Enter');
   await bench.line('var allocator = new BerthAllocator');
-  done('accepted');
+  bench.done('accepted');
 }
 
 async function hover(bench) {
@@ -54,7 +42,7 @@ async function hover(bench) {
   await bench.page.locator('.monaco-hover', { hasText: 'findFree' }).first().waitFor({ timeout: 15_000 });
   await bench.shot('3-hover');
   await bench.page.keyboard.press('Escape');
-  done('hovered');
+  bench.done('hovered');
 }
 
 async function usePanel(bench) {
@@ -71,7 +59,7 @@ async function usePanel(bench) {
   await bench.page.keyboard.press('Enter');
   await panel.locator('.documentation', { hasText: 'findFree' }).first().waitFor({ timeout: 5000 });
   await bench.shot('4-panel');
-  done(`the view lists: ${names.slice(0, 5).join(', ')}`);
+  bench.done(`the view lists: ${names.slice(0, 5).join(', ')}`);
   return panel;
 }
 
@@ -92,7 +80,7 @@ async function checkAccessibility(bench, panel) {
     const found = violations.map(({ id, nodes }) => `${id}: ${nodes[0].html} (${nodes[0].failureSummary})`);
     assert.deepEqual(found, [], theme);
   }
-  done(`axe: no violations in ${THEMES.length} themes`);
+  bench.done(`axe: no violations in ${THEMES.length} themes`);
 }
 
 async function insertByKeyboard(bench, panel) {
@@ -101,7 +89,7 @@ async function insertByKeyboard(bench, panel) {
   for (let step = 0; step < 20 && (await place()) !== 'Insert BerthAllocator'; step++) await bench.page.keyboard.press('Tab');
   await bench.page.keyboard.press('Enter');
   await bench.line('    BerthAllocator');
-  done('inserted from the view, by keyboard');
+  bench.done('inserted from the view, by keyboard');
 }
 
 async function consultDoctor(bench) {
@@ -110,7 +98,7 @@ async function consultDoctor(bench) {
   await output.waitFor({ timeout: 120_000 });
   await bench.page.waitForTimeout(1000);
   await bench.shot('6-doctor');
-  done('consulted the doctor');
+  bench.done('consulted the doctor');
 }
 
 async function useMenu(bench) {
@@ -129,7 +117,7 @@ async function useMenu(bench) {
     await bench.states(state, 60_000);
   }
   await bench.states(/, ready$/, 60_000);
-  done('paused, resumed, switched to lite mode and back, rebuilt the index');
+  bench.done('paused, resumed, switched to lite mode and back, rebuilt the index');
 }
 
 async function measure(bench) {
@@ -137,39 +125,24 @@ async function measure(bench) {
   await bench.page.locator('.editor-instance .view-lines', { hasText: 'top-40' }).waitFor({ timeout: 180_000 });
   await bench.page.waitForTimeout(500);
   await bench.shot('8-measure');
-  done('measured on the workspace');
+  bench.done('measured on the workspace');
 }
 
-async function main() {
-  fs.rmSync(out, { recursive: true, force: true });
-  for (const folder of [home, shots]) fs.mkdirSync(folder, { recursive: true });
-  fs.cpSync(path.join(ROOT, 'tests/data/example'), workspace, { recursive: true });
-  writeSettings(home, { 'deepcodeseek.pythonPath': path.resolve(python) });
-  const data = process.env.DEEPCODESEEK_DATA_HOME ?? path.join(process.env.HOME, '.local/share/deepcodeseek'); // the models
-  const own = { DEEPCODESEEK_CACHE_HOME: path.join(home, 'cache'), DEEPCODESEEK_DATA_HOME: data };
-  const end = await startServer(home, vsix, PORT, own);
-  const { browser, page, outside } = await openBrowser(chromium);
-  const bench = new Workbench(page, PORT, shots);
-  try {
-    await bench.open(workspace, DRAFT);
-    done('the workbench is open');
-    await firstIndex(bench);
-    await complete(bench);
-    await hover(bench);
-    const panel = await usePanel(bench);
-    await checkAccessibility(bench, panel);
-    await insertByKeyboard(bench, panel);
-    await consultDoctor(bench);
-    await useMenu(bench);
-    await measure(bench);
-    assert.deepEqual([...outside], [], 'hosts outside of this machine were asked for');
-  } catch (problem) {
-    await bench.shot('failed');
-    throw problem;
-  } finally {
-    await browser.close();
-    end();
-  }
-}
-
-await main();
+const models = process.env.DEEPCODESEEK_DATA_HOME ?? path.join(process.env.HOME, '.local/share/deepcodeseek');
+const options = {
+  vsix,
+  browser,
+  machine: { 'deepcodeseek.pythonPath': path.resolve(python) },
+  environment: { DEEPCODESEEK_DATA_HOME: models },
+};
+await inWorkbench(out, options, async bench => {
+  await firstIndex(bench);
+  await complete(bench);
+  await hover(bench);
+  const panel = await usePanel(bench);
+  await checkAccessibility(bench, panel);
+  await insertByKeyboard(bench, panel);
+  await consultDoctor(bench);
+  await useMenu(bench);
+  await measure(bench);
+});

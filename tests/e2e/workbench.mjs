@@ -6,6 +6,9 @@ import { chromium } from 'playwright-core';
 
 const HERE = import.meta.dirname;
 const ENTRY = path.join(HERE, 'node_modules/code-server/out/node/entry.js');
+export const ROOT = path.resolve(HERE, '../..');
+export const DRAFT = 'apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js';
+const PORT = 8400 + (process.pid % 500);
 const START_MS = 60_000; // a cold workbench on two busy cores
 const QUIET = {
   'workbench.colorTheme': 'Default Dark Modern',
@@ -26,8 +29,36 @@ const QUIET = {
   'editor.minimap.enabled': false,
 };
 
+/**
+ * Opens the draft of a copy of the example application in a fresh workbench, below the folder `out`, and works in it.
+ * `machine` are settings of the machine, `environment` variables of code-server and all that it starts.
+ */
+export async function inWorkbench(out, { vsix, browser: executable, machine, environment }, work) {
+  const [home, shots, workspace] = ['home', 'screenshots', 'harbour'].map(name => path.resolve(out, name));
+  fs.rmSync(out, { recursive: true, force: true });
+  for (const folder of [home, shots]) fs.mkdirSync(folder, { recursive: true });
+  fs.cpSync(path.join(ROOT, 'tests/data/example'), workspace, { recursive: true });
+  writeSettings(home, machine);
+  const own = { DEEPCODESEEK_CACHE_HOME: path.join(home, 'cache'), ...environment };
+  const end = await startServer(home, path.resolve(vsix), PORT, own);
+  const { browser, page, outside } = await openBrowser(executable);
+  const bench = new Workbench(page, PORT, shots);
+  try {
+    await bench.open(workspace, DRAFT);
+    bench.done('the workbench is open');
+    await work(bench);
+    if (outside.size) throw new Error(`hosts outside of this machine were asked for: ${[...outside].join(', ')}`);
+  } catch (problem) {
+    await bench.shot('failed');
+    throw problem;
+  } finally {
+    await browser.close();
+    end();
+  }
+}
+
 /** Starts code-server with the extension in fresh folders below `home`; resolves to its port and an end. */
-export async function startServer(home, vsix, port, environment) {
+async function startServer(home, vsix, port, environment) {
   const config = path.join(home, 'config.yaml');
   fs.writeFileSync(config, 'auth: none\n');
   const own = { HOME: home, XDG_DATA_HOME: `${home}/xdg`, XDG_CONFIG_HOME: `${home}/config` };
@@ -45,7 +76,7 @@ export async function startServer(home, vsix, port, environment) {
 }
 
 /** Settings of the user, and of the machine: a browser's workbench takes those of scope machine only from there. */
-export function writeSettings(home, machine) {
+function writeSettings(home, machine) {
   for (const [folder, settings] of [['User', QUIET], ['Machine', machine]]) {
     fs.mkdirSync(`${home}/data/${folder}`, { recursive: true });
     fs.writeFileSync(`${home}/data/${folder}/settings.json`, JSON.stringify(settings));
@@ -53,7 +84,7 @@ export function writeSettings(home, machine) {
 }
 
 /** A page that can reach this machine alone; hosts it asked for besides are remembered. */
-export async function openBrowser(executablePath) {
+async function openBrowser(executablePath) {
   const rules = '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1';
   const args = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--disable-background-networking', rules];
   const browser = await chromium.launch({ executablePath, headless: true, args });
@@ -69,9 +100,14 @@ export async function openBrowser(executablePath) {
 }
 
 /** What a person does in the workbench. */
-export class Workbench {
+class Workbench {
   constructor(page, port, shots) {
-    Object.assign(this, { page, port, shots });
+    Object.assign(this, { page, port, shots, started: Date.now() });
+  }
+
+  /** Says what has been done, and when. */
+  done(what) {
+    console.log(`${((Date.now() - this.started) / 1000).toFixed(1).padStart(6)} s  ${what}`);
   }
 
   async open(folder, file) {

@@ -14,9 +14,15 @@ interface Shown {
   readonly html: string;
 }
 
-/** What was asked where: an insertion is only right there. */
+/** Where a question is asked: at the cursor, as it was last in a script. */
+interface Place {
+  readonly document: vscode.TextDocument;
+  readonly position: vscode.Position;
+}
+
+/** What was asked and answered: an insertion is only right there. */
 interface Asked {
-  readonly editor: vscode.TextEditor;
+  readonly document: vscode.TextDocument;
   readonly version: number;
   readonly items: readonly CompletionItem[];
 }
@@ -26,6 +32,7 @@ export class Panel implements vscode.WebviewViewProvider {
   private view?: vscode.WebviewView;
   private timer?: NodeJS.Timeout;
   private asking?: vscode.CancellationTokenSource;
+  private place?: Place;
   private asked?: Asked;
 
   constructor(
@@ -52,22 +59,21 @@ export class Panel implements vscode.WebviewViewProvider {
   }
 
   private async ask(): Promise<void> {
-    const editor = vscode.window.activeTextEditor;
     const client = this.server.running;
     if (!client) return this.show('The server is not running.');
-    if (!editor || editor.document.uri.scheme !== 'file' || !LANGUAGES.includes(editor.document.languageId)) {
-      return this.asked ? undefined : this.show('Open a script: what it may call next appears here.');
-    }
+    this.place = scriptPlace() ?? this.place;
+    if (!this.place || this.place.document.isClosed) return this.show('Open a script: what it may call next appears here.');
+    const { document, position } = this.place;
     this.asking?.cancel();
     const token = (this.asking = new vscode.CancellationTokenSource()).token;
-    const version = editor.document.version;
+    const version = document.version;
     try {
-      const params = client.code2ProtocolConverter.asTextDocumentPositionParams(editor.document, editor.selection.active);
+      const params = client.code2ProtocolConverter.asTextDocumentPositionParams(document, position);
       const list = await client.sendRequest<CompletionList | null>('textDocument/completion', { ...params, context: { triggerKind: 1 } }, token);
       const first = (list?.items ?? []).slice(0, SHOWN);
       const items = await Promise.all(first.map(item => client.sendRequest(CompletionResolveRequest.type, item, token)));
       if (token.isCancellationRequested) return;
-      this.asked = { editor, version, items };
+      this.asked = { document, version, items };
       this.show(items.length ? '' : 'No API is predicted here.', items.map(item => this.shown(item)));
     } catch {
       // Cancelled by a newer question, or the server went away: what is shown stays.
@@ -84,21 +90,28 @@ export class Panel implements vscode.WebviewViewProvider {
   }
 
   private async insert(place: number): Promise<void> {
-    const { editor, version, items } = this.asked ?? {};
+    const { document, version, items } = this.asked ?? {};
     const edit = items?.[place]?.textEdit;
-    if (!editor || !edit || !('range' in edit) || editor.document.version !== version) return this.follow();
+    if (!document || !edit || !('range' in edit) || document.version !== version) return this.follow();
     const range = this.server.running?.protocol2CodeConverter.asRange(edit.range);
     const isSnippet = items[place]?.insertTextFormat === InsertTextFormat.Snippet;
     const text = new vscode.SnippetString();
     if (isSnippet) text.value = edit.newText;
     else text.appendText(edit.newText);
-    const shown = await vscode.window.showTextDocument(editor.document, editor.viewColumn);
+    const shown = await vscode.window.showTextDocument(document);
     await shown.insertSnippet(text, range);
   }
 
   private show(message: string, items: Shown[] = []): void {
     void this.view?.webview.postMessage({ message, items });
   }
+}
+
+/** The cursor, where the editor in use holds a script. */
+function scriptPlace(): Place | undefined {
+  const editor = vscode.window.activeTextEditor;
+  if (editor?.document.uri.scheme !== 'file' || !LANGUAGES.includes(editor.document.languageId)) return undefined;
+  return { document: editor.document, position: editor.selection.active };
 }
 
 function page(webview: vscode.Webview, folder: vscode.Uri): string {

@@ -4,7 +4,7 @@ import * as os from 'node:os';
 import * as readline from 'node:readline';
 import * as vscode from 'vscode';
 
-const COLUMNS = '120'; // a report scrolls sideways, a table that is broken up is hard to read
+const COLUMNS = '160'; // a report scrolls sideways, a table that is broken up is hard to read
 
 export interface RunOptions {
   readonly environment?: NodeJS.ProcessEnv;
