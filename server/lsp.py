@@ -7,37 +7,35 @@ each, so that a slow completion delays neither the reader of stdin nor a hover. 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import re
 import sys
 import uuid
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from lsprotocol import types as lsp
 from pygls.uris import to_fs_path
 from pygls.workspace import TextDocument
 
-from . import __version__
 from .context import make_context
 from .documentation import api_markdown, is_deprecated, why_markdown
 from .documents import line_starts, position_at
-from .generation import IndexProblem, read_manifest
 from .lifeline import watch
 from .lsp_anytime import Question
 from .lsp_config import configure, watch_configuration
 from .lsp_documents import DocumentWorkspace
-from .lsp_life import Root, Server, Session, chosen_index, close, leave, log, renew, run_on, start, update
+from .lsp_life import Root, Server, Session, close, leave, log, renew, run_on, start, update
+from .lsp_status import status
 from .lsp_wire import serve
 from .pipeline import Engine, known_facts
 from .settings import parse_settings
 from .types import Api, Context
 
 STATUS_COMMAND = "deepcodeseek.status"
+INLINE_CHARS = 50_000  # a document so long is read in a millisecond; a change of threads may take longer
 CONTEXT_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
 SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
@@ -59,7 +57,7 @@ def make_server() -> Server:
     server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_files_changed)
     server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_folders_changed)
     server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configured)
-    server.command(STATUS_COMMAND)(_status)
+    server.command(STATUS_COMMAND)(status)
     return server
 
 
@@ -235,7 +233,11 @@ async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str
 async def _question(
     ls: Server, session: Session, engine: Engine, text: str, offset: int, path: str
 ) -> Question:
-    context = await run_on(ls.lookups, _context, engine, session.workspace, text, offset, path)
+    given = (engine, session.workspace, text, offset, path)
+    if len(text) <= INLINE_CHARS:
+        context = _context(*given)
+    else:
+        context = await run_on(ls.lookups, _context, *given)
     return Question(engine, session.settings, context)
 
 
@@ -339,44 +341,3 @@ def _look_up(engine: Engine, workspace: Path | None, name: str, path: str) -> Ap
         if found:
             return engine.index.api(found[0])
     return None
-
-
-async def _status(ls: Server) -> dict[str, Any]:
-    """What a bug report needs."""
-    session = ls.session
-    engine = session.engine
-    return {
-        "versions": {"deepcodeseek": __version__, "python": sys.version.split()[0], "platform": sys.platform},
-        "state": session.state,
-        "settings": asdict(session.settings),
-        "index": await run_on(ls.lookups, _manifest, session),
-        "models": _models(engine),
-        "documents": [
-            {
-                "uri": d.uri,
-                "version": d.version,
-                "sha256": hashlib.sha256(d.source.encode("utf-8", "surrogatepass")).hexdigest(),
-            }
-            for d in ls.workspace.text_documents.values()
-        ],
-        "counters": dict(ls.counters),
-    }
-
-
-def _manifest(session: Session) -> dict[str, Any]:
-    directory = chosen_index(session)
-    try:
-        generation, manifest = read_manifest(directory)
-    except IndexProblem as problem:
-        return {"directory": str(directory), "problem": str(problem)}
-    return {"directory": str(directory), "generation": generation.name, **manifest}
-
-
-def _models(engine: Engine | None) -> list[dict[str, str]]:
-    loaded = [m for m in (engine.encoder, engine.query_encoder, engine.generator) if m] if engine else []
-    fusion = {"kind": "fusion", "name": "fusion", "state": "loaded"}
-    fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine and engine.fusion else []
-    return fused + [
-        {"kind": m.files.kind, "name": m.files.name, "sha256": m.files.sha256, "state": m.state}
-        for m in loaded
-    ]

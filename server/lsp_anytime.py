@@ -87,10 +87,6 @@ class Anytime:
         self._passed_over = 0  # pauses, since the last refinement
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def load(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Work that must not run beside predictions, such as loading what they read."""
-        return await run_on(self._predictions, work, *arguments)
-
     async def answer(self, question: Question) -> Answer:
         """The best that is known, or else the first list.
 

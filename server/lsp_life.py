@@ -70,6 +70,7 @@ class Server(LanguageServer):
         self.roots = [Root(Session())]  # the folders that are open, or none
         self.options: object = None  # of initialize
         self.lookups = ThreadPoolExecutor(1, "lookup")
+        self.loading = ThreadPoolExecutor(1, "load")  # the old index answers meanwhile
         self.counters: dict[str, int] = {}
         self.anytime = Anytime(self.count)
         self.asking: tuple[object, asyncio.Task[Any]] | None = None  # where the last completion is asked
@@ -151,7 +152,7 @@ async def _load(ls: Server, root: Root) -> bool:
     async with progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
             directory = chosen_index(root.session)
-            engine = await ls.anytime.load(load_engine, directory, models, True, settings.lite)
+            engine = await run_on(ls.loading, load_engine, directory, models, True, settings.lite)
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, root, str(problem))
             return False
