@@ -181,7 +181,7 @@ def _shutdown(ls: Server, _params: None) -> None:
 async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
     ls.count("completion")
     document = ls.workspace.get_text_document(params.text_document.uri)
-    root = ls.root_of(document.path)
+    root = ls.latest = ls.root_of(document.path)
     engine = root.session.engine
     _supersede(ls, (document.uri, document.version, params.position))
     offset = document.offset_at_position(params.position)

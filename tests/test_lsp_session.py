@@ -115,6 +115,13 @@ def test_each_folder_is_answered_with_its_own_index(two_folders: list[Path]) -> 
         client.initialize(harbour, airport)
         eventually(lambda: offered(client, harbour) == ["openHarbour"])
         eventually(lambda: offered(client, airport) == ["openAirport"])
+        for folder in (harbour, airport, harbour):
+            uri = (folder / "new.js").as_uri()
+            client.open(uri, f"open{folder.name.title()}()")
+            hover = client.at("textDocument/hover", uri, 0, 6).result()
+            assert folder.name.title() in hover["contents"]["value"]
+            item = client.complete(uri, 0, 4).result()["items"][0]
+            assert client.request("completionItem/resolve", item).result()["documentation"]
 
 
 def test_folders_come_and_go(two_folders: list[Path]) -> None:
