@@ -24,6 +24,7 @@ from .lsp_life import ABOUT, Server, leave, log
 LEAVE_SECONDS = 0.7  # after the end of stdin, for what was asked before
 LONGEST_BODY = 1 << 28  # bytes; a header that says more is none
 LONGEST_HEADER = 1 << 16
+FUTURES_KEPT = 100
 
 _LENGTH = re.compile(rb"Content-Length:\s*(\d{1,12})\s*\Z", re.IGNORECASE)
 _EXIT, _INITIALIZE = "exit", "initialize"
@@ -100,6 +101,7 @@ def _handle(server: Server, body: bytes) -> None:
                 raise JsonRpcException("a notification has no id", lsp.ErrorCodes.InvalidRequest)
             ABOUT.set(_path(message))
             server.protocol.handle_message(structured)
+            _forget_done(server)
         elif number is not None:
             raise refusal
     except JsonRpcException as error:
@@ -109,6 +111,14 @@ def _handle(server: Server, body: bytes) -> None:
             server.protocol._send_data({"jsonrpc": "2.0", "id": number, "error": problem})
     except Exception as error:  # the next message may be a good one
         server.report_server_error(error, "message")
+
+
+def _forget_done(server: Server) -> None:
+    """pygls keeps a future for each notification for ever: two kilobytes a key."""
+    futures = server.protocol._request_futures
+    if len(futures) > FUTURES_KEPT:
+        for number in [number for number, future in futures.items() if future.done()]:
+            del futures[number]
 
 
 def _path(message: dict[str, Any]) -> str:
