@@ -116,7 +116,7 @@ def latency_table(result: dict[str, Any]) -> str:
     notes = (
         f"- {result['lines']} lines typed, {result['apis']:,} APIs, {result['cores']} cores, "
         f"load {result['load'][0]:.1f} when it ended.",
-        f"- {result['refined_percent']} % of the refinements had an expansion when their deadline came.",
+        f"- {result['refined_percent']} % of the lines had a refined list when the deadline came.",
         f"- Typing without asking takes {result['processor_share_percent']:.1f} % of one core.",
         f"- Peak memory: {peak}.",
     )
@@ -195,7 +195,7 @@ class Bench:
         start, before = time.perf_counter(), self._client.status()["counters"]
         while time.perf_counter() < start + REFINED_SECONDS:
             now = self._client.status()["counters"]
-            ended = [name for name in ("refined", "not expanded") if now.get(name, 0) > before.get(name, 0)]
+            ended = [name for name in ("refined", "not refined") if now.get(name, 0) > before.get(name, 0)]
             if ended:
                 self.times["refined list, after the pause"].append(
                     max(0.0, 1000 * (time.perf_counter() - start - PAUSE_SECONDS))
