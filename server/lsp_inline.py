@@ -26,10 +26,11 @@ async def inline_completion(
     ls: Server, params: lsp.InlineCompletionParams
 ) -> lsp.InlineCompletionList | None:
     """A statement that calls what is predicted first; None where nothing that holds was written."""
-    engine = ls.session.engine
-    if not ls.session.settings.inline_completion or engine is None:
-        return None
     document = ls.workspace.get_text_document(params.text_document.uri)
+    session = ls.root_of(document.path).session
+    engine = session.engine
+    if not session.settings.inline_completion or engine is None:
+        return None
     version, text = document.version, document.source
     offset = document.offset_at_position(params.position)
     await asyncio.sleep(PAUSE_SECONDS)
@@ -38,8 +39,7 @@ async def inline_completion(
     asked = asked_at(document, text, offset, None, Look())
     if asked is None or asked.cursor.kind not in _KINDS or asked.is_called:
         return None
-    workspace = ls.session.workspace
-    statement = await asyncio.to_thread(_statement, engine, workspace, document.path, asked)
+    statement = await asyncio.to_thread(_statement, engine, session.workspace, document.path, asked)
     item = lsp.InlineCompletionItem(statement, range=asked.edit)
     return lsp.InlineCompletionList([item] if statement and document.version == version else [])
 

@@ -241,11 +241,13 @@ def _import(item: lsp.CompletionItem, asked: Asked, insertion: Insertion | None)
 
 async def resolve(ls: Server, item: lsp.CompletionItem) -> lsp.CompletionItem:
     """Add the documentation; what the last answer holds is not looked up again."""
-    engine, answer = ls.session.engine, ls.answer
-    data = item.data if isinstance(item.data, dict) else {}
-    if engine is None or data.get("index") != engine.index.id:
+    data, answer = item.data if isinstance(item.data, dict) else {}, ls.answer
+    engines = [root.session.engine for root in ls.roots]
+    engine = next((each for each in engines if each and each.index.id == data.get("index")), None)
+    if engine is None:
         return item
-    ranked = next((ranked for ranked in answer.ranked if ranked.api.id == data["api"]), None)
+    listed = answer.ranked if answer.trace.index_id == engine.index.id else ()
+    ranked = next((ranked for ranked in listed if ranked.api.id == data["api"]), None)
     api = ranked.api if ranked else await run_on(ls.lookups, engine.index.api, int(data["api"]))
     method = next((method for method in api.methods if method.name == data.get("method")), None)
     markdown = method_markdown(api, method) if method else api_markdown(api)

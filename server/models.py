@@ -8,18 +8,12 @@ ships in `assets/`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
@@ -28,6 +22,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from .generation import sha256_file
+from .stop import Stop
 
 Vectors = NDArray[np.float32]
 ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker"]
@@ -36,9 +31,6 @@ ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(
     {"encoder": ASSETS / "all-minilm-l6-v2", "fusion": ASSETS / "fusion"}
 )
-
-GENERATOR_START_SECONDS = 60.0
-GENERATOR_RESTARTS = 3
 
 
 class ModelProblem(Exception):
@@ -52,8 +44,8 @@ class Encoder(Protocol):
     dimension: int
     state: str
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors [len(texts), dimension] of length 1."""
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        """Vectors [len(texts), dimension] of length 1. Raises Stopped as soon as `stop` is set."""
         ...
 
 
@@ -66,15 +58,15 @@ class Generator(Protocol):
         """Be ready for the first request; raises ModelProblem."""
         ...
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
-        """Greedy continuation; shorter where the time is up. Raises ModelProblem."""
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+        """Greedy continuation; shorter where the time is up. Raises ModelProblem, and Stopped by `stop`."""
         ...
 
     @property
     def state(self) -> str: ...
 
-    def cancel(self) -> None:
-        """End the request under way, from any thread: it answers with what it has."""
+    def rest(self) -> None:
+        """Give its memory back until the next request."""
         ...
 
     def close(self) -> None: ...
@@ -83,8 +75,8 @@ class Generator(Protocol):
 class Reranker(Protocol):
     """Query and documents to one score each."""
 
-    def score(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
-        """Scores [len(documents)], higher is better."""
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> NDArray[np.float32]:
+        """Scores [len(documents)], higher is better. Raises Stopped as soon as `stop` is set."""
         ...
 
 
@@ -174,10 +166,11 @@ class OnnxEncoder:
         except Exception as error:
             raise ModelProblem(f"{model.directory} cannot be loaded: {error}") from None
         self._tokenizer.no_padding()
+        self._run_options = onnxruntime.RunOptions
         self.files = model
         self.state = "loaded"
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
         """One text a run: int8 activations share a scale, and in a batch each would depend on the others.
 
         Costs a fifth of the rate, and the same text always has the same vector.
@@ -186,136 +179,41 @@ class OnnxEncoder:
         for row, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
             ids = np.array([encoding.ids], np.int64)
             inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-            vectors[row] = self._session.run(["embedding"], inputs)[0][0]
+            vectors[row] = self._run(inputs, stop or Stop())
         return vectors
 
-
-class GeneratorProcess:
-    """A GGUF model in a child process; restarted when it dies, given up after a few deaths."""
-
-    def __init__(self, model: ModelFiles) -> None:
-        verify(model)
-        self.files = model
-        self._path = model.path(model.file)
-        self._lock = threading.Lock()  # one request at a time
-        self._writing = threading.Lock()  # a cancel may come while a request is written
-        self._flags: list[str] = []
-        self._closed = False
-        self._deaths = 0
-        self._number = 0
-        self._child: subprocess.Popen[str] | None = None
-        self._lines: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
-        with self._lock:
-            self._ensure_started()
-            self._number += 1
-            request = {
-                "id": self._number,
-                "prompt": prompt,
-                "max_tokens": max_tokens,
-                "timeout_ms": timeout_ms,
-            }
-            self._send(request)
-            # The child keeps the deadline itself; the margin is for one that hangs.
-            return str(self._receive(timeout_ms / 1000 + 5.0, self._number)["text"])
-
-    def cancel(self) -> None:
-        self._send({"cancel": self._number})
-
-    @property
-    def state(self) -> str:
-        """'not started', 'running' or 'given up'."""
-        if self._deaths > GENERATOR_RESTARTS:
-            return "given up"
-        return "running" if self._child and self._child.poll() is None else "not started"
-
-    def start(self) -> None:
-        """Start and probe the child now instead of at the first request; raises ModelProblem."""
-        with self._lock:
-            self._ensure_started()
-
-    def close(self) -> None:
-        self._closed = True
-        self._kill()
-
-    def _kill(self) -> None:
-        child, self._child = self._child, None
-        if child:
-            child.kill()
-            child.wait()
-
-    def _ensure_started(self) -> None:
-        while self._child is None or self._child.poll() is not None:
-            if self._closed:
-                raise ModelProblem("the generator was closed")
-            if self._deaths > GENERATOR_RESTARTS:
-                raise ModelProblem(f"the generator died {self._deaths} times and is given up: {self._path}")
-            self._spawn()
+    def _run(self, inputs: Mapping[str, NDArray[np.int64]], stop: Stop) -> NDArray[np.float32]:
+        options = self._run_options()
+        with stop.ending(lambda: setattr(options, "terminate", True)):
             try:
-                self._receive(GENERATOR_START_SECONDS)
-            except ModelProblem:
-                # Repacked weights crash on some processors: the next try does without.
-                if self._closed:
-                    raise
-                if self._flags:
-                    self._deaths = GENERATOR_RESTARTS + 1
-                    raise
-                self._flags = ["--no-repack"]
-
-    def _spawn(self) -> None:
-        command = [sys.executable, "-I", "-m", "deepcodeseek.server.generator", str(self._path), *self._flags]
-        self._lines = SimpleQueue()
-        self._child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-        )
-        threading.Thread(target=_forward, args=(self._child, self._lines), daemon=True).start()
-
-    def _send(self, message: dict[str, Any]) -> None:
-        child = self._child
-        if child and child.stdin:
-            # A dead child is noticed where its answer is missed.
-            with self._writing, contextlib.suppress(OSError, ValueError):
-                child.stdin.write(json.dumps(message) + "\n")
-                child.stdin.flush()
-
-    def _receive(self, seconds: float, number: int | None = None) -> dict[str, Any]:
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                message = self._lines.get(timeout=max(0.01, end - time.monotonic()))
-            except Empty:
-                raise self._died("did not answer in time") from None
-            if message is None:
-                raise self._died(_cause(self._child))
-            if "error" in message:
-                raise self._died(str(message["error"]))
-            if number is None or message.get("id") == number:
-                return message
-
-    def _died(self, cause: str) -> ModelProblem:
-        self._kill()
-        self._deaths += 1
-        return ModelProblem(f"the generator {cause}: {self._path}")
+                vector: NDArray[np.float32] = self._session.run(["embedding"], inputs, options)[0][0]
+            except Exception:
+                stop.check()  # it says so in words of its own
+                raise
+        return vector
 
 
-def _forward(child: subprocess.Popen[str], lines: SimpleQueue[dict[str, Any] | None]) -> None:
-    assert child.stdout
-    for line in child.stdout:
-        lines.put(json.loads(line))
-    lines.put(None)
+class Remembering:
+    """An encoder that keeps the vectors of the last texts that it was asked for one at a time.
 
+    The letters of a name being typed are no part of a question's text: its vector is made once a name.
+    """
 
-def _cause(child: subprocess.Popen[str] | None) -> str:
-    status = child.wait() if child else None
-    if status is not None and status < 0:
-        return f"died ({signal.Signals(-status).name})"
-    return f"ended (status {status})"
+    def __init__(self, encoder: Encoder, kept: int = 64) -> None:
+        self.files, self.dimension, self.state = encoder.files, encoder.dimension, encoder.state
+        self._encoder, self._kept = encoder, kept
+        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        if len(texts) != 1:
+            return self._encoder.encode(texts, stop)
+        (text,) = texts
+        if text not in self._vectors:
+            self._vectors[text] = self._encoder.encode(texts, stop)
+        self._vectors.move_to_end(text)
+        while len(self._vectors) > self._kept:
+            self._vectors.popitem(last=False)
+        return self._vectors[text]
 
 
 def _read_card(path: Path) -> dict[str, Any]:

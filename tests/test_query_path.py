@@ -16,6 +16,7 @@ from deepcodeseek.server.expand import expand
 from deepcodeseek.server.models import ModelFiles, ModelProblem
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
+from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.types import Api, Context, ExpandedQuery, Method, RankedApi
 
 
@@ -166,12 +167,12 @@ class EchoGenerator:
     def start(self) -> None:
         pass
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         if self.problem:
             raise ModelProblem(self.problem)
         return prompt.rstrip().rsplit("\n", 1)[-1]
 
-    def cancel(self) -> None:
+    def rest(self) -> None:
         pass
 
     def close(self) -> None:
@@ -201,7 +202,7 @@ def test_expand_by_a_description() -> None:
 class LengthReranker:
     """The longer the document, the better."""
 
-    def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
         return np.array([len(document) for document in documents], np.float32)
 
 
