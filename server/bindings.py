@@ -6,7 +6,6 @@ be told is None, and nothing is shown.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from types import MappingProxyType
 
 from .index import Index
 from .lexer import closing_of
+from .modules import Caller, imports_of, module_apis
 from .places import PLATFORM
 from .signatures import is_namespace
 from .types import Api, Method
@@ -27,31 +27,7 @@ _DEFINED_CLASS = re.compile(
     r"\bclass\s+([A-Za-z_$][\w$]*)|([A-Za-z_$][\w$]*)\.prototype(?:\.[\w$]+)?\s*=(?!=)"
 )
 _BASE = re.compile(r"\bclass\s+[\w$]+\s+extends\s+([\w$.]+)|\bextendsObject\(\s*([\w$.]+)")
-_IMPORT = re.compile(
-    r"\bimport\s+(?:type\s+)?([\w$*\s{},]+?)\s*\bfrom\s*['\"]([^'\"\n]+)['\"]"
-    r"|\b(?:var|let|const)\s+([\w$]+|\{[^{}]*\})\s*=\s*require\(\s*['\"]([^'\"\n]+)['\"]\s*\)(?:\.([\w$]+))?"
-)
-_SPECIFIER = re.compile(r"([\w$]+)(?:\s*(?:\bas\b|:)\s*([\w$]+))?")
 _TYPE_NAME = re.compile(r"[?!]?([A-Za-z_$][\w$.]*)(?:<.*>)?(?:\s*\|\s*(?:null|undefined))*\Z")
-_SUFFIX = re.compile(r"\.(?:d\.)?[cm]?[jt]sx?\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The script that names something: relative path, scope and package, "" where unknown."""
-
-    file: str = ""
-    scope: str = ""
-    package: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """`import { exported as local } from 'module'`; "*" is the whole module."""
-
-    local: str
-    module: str
-    exported: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,39 +187,6 @@ def api_named(index: Index, script: Script, name: str) -> Api | None:
             wanted = rest if each.exported == "*" and rest else each.exported
             return _in_module(index, script.caller, each.module, wanted, first)
     return _reachable(index, script.caller, name)
-
-
-def imports_of(text: str) -> tuple[Imported, ...]:
-    """What a text imports, in ES modules and CommonJS."""
-    return tuple(each for found in _IMPORT.finditer(text) for each in _imported(found))
-
-
-def _imported(found: re.Match[str]) -> Iterator[Imported]:
-    es_clause, es_module, required, cjs_module, member = found.groups()
-    module, clause = es_module or cjs_module, es_clause or required
-    listed = re.search(r"\{([^}]*)\}", clause)
-    for exported, local in _SPECIFIER.findall(listed[1]) if listed else ():
-        yield Imported(local or exported, module, exported)
-    rest = re.sub(r"\{[^}]*\}", "", clause)
-    if namespace := re.search(r"\*\s*as\s+([\w$]+)", rest):
-        yield Imported(namespace[1], module, "*")
-        rest = rest[: namespace.start()]
-    if name := re.search(r"[\w$]+", rest):
-        yield Imported(name.group(), module, "default" if es_clause else member or "*")
-
-
-def module_apis(index: Index, caller: Caller, module: str) -> tuple[int, ...]:
-    """Ids of the APIs that a module defines, or a package."""
-    if module.startswith("."):
-        wanted = _SUFFIX.sub("", posixpath.normpath(posixpath.join(posixpath.dirname(caller.file), module)))
-        sources = index.apis.source
-        known = [source for source in sources.values if _module_path(source) == wanted]
-        return tuple(i for source in known for i in sources.equal(source).nonzero()[0].tolist())
-    return tuple(index.apis.package.equal(module).nonzero()[0].tolist())
-
-
-def _module_path(source: str) -> str:
-    return _SUFFIX.sub("", source).removesuffix("/index")
 
 
 def _in_module(index: Index, caller: Caller, module: str, exported: str, local: str) -> Api | None:

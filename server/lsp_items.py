@@ -11,7 +11,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Caller, Meaning, Script, ajax_methods, imports_of, meaning_of, members_of, module_apis
+from .bindings import Meaning, Script, ajax_methods, meaning_of, members_of
 from .context import script_before
 from .cursor import Cursor, cursor_at
 from .documentation import api_markdown, is_deprecated, method_markdown, why_markdown
@@ -20,6 +20,7 @@ from .imports import Insertion, import_of, module_of
 from .index import Index
 from .lsp_files import caller_of
 from .lsp_life import Server, run_on
+from .modules import Caller, imports_of, module_apis
 from .pipeline import Engine
 from .signatures import api_parameters, is_namespace, snippet_call, snippet_text, written_name
 from .types import Answer, Api, Context, Method

@@ -13,7 +13,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Caller, Meaning, Script, api_named, meaning_of
+from .bindings import Meaning, Script, api_named, meaning_of
 from .context import script_before
 from .cursor import call_at, end_of_name, mention_at
 from .documentation import api_markdown, example_markdown, method_markdown, why_markdown
@@ -21,6 +21,7 @@ from .explain import graph_path
 from .jsdoc import parse_doc
 from .lsp_files import Place, caller_of, find_call, locations, read_source
 from .lsp_life import Server, run_on
+from .modules import Caller
 from .pipeline import Engine
 from .signatures import api_parameters, api_signature, is_namespace, method_signature, typed_parameters
 from .types import Answer, Api, Usage
