@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from .index import Index
@@ -27,6 +27,7 @@ _DEFINED_CLASS = re.compile(
     r"\bclass\s+([A-Za-z_$][\w$]*)|([A-Za-z_$][\w$]*)\.prototype(?:\.[\w$]+)?\s*=(?!=)"
 )
 _BASE = re.compile(r"\bclass\s+[\w$]+\s+extends\s+([\w$.]+)|\bextendsObject\(\s*([\w$.]+)")
+_CONSTRUCTOR = re.compile(r"\binitialize\s*[:=(]|\bconstructor\s*\(")
 _TYPE_NAME = re.compile(r"[?!]?([A-Za-z_$][\w$.]*)(?:<.*>)?(?:\s*\|\s*(?:null|undefined))*\Z")
 
 
@@ -71,6 +72,16 @@ def _inherited(index: Index, meaning: Meaning) -> Iterator[Meaning]:
         method = next((m for m in base.methods if m.name == name), None) if base else None
         if base and method:
             yield Meaning(base, meaning.is_object, method)
+
+
+def with_constructor(index: Index, api: Api) -> Api:
+    """An API with the constructor's parameters that it inherits, where it has no constructor of its own."""
+    base: Api | None = api
+    for _ in range(_DEPTH):
+        if base is None or base.params or not base.extends or _CONSTRUCTOR.search(base.code):
+            break
+        base = _reachable(index, Caller(base.source, base.scope, base.package), base.extends)
+    return replace(api, params=base.params, types=base.types) if base and base is not api else api
 
 
 def meaning_of(index: Index, script: Script, expression: str, depth: int = _DEPTH) -> Meaning | None:

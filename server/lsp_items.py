@@ -11,7 +11,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Meaning, Script, ajax_methods, meaning_of, members_of
+from .bindings import Meaning, Script, ajax_methods, meaning_of, members_of, with_constructor
 from .context import script_before
 from .cursor import Cursor, cursor_at
 from .documentation import api_markdown, is_deprecated, method_markdown, why_markdown
@@ -190,7 +190,7 @@ def _is_constructed(api: Api) -> bool:
 def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> lsp.CompletionItem:
     is_function, is_constructed = api.kind == "function", _is_constructed(api)
     is_callable = is_function or is_constructed
-    params = api_parameters(api)
+    params = api_parameters(with_constructor(index, api))
     shown = f"({', '.join(params)})" if is_callable else None
     item = _item(place, api.name, asked, api.scope or api.package, shown)
     kinds = lsp.CompletionItemKind

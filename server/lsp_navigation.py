@@ -13,7 +13,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Meaning, Script, api_named, meaning_of
+from .bindings import Meaning, Script, api_named, meaning_of, with_constructor
 from .context import script_before
 from .cursor import call_at, end_of_name, mention_at
 from .documentation import api_markdown, example_markdown, method_markdown, why_markdown
@@ -175,6 +175,8 @@ def _signature_help(here: Here) -> lsp.SignatureHelp | None:
     if call is None or script is None:
         return None
     found = meaning_of(here.engine.index, Script(here.caller, call.before, script), call.callee)
+    if found and not found.method:
+        found = replace(found, api=with_constructor(here.engine.index, found.api))
     return _signatures(found, call.argument) if found else None
 
 

@@ -54,6 +54,7 @@ SIGNATURES = [
     (MADE + "u.findFree(|", "findFree(arrival: GlideDateTime, length: number, draught: number): string", 0),
     (MADE + "u.findFree(a, g(b, c), |", "findFree(arrival: GlideDateTime, length: number, draught", 2),
     (MADE + "u.findFree('a, b', |)", "findFree(arrival: GlideDateTime, length: number, draught", 1),
+    ("new x_hbr_cargo.HazardousYardPlanner(|", "new HazardousYardPlanner(yardId", 0),
     ("new global.HarbourLog(|", "new HarbourLog(source: string)", 0),
     ("TideMath.rangeOf(1, |", "rangeOf(high: number, low: number): number", 1),
     ("new VesselRegistry().find(|", "find(", 0),
