@@ -103,27 +103,36 @@ def _first(index: Index, script: Script, steps: list[Step], depth: int) -> tuple
     """The meaning of the longest beginning that has one, and what is left."""
     names = [name for name, _ in steps]
     if names[0].startswith("new "):
-        dotted = [names[0][4:], *names[1:]]
-        count = 1 + next((i for i, (_, called) in enumerate(steps) if called), len(steps) - 1)
-        api = api_named(index, script, ".".join(dotted[:count]))
-        return (Meaning(api, is_object=True) if api else None), steps[count:]
+        return _made(index, script, steps)
     if names[0] in _THIS and (len(steps) == 1 or not _assigned(script, ".".join(names[:2]))):
         around = _class_around(index, script)
         if around or names[0] == "this":
             return around, steps[1:]
     for count in range(min(2, len(steps)), 0, -1):
-        if any(called for _, called in steps[:count]):
-            continue
-        if found := _variable(index, script, ".".join(names[:count]), depth):
+        is_plain = not any(called for _, called in steps[:count])
+        if is_plain and (found := _variable(index, script, ".".join(names[:count]), depth)):
             return found, steps[count:]
     if (record := _RECORDS.get(names[0])) and not _assigned(script, names[0]):
         api = api_named(index, script, record)
         return (Meaning(api, is_object=True) if api else None), steps[1:]
+    return _named(index, script, steps)
+
+
+def _made(index: Index, script: Script, steps: list[Step]) -> tuple[Meaning | None, list[Step]]:
+    """Of `new a.b.C(...)`: the object."""
+    count = 1 + next((i for i, (_, called) in enumerate(steps) if called), len(steps) - 1)
+    name = ".".join(name for name, _ in steps[:count]).removeprefix("new ")
+    api = api_named(index, script, name)
+    return (Meaning(api, is_object=True) if api else None), steps[count:]
+
+
+def _named(index: Index, script: Script, steps: list[Step]) -> tuple[Meaning | None, list[Step]]:
+    """Of `a.b.C`: the API, or what calling it gives."""
     for count in range(min(3, len(steps)), 0, -1):
         if any(called for _, called in steps[: count - 1]):
             continue
-        api = api_named(index, script, ".".join(names[:count]))
-        if api and not _is_hidden(script, api, names[0]):
+        api = api_named(index, script, ".".join(name for name, _ in steps[:count]))
+        if api and not _is_hidden(script, api, steps[0][0]):
             return _called(index, Meaning(api), steps[count - 1][1]), steps[count:]
     return None, []
 
