@@ -4,7 +4,8 @@ Questions are mined from the workspace's own files, and asked as an editor would
 questions learns (train_query.py; it needs the extra [train], and is left out without), then the fusion. That
 one must not trust a signal that was trained on the very answers it is judged by: two encoders learn from one
 half of the files each, evidence is gathered with the one that has not seen the file, and what is written is
-the mean of their weights (Wortsman et al., 2022). Folds of files decide: weights that come from other files
+the mean of their weights (Wortsman et al., 2022). Last comes the cross-encoder (adapt_reranker.py), with the
+encoder. Folds of files decide: weights that come from other files
 must do better than those in use, by more than chance gives, or nothing is written.
 """
 
@@ -23,15 +24,17 @@ from deepcodeseek.server.fusion import Fusion
 from deepcodeseek.server.models import SHIPPED, ModelFiles, load_encoder
 from deepcodeseek.server.pipeline import Engine
 
+from .adapt_reranker import Reranked, adapt_reranker
 from .build import read_content
 from .cache import digest
+from .candidates import candidate_lists
 from .evaluate import Asked
 from .evidence import GENERAL, Questions, gather
 from .generations import source_of
 from .graph import find_exports, with_tails
 from .layers import last_options
 from .mine import FOLDS, mine
-from .train_fusion import Ranks, Recipe, as_fusion, ranks, reciprocal, top, train, write_fusion
+from .train_fusion import LEAST_GAIN, Ranks, Recipe, as_fusion, ranks, reciprocal, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
 RECIPE = Recipe(epochs=6, rate=2e-3)
@@ -40,7 +43,6 @@ LEAST_QUESTIONS = 50  # fewer say nothing of what is better
 QUERY_RECIPE = QueryRecipe(epochs=3)
 WORK = "training"
 FIRST = 5  # what is seen at a glance
-LEAST_GAIN = 1.64  # standard errors of the mean reciprocal rank
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,6 +66,7 @@ class Adapted:
     general_before: dict[int, float]  # of questions from other code bases: what was forgotten
     general_after: dict[int, float]
     is_better: bool
+    reranked: Reranked | None = None  # of the cross-encoder, where it learned too
 
 
 def adapt(
@@ -80,8 +83,8 @@ def adapt(
 
     The engine holds nothing that was adapted before: it would have seen the answers it is judged by.
     `leave_out` names files, as the index does, of which no call, no usage and no text is learned from. With
-    `encoder` the encoder of questions learns too, which takes minutes; cut short, it goes on from its last
-    checkpoint. Raises AdaptProblem where there is too little to learn from.
+    `encoder` the encoder of questions and the cross-encoder learn too, which takes minutes; cut short, it
+    goes on from its last checkpoint. Raises AdaptProblem where there is too little to learn from.
     """
     start = engine.fusion
     if start is None:
@@ -103,9 +106,31 @@ def adapt(
     if result.is_better:
         if encoder:
             _write_mean(engine, work, out / "query", say)
+            engines = [replace(each, fusion=as_fusion(parameters)) for each in engines]
         write_fusion(parameters, out / "fusion", {"adapted": asdict(result)}, RECIPE)
+    if encoder and engine.reranker:
+        asked = engines[::-1] if result.is_better else [engine, engine]
+        reranked = _reranked(asked, engine.reranker.files, halves, leave_out, out, progress, say)
+        result = replace(result, reranked=reranked)
     shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def _reranked(
+    engines: Sequence[Engine],
+    model: ModelFiles,
+    halves: Sequence[Sequence[dict[str, Any]]],
+    leave_out: Collection[str],
+    out: Path,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Reranked:
+    """The cross-encoder, on the lists of each half's engine."""
+    lists = [
+        list(candidate_lists(engine, half, Asked(), progress, leave_out))
+        for engine, half in zip(engines, halves, strict=True)
+    ]
+    return adapt_reranker(lists, model, out / WORK / "reranker", out / "reranker", progress, say)
 
 
 def _gathered(

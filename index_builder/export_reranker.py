@@ -56,7 +56,8 @@ def export_reranker(
     class Graph(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.bert, self.head = model.bert, model.head
+            self.bert = model.bert
+            self.likeness, self.first = map(torch.nn.Parameter, model.head.detach().chunk(2))
 
         def forward(
             self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
@@ -64,7 +65,8 @@ def export_reranker(
             kinds = torch.zeros_like(input_ids)  # the layers were never told which part is which
             bias = attention_bias(attention_mask)
             states = self.bert(input_ids, attention_mask=bias, token_type_ids=kinds).last_hidden_state
-            return score_of(states, attention_mask.float(), token_type_ids.float(), self.head)
+            mask, types = attention_mask.float(), token_type_ids.float()
+            return score_of(states, mask, types, self.likeness, self.first)
 
     model = CrossEncoder.load(weights)
     with torch.inference_mode():

@@ -187,8 +187,19 @@ def adapted_view(result: Adapted, out: Path) -> str:
     if result.general_before:
         forgotten = f"{_tops(result.general_before)}, now {_tops(result.general_after)}"
         lines.append(f"  on other code bases: {forgotten}")
-    kept = f"written to {out}" if result.is_better else "no better: nothing written, what is in use stays"
-    return "\n".join((*lines, kept))
+    lines.append(_kept("fusion", result.is_better, out))
+    if result.reranked:
+        lines += [
+            f"the cross-encoder on {result.reranked.lists} lists of the first candidates:",
+            f"  in use   {_tops(result.reranked.before)}",
+            f"  adapted  {_tops(result.reranked.after)}",
+            _kept("cross-encoder", result.reranked.is_better, out),
+        ]
+    return "\n".join(lines)
+
+
+def _kept(what: str, is_better: bool, out: Path) -> str:
+    return f"written to {out}" if is_better else f"no better: the {what} in use stays"
 
 
 def _tops(tops: Mapping[int, float]) -> str:

@@ -35,6 +35,7 @@ Parameters = tuple[Array, Array, Array]  # hidden [d, h], bias [h], output [h]
 Ranks = NDArray[np.int64]
 Progress = Callable[[str, int, int], None]
 DEPTHS = (1, 5, 40)
+LEAST_GAIN = 1.64  # standard errors of the mean reciprocal rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,12 @@ def top(found: Ranks) -> dict[int, float]:
 def reciprocal(found: Ranks) -> NDArray[np.float64]:
     """1 / rank, or 0 where there is none."""
     return np.where(found > 0, 1.0 / np.maximum(found, 1), 0.0)
+
+
+def is_gain(before: Ranks, after: Ranks) -> bool:
+    """Whether the mean reciprocal rank gained more than chance gives."""
+    gains = reciprocal(after) - reciprocal(before)
+    return bool(len(gains) and gains.mean() > LEAST_GAIN * gains.std() / np.sqrt(len(gains)))
 
 
 def write_fusion(parameters: Parameters, out: Path, about: dict[str, Any], recipe: Recipe) -> None:

@@ -178,10 +178,11 @@ def mean_weights(folders: Sequence[Path], out: Path) -> Path:
     """The folder `out` with the mean of the weights of several trainings that began alike."""
     from safetensors.torch import load_file, save_file
 
-    every = [load_file(folder / "model.safetensors") for folder in folders]
     shutil.copytree(folders[0], out, dirs_exist_ok=True)
-    mean = {name: sum(each[name] for each in every) / len(every) for name in every[0]}
-    save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
+    for file in sorted(path.name for path in out.glob("*.safetensors")):
+        every = [load_file(folder / file) for folder in folders]
+        mean = {name: sum(each[name] for each in every) / len(every) for name in every[0]}
+        save_file(mean, out / file, metadata={"format": "pt"})
     return out
 
 

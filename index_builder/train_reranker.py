@@ -180,20 +180,23 @@ class CrossEncoder:
             states = self.bert(
                 input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
             ).last_hidden_state
-        scores = score_of(states.float(), inputs["attention_mask"], inputs["token_type_ids"], self.head)
+        parts = self.head.chunk(2)
+        scores = score_of(states.float(), inputs["attention_mask"], inputs["token_type_ids"], *parts)
         return list(scores.split([len(texts) for texts in documents]))
 
 
-def score_of(states: Tensor, mask: Tensor, types: Tensor, head: Tensor) -> Tensor:
-    """Scores [n] of pairs by the states [n, tokens, d] of their tokens; `types` is 1 in the document."""
+def score_of(states: Tensor, mask: Tensor, types: Tensor, likeness: Tensor, first: Tensor) -> Tensor:
+    """Scores [n] of pairs by the states [n, tokens, d] of their tokens; `types` is 1 in the document.
+
+    `likeness` [d] weighs the product of both means, `first` [d] the state of the first token.
+    """
     import torch
 
     means = []
     for part in (mask * (1 - types), mask * types):
         means.append(torch.nn.functional.normalize((states * part[:, :, None]).sum(1), dim=-1))
-    width = states.shape[-1]
     # Summed and not multiplied as a matrix, which would be quantized to 8 bits.
-    return (means[0] * means[1] * head[:width]).sum(1) + (states[:, 0] * head[width:]).sum(1)
+    return (means[0] * means[1] * likeness).sum(1) + (states[:, 0] * first).sum(1)
 
 
 @dataclass(frozen=True, slots=True)

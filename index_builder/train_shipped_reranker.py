@@ -18,7 +18,7 @@ import numpy as np
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
-from .train_fusion import Ranks, reciprocal, top
+from .train_fusion import Ranks, is_gain, top
 from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
 from .train_shipped import NO_CORPUS
 from .triples import Triple
@@ -27,7 +27,6 @@ WORK = "reranker-training"
 SUPERVISED = Recipe()
 REINFORCED = Recipe(objective="grpo", rate=1e-5)
 REINFORCED_SHARE = 0.25  # of the lists: the paper reinforces on few
-LEAST_GAIN = 1.64  # standard errors of the mean reciprocal rank
 
 Progress = Callable[[str, int, int], None]
 
@@ -57,7 +56,8 @@ def train_shipped_reranker(
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
     found = {name: _measured(folder, unseen) for name, folder in models.items()}
-    is_better = gains(list(found["SFT"].values()), list(found["SFT+RL"].values()))
+    supervised, reinforced = (np.concatenate(list(found[name].values())) for name in ("SFT", "SFT+RL"))
+    is_better = is_gain(supervised, reinforced)
     about = {
         "name": "minilm-reranker",
         "licence": "Apache-2.0",
@@ -92,9 +92,3 @@ def _measured(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> dict[str
 def drawn(triples: Sequence[Triple], most: int, seed: int = 1) -> list[Triple]:
     """Some of them, by a seed."""
     return random.Random(seed).sample(list(triples), min(most, len(triples)))
-
-
-def gains(before: Sequence[Ranks], after: Sequence[Ranks]) -> bool:
-    """Whether the mean reciprocal rank gained more than chance gives."""
-    gain = np.concatenate([reciprocal(b) - reciprocal(a) for a, b in zip(before, after, strict=True)])
-    return bool(len(gain) and gain.mean() > LEAST_GAIN * gain.std() / np.sqrt(len(gain)))

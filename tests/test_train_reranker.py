@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from conftest import EXAMPLE
 
+from deepcodeseek.index_builder import adapt_reranker
 from deepcodeseek.index_builder.adapt import mined
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.candidates import NEGATIVES, candidate_lists
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.export_reranker import export_reranker
+from deepcodeseek.index_builder.export_weights import float_weights
 from deepcodeseek.index_builder.train_loop import CURVE
 from deepcodeseek.index_builder.train_reranker import (
     START_SCALE,
@@ -33,7 +35,7 @@ from deepcodeseek.index_builder.train_reranker import (
 from deepcodeseek.index_builder.triples import Triple, read_coder_pile, write_triples
 from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, ModelProblem
+from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.pipeline import load_engine
 from deepcodeseek.server.stop import Stop, Stopped
 
@@ -247,3 +249,32 @@ def test_lists_hold_what_the_retriever_put_first(example_report: Report, tmp_pat
         assert list(triple.priors[1:]) == sorted(triple.priors[1:], reverse=True)
     write_triples(tmp_path / "lists.jsonl", triples)
     assert list(read_coder_pile(tmp_path / "lists.jsonl", QUIET)) == triples
+
+
+def test_training_goes_on_from_what_ships(supervised: Path, exported: ModelFiles, tmp_path: Path) -> None:
+    """The graph's rounded weights are nearly the trained ones."""
+    folder = float_weights(exported, supervised / "config.json", tmp_path / "start")
+    trained, started = (CrossEncoder.load(path) for path in (supervised, folder))
+    with torch.inference_mode():
+        for ours, theirs in zip(started.score(TRIPLES, 32), trained.score(TRIPLES, 32), strict=True):
+            torch.testing.assert_close(ours, theirs, atol=0.6, rtol=0.1)
+
+
+def test_adapting_keeps_what_is_better_on_files_it_has_not_seen(
+    exported: ModelFiles, supervised: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In this workspace it is the other way round: what has nothing to do with a harbour is right."""
+    good = tuple(f"{word} text" for word in GOOD)
+    turned = [Triple(t.query, t.negatives[i % len(BAD)], good) for i, t in enumerate(TRIPLES * 2)]
+    monkeypatch.setattr(adapt_reranker, "base_weights", lambda: supervised)
+    for name, recipe, is_better in (
+        ("learns", replace(QUICK, epochs=20, rate=3e-3), True),
+        ("stays", replace(QUICK, epochs=1, rate=0.0), False),
+    ):
+        monkeypatch.setattr(adapt_reranker, "RECIPE", recipe)
+        out = tmp_path / name / "reranker"
+        halves = (turned[::2], turned[1::2])
+        result = adapt_reranker.adapt_reranker(halves, exported, tmp_path / name / "work", out, QUIET, QUIET)
+        assert result.is_better == is_better
+        assert out.is_dir() == is_better
+    assert find_model("reranker", tmp_path / "learns")

@@ -1,0 +1,70 @@
+"""Adapt the cross-encoder to a workspace: it goes on from what is in use, on the workspace's own lists.
+
+Half of the files teaches one model, the other half another; each is judged by the lists of the half that it
+has not seen, and what is written is the mean of their weights (Wortsman et al., 2022). Nothing is written
+where that is no better than what is in use. Needs the extra [train].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deepcodeseek.server.models import ModelFiles
+
+from .export_encoder import base_weights
+from .export_reranker import GOLDEN_LISTS, export_reranker
+from .export_weights import float_weights
+from .train_fusion import Ranks, is_gain, top
+from .train_query import mean_weights
+from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
+from .triples import Triple
+
+RECIPE = Recipe(epochs=2)
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """What came of it: percents of the lists with the right one among the first 1, 5, 40."""
+
+    lists: int
+    before: dict[int, float]
+    after: dict[int, float]  # by weights that have not seen the list's file
+    is_better: bool
+
+
+def adapt_reranker(
+    halves: Sequence[Sequence[Triple]],
+    model: ModelFiles,
+    work: Path,
+    out: Path,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Reranked:
+    """Train on the lists of each half of the files; the mean in the folder `out` if that is better.
+
+    Cut short, it goes on from its last checkpoint in `work`.
+    """
+    start = float_weights(model, base_weights() / "config.json", work / "start")
+    before, after, folders = [], [], []
+    for number, (learned, unseen) in enumerate(zip(halves, halves[::-1], strict=True)):
+        near = [triple for triple in learned if is_within_reach(triple)]
+        folder = train(near, start, work / str(number), RECIPE, progress)
+        before.append(ranks_of(CrossEncoder.load(start), unseen, RECIPE.tokens))
+        after.append(ranks_of(CrossEncoder.load(folder), unseen, RECIPE.tokens))
+        folders.append(folder)
+    result = _result(np.concatenate(before), np.concatenate(after))
+    if result.is_better:
+        mean = mean_weights(folders, work / "mean")
+        about = {"name": "adapted", "adapted": {"before": result.before, "after": result.after}}
+        export_reranker(mean, out, about, GOLDEN_LISTS, RECIPE.tokens, say)
+    return result
+
+
+def _result(before: Ranks, after: Ranks) -> Reranked:
+    return Reranked(len(before), top(before), top(after), is_gain(before, after))
