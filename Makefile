@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXAMPLE := tests/data/example
 WORKSPACE ?= $(EXAMPLE)
+EXTRAS ?=
+CHROMIUM ?= /usr/bin/chromium
 FUZZ_INPUTS ?= 100000
 FUZZ_EDITS ?= 20000
 RESULT ?= .bench/lsp.json
@@ -13,10 +15,10 @@ MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-train lint format fuzz bench bench-full bench-lsp soak index picture encoder clean
+.PHONY: help setup demo test test-train lint format fuzz bench bench-full bench-lsp soak index picture encoder client e2e e2e-install bundle clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything in it and fetch the expander (once; it compiles: 5 minutes on two idle cores)
 
@@ -38,9 +40,9 @@ demo: setup ## Index the example application and rank APIs at a cursor in it
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
 
-test-train: setup ## Test the training of encoders (fetches torch; see the README for its small build)
+test-train: setup ## Test the training of encoders and cross-encoders (fetches torch; see the README for its small build)
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
-	$(BIN)/python -m pytest -q tests/test_train_query.py
+	$(BIN)/python -m pytest -q tests/test_train_query.py tests/test_train_reranker.py
 
 fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour), FUZZ_EDITS=20000 on documents
 	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'
@@ -88,5 +90,28 @@ picture: demo ## Make the README's picture of the terminal
 encoder: setup ## Export the shipped encoder again (needs the extra [train])
 	$(BIN)/python -m deepcodeseek.index_builder.export_encoder --out server/assets/all-minilm-l6-v2
 
+VSIX := vscode-client/dist/deepcodeseek.vsix
+CLIENT_SOURCES := $(wildcard vscode-client/src/*.ts vscode-client/media/* vscode-client/walkthrough/*.md vscode-client/*.md) vscode-client/package.json
+
+client: $(VSIX) ## Pack the VS Code extension (needs Node 20; fetches its development dependencies once)
+
+vscode-client/node_modules: vscode-client/package-lock.json
+	cd vscode-client && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(VSIX): vscode-client/node_modules $(CLIENT_SOURCES)
+	cd vscode-client && npm run --silent package
+
+e2e: setup client ## Try the packed extension in a VS Code workbench (needs Node 20, Chromium, ripgrep, g++; 330 MB once)
+	tests/e2e/install.sh
+	node tests/e2e/run.mjs $(BIN)/python $(VSIX) .e2e $(CHROMIUM)
+
+e2e-install: bundle ## Try the extension's first start: it installs the server from the bundle, without network
+	tests/e2e/install.sh
+	node tests/e2e/first_start.mjs $$(ls -d .bundle/deepcodeseek-*/wheels | head -1) $(VSIX) .e2e-install $(CHROMIUM)
+
+bundle: setup client ## Pack everything for a machine without network (EXTRAS=train: with what `train adapt` needs)
+	.ci/bundle.sh $(BIN)/python $(VSIX) "$(EXTRAS)"
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .bench .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .bench .e2e .e2e-install .bundle .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -26,6 +26,8 @@ from .cli_common import (
     say,
     show_report,
 )
+from .cli_doctor import doctor
+from .cli_editor import editor
 from .cli_eval import evaluate
 from .cli_models import models
 from .cli_train import train
@@ -44,6 +46,8 @@ def main() -> None:
 
 
 main.add_command(base)
+main.add_command(doctor)
+main.add_command(editor)
 main.add_command(evaluate)
 main.add_command(models)
 main.add_command(train)

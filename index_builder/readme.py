@@ -16,6 +16,7 @@ from deepcodeseek.server.settings import Settings, option_name
 from .bench_lsp import latency_table
 from .metrics import results_table
 from .open_questions import open_questions
+from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, updated_package
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
@@ -29,8 +30,12 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def main() -> None:
-    """Rewrite the README in place."""
+    """Rewrite the README, and the settings in the VS Code extension's manifest and README, in place."""
     README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    package = updated_package(PACKAGE.read_text(encoding="utf-8"))
+    PACKAGE.write_text(package, encoding="utf-8")
+    readme = CLIENT_README.read_text(encoding="utf-8")
+    CLIENT_README.write_text(with_part(readme, "settings", client_settings_table(package)), encoding="utf-8")
 
 
 def updated(readme: str) -> str:
@@ -47,10 +52,15 @@ def updated(readme: str) -> str:
         "questions": open_questions(RESULTS),
     }
     for name, content in parts.items():
-        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-        before, rest = readme.split(begin, 1)
-        readme = before + begin + content + end + rest.split(end, 1)[1]
+        readme = with_part(readme, name, content)
     return readme
+
+
+def with_part(text: str, name: str, content: str) -> str:
+    """A text with what stands between the two marks of a name replaced."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, rest = text.split(begin, 1)
+    return before + begin + content + end + rest.split(end, 1)[1]
 
 
 def settings_table() -> str:

@@ -63,7 +63,7 @@ def example_markdown(usage: Usage) -> str:
 def why_markdown(item: RankedApi, stages: Sequence[Stage], path: str = "") -> str:
     """Why an API was predicted: its ranks, the hypothetical code, the nearest known usage, its path in the
     graph, what the stages took."""
-    ranks = ", ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
+    ranks = " · ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
     lines = ["---", f"**Why:** {ranks}"]
     if expansion := next((stage.note for stage in stages if stage.stage == "expand"), ""):
         lines.append(f"Expansion: {_code(expansion)}")

@@ -21,7 +21,7 @@ from pygls.uris import to_fs_path
 from .context import make_context
 from .lifeline import watch
 from .lsp_anytime import Question
-from .lsp_config import configure, watch_configuration
+from .lsp_config import configure, register, watch_configuration
 from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
 from .lsp_inline import inline_completion
@@ -166,10 +166,7 @@ async def _watch(ls: Server) -> None:
     watchers = [lsp.FileSystemWatcher(glob_pattern=pattern) for pattern in WATCHED]
     options = lsp.DidChangeWatchedFilesRegistrationOptions(watchers)
     registration = lsp.Registration(str(uuid.uuid4()), lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
-    try:
-        await ls.client_register_capability_async(lsp.RegistrationParams([registration]))
-    except Exception as error:  # it may say that it can and refuse
-        log.info("the client does not watch files: %s", error)
+    await register(ls, registration)
 
 
 def _saved(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
@@ -198,15 +195,17 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     _supersede(ls, (document.uri, document.version, params.position))
     offset = document.offset_at_position(params.position)
     text = document.source
-    asked = asked_at(document, text, offset, params.context, look_of(ls.client_capabilities))
+    look = look_of(ls.client_capabilities)
+    asked = await run_on(ls.lookups, asked_at, document, text, offset, params.context, look)
     if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
+    session = root.session
     if asked.cursor.receiver:
-        workspace = root.session.workspace
+        workspace = session.workspace
         members = await run_on(ls.lookups, member_items, engine, workspace, document.path, asked)
         if members is not None:
             return lsp.CompletionList(is_incomplete=False, items=members)
-    question = await _question(ls, root.session, engine, text, offset, document.path)
+    question = await _question(ls, session, engine, text, offset, document.path)
     ls.answer = answer = await ls.anytime.answer(question)
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))

@@ -36,6 +36,7 @@ class Look:
     snippets: bool = False
     label_details: bool = False
     tags: bool = False
+    commit_characters: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def look_of(capabilities: lsp.ClientCapabilities) -> Look:
         bool(item.snippet_support),
         bool(item.label_details_support),
         bool(item.tag_support or item.deprecated_support),
+        bool(item.commit_characters_support),
     )
 
 
@@ -201,7 +203,7 @@ def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> ls
         _insert(item, asked, name if is_function or asked.is_new else f"new {name}", params)
     else:  # a method of it comes next
         _insert(item, asked, name, None)
-        item.commit_characters = ["."]
+        item.commit_characters = ["."] if asked.look.commit_characters else None
     if asked.look.tags and is_deprecated(api):
         item.tags = [lsp.CompletionItemTag.Deprecated]
     item.data = {"api": api.id, "index": index.id}

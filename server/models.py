@@ -1,9 +1,9 @@
 """Models: where they lie, whether they are whole, and the objects that run them.
 
 A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
-tokenizer.json), `query/` (the same, for questions alone), `fusion/` (fusion.npz), `generator/` (one GGUF),
-later `reranker/`. A directory named by the user is looked up first, then the user's data directory, then what
-ships in `assets/`.
+tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files),
+`fusion/` (fusion.npz), `generator/` (one GGUF). A directory named by the user is looked up first, then the
+user's data directory, then what ships in `assets/`.
 """
 
 from __future__ import annotations
@@ -75,6 +75,10 @@ class Generator(Protocol):
 class Reranker(Protocol):
     """Query and documents to one score each."""
 
+    files: ModelFiles
+    state: str
+    pair_ms: float  # that a pair takes on this machine
+
     def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> NDArray[np.float32]:
         """Scores [len(documents)], higher is better. Raises Stopped as soon as `stop` is set."""
         ...
@@ -145,6 +149,28 @@ class OnnxEncoder:
     """A sentence encoder in ONNX: token ids in, one unit vector a text out."""
 
     def __init__(self, model: ModelFiles) -> None:
+        self._graph = OnnxGraph(model, "embedding")
+        self.dimension = int(model.card["dimension"])
+        self.files = model
+        self.state = "loaded"
+
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        """One text a run: int8 activations share a scale, and in a batch each would depend on the others.
+
+        Costs a fifth of the rate, and the same text always has the same vector.
+        """
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        for row, encoding in enumerate(self._graph.tokens(list(texts))):
+            ids = np.array([encoding.ids], np.int64)
+            inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            vectors[row] = self._graph.run(inputs, stop or Stop())
+        return vectors
+
+
+class OnnxGraph:
+    """A graph of onnxruntime with one output, and its tokenizer. Raises ModelProblem where it is damaged."""
+
+    def __init__(self, model: ModelFiles, output: str) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
@@ -155,42 +181,33 @@ class OnnxEncoder:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
-                str(model.path("model.onnx")),
+                str(model.path(model.file)),
                 options,
                 providers=["CPUExecutionProvider"],
                 disabled_optimizers=["SkipLayerNormFusion"],  # its kernel costs a fifth of the time
             )
             self._tokenizer = Tokenizer.from_file(str(model.path("tokenizer.json")))
             self._tokenizer.enable_truncation(int(model.card["max_tokens"]))
-            self.dimension = int(model.card["dimension"])
         except Exception as error:
             raise ModelProblem(f"{model.directory} cannot be loaded: {error}") from None
         self._tokenizer.no_padding()
         self._run_options = onnxruntime.RunOptions
-        self.files = model
-        self.state = "loaded"
+        self._output = output
 
-    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
-        """One text a run: int8 activations share a scale, and in a batch each would depend on the others.
+    def tokens(self, texts: list[str] | list[tuple[str, str]]) -> list[Any]:
+        """The encodings of texts or of pairs, the longer part of a pair cut first."""
+        encodings: list[Any] = self._tokenizer.encode_batch(texts)
+        return encodings
 
-        Costs a fifth of the rate, and the same text always has the same vector.
-        """
-        vectors = np.zeros((len(texts), self.dimension), np.float32)
-        for row, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
-            ids = np.array([encoding.ids], np.int64)
-            inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-            vectors[row] = self._run(inputs, stop or Stop())
-        return vectors
-
-    def _run(self, inputs: Mapping[str, NDArray[np.int64]], stop: Stop) -> NDArray[np.float32]:
+    def run(self, inputs: Mapping[str, NDArray[np.int64]], stop: Stop) -> Any:
+        """What it says of the first item of a batch. Raises Stopped as soon as `stop` is set."""
         options = self._run_options()
         with stop.ending(lambda: setattr(options, "terminate", True)):
             try:
-                vector: NDArray[np.float32] = self._session.run(["embedding"], inputs, options)[0][0]
+                return self._session.run([self._output], inputs, options)[0][0]
             except Exception:
                 stop.check()  # it says so in words of its own
                 raise
-        return vector
 
 
 class Remembering:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from zipfile import BadZipFile
 
+from .cross_encoder import load_reranker
 from .expand import expand
 from .fusion import Fusion, read_fusion
 from .generation import ADAPTED, read_manifest
@@ -45,7 +46,7 @@ RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 _LATE = "no time left"
 Places = tuple[Path | None, ...]
-_LEARNED: tuple[ModelKind, ...] = ("query", "fusion")
+_LEARNED: tuple[ModelKind, ...] = ("query", "reranker", "fusion")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
@@ -133,8 +134,9 @@ def load_engine(
     fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
     generator, notes = (None, ()) if lite else _load_generator(models_directory)
-    every = (*notes, *fusion_notes, *query_notes, *index.notes)
-    return Engine(index, encoder, generator, None, every, fusion, query_encoder, mark)
+    reranker, reranker_notes = (None, ()) if lite else _load_reranker(places)
+    every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *index.notes)
+    return Engine(index, encoder, generator, reranker, every, fusion, query_encoder, mark)
 
 
 def _load_generator(directory: Path | None) -> tuple[Generator | None, tuple[str, ...]]:
@@ -181,6 +183,15 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
         if files.card.get("documents") != documents:
             return None, (f"the encoder in {files.directory} was trained for another one: adapt again",)
         return load_encoder(files), ()
+    except ModelProblem as problem:
+        return None, (str(problem),)
+
+
+def _load_reranker(places: Places) -> tuple[Reranker | None, tuple[str, ...]]:
+    """The cross-encoder, or none and why: the fused order stands in."""
+    try:
+        files = find_model("reranker", *places)
+        return (load_reranker(files) if files else None), ()
     except ModelProblem as problem:
         return None, (str(problem),)
 
@@ -310,7 +321,7 @@ def predict(
     ranked = tuple(RankedApi(engine.index.api(c.api_id), c.score, c.evidence, c.usage) for c in candidates)
     clock.done("retrieve", note)
     if variant.rerank and not first_only:
-        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(RERANK_RESERVE_MS), stop)
+        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(math.inf), stop)
         clock.done("rerank", note)
     return Answer(ranked, Trace(engine.index.id, tuple(clock.stages)))
 
@@ -341,4 +352,4 @@ def _rerank(
 ) -> tuple[tuple[RankedApi, ...], str]:
     if left_ms < RERANK_RESERVE_MS:
         return ranked, f"skipped: {_LATE}"
-    return rerank(query, ranked, engine.reranker, depth, stop)
+    return rerank(query, ranked, engine.reranker, depth, left_ms, stop)

@@ -1,26 +1,45 @@
--- Drives a headless Neovim: attach the server, wait until it is ready, complete, accept, hover.
--- Environment: DCS_PYTHON, DCS_WORKSPACE, DCS_FILE, DCS_LINE and DCS_COLUMN (1-based). Prints JSON lines.
+-- Drives a headless Neovim with the settings that ship: attach, wait until ready, complete, accept, hover, health.
+-- Environment: DCS_PYTHON, DCS_SETTINGS, DCS_WORKSPACE, DCS_FILE, DCS_LINE and DCS_COLUMN (1-based). Prints JSON lines.
 local function fail(message)
   io.stderr:write('FAIL ' .. message .. '\n')
   vim.cmd('cquit 1')
 end
 
 local function say(kind, value)
-  io.stdout:write(vim.json.encode({ kind = kind, value = value }) .. '\n')
+  io.stdout:write(vim.fn.json_encode({ kind = kind, value = value }) .. '\n')
+end
+
+-- As a person's init.lua does, but with the server of this test run.
+local function set_up()
+  local cmd = { vim.env.DCS_PYTHON, '-I', '-m', 'deepcodeseek.server', '--stdio' }
+  vim.opt.runtimepath:append(vim.env.DCS_SETTINGS)
+  if vim.lsp.enable then
+    vim.lsp.config('deepcodeseek', { cmd = cmd, root_dir = vim.env.DCS_WORKSPACE })
+    vim.lsp.enable('deepcodeseek')
+  else
+    require('deepcodeseek').setup({ cmd = cmd, root_dir = vim.env.DCS_WORKSPACE })
+  end
+  vim.cmd('filetype on')
+end
+
+local function attached(buffer)
+  local clients = (vim.lsp.get_clients or vim.lsp.get_active_clients)()
+  local client = clients[1]
+  return client and client.initialized and vim.lsp.buf_is_attached(buffer, client.id) and client.id
+end
+
+local function health()
+  vim.cmd('checkhealth deepcodeseek')
+  return table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
 end
 
 local function main()
   local line, column = tonumber(vim.env.DCS_LINE), tonumber(vim.env.DCS_COLUMN)
+  set_up()
   vim.cmd('edit ' .. vim.fn.fnameescape(vim.env.DCS_FILE))
   local buffer = vim.api.nvim_get_current_buf()
-  local id = vim.lsp.start_client({
-    name = 'deepcodeseek',
-    cmd = { vim.env.DCS_PYTHON, '-I', '-m', 'deepcodeseek.server', '--stdio' },
-    root_dir = vim.env.DCS_WORKSPACE,
-    workspace_folders = { { uri = vim.uri_from_fname(vim.env.DCS_WORKSPACE), name = 'example' } },
-  })
-  if not id then return fail('the client did not start') end
-  vim.lsp.buf_attach_client(buffer, id)
+  if not vim.wait(20000, function() return attached(buffer) end, 50) then return fail('not attached') end
+  local id = attached(buffer)
 
   local function request(method, params)
     local result, problem = vim.lsp.buf_request_sync(buffer, method, params, 30000)
@@ -39,10 +58,7 @@ local function main()
     return request('workspace/executeCommand', { command = 'deepcodeseek.status', arguments = {} })
   end
 
-  local ready = vim.wait(60000, function()
-    local client = vim.lsp.get_client_by_id(id)
-    return client ~= nil and client.initialized == true and status().state == 'ready'
-  end, 200)
+  local ready = vim.wait(60000, function() return status().state == 'ready' end, 200)
   if not ready then return fail('not ready: ' .. vim.inspect(status())) end
 
   local list = request('textDocument/completion', at(line, column))
@@ -67,6 +83,8 @@ local function main()
 
   vim.lsp.stop_client(id)
   vim.wait(5000, function() return vim.lsp.get_client_by_id(id) == nil end, 20)
+  vim.cmd('cd ' .. vim.fn.fnameescape(vim.env.DCS_WORKSPACE))
+  say('health', health())
   vim.cmd('qall!')
 end
 

@@ -1,9 +1,10 @@
-"""A real, headless Neovim against the real server."""
+"""Real, headless Neovims, old and new, with the settings that ship, against the real server."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,30 +13,33 @@ from pathlib import Path
 import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 
+from deepcodeseek.index_builder.editor_settings import FOLDER
+
 SCRIPT = Path(__file__).with_name("neovim.lua")
-
-
-def find_neovim() -> str | None:
-    """The one that the development dependencies bring, or an installed one."""
-    own = Path(sys.executable).with_name("nvim")
-    return str(own) if own.exists() else shutil.which("nvim")
+BIN = Path(sys.executable).parent
+NEOVIMS = {
+    "of the development dependencies": str(BIN / "nvim") if (BIN / "nvim").exists() else None,
+    "of the system": shutil.which("nvim", path="/usr/local/bin:/usr/bin:/opt/homebrew/bin"),
+}
 
 
 @pytest.mark.usefixtures("example_report")
-def test_neovim_completes_accepts_and_hovers(tmp_path: Path) -> None:
-    neovim = find_neovim()
+@pytest.mark.parametrize("which", NEOVIMS)
+def test_neovim_completes_accepts_hovers_and_is_in_health(which: str, tmp_path: Path) -> None:
+    neovim = NEOVIMS[which]
     if neovim is None:
-        pytest.skip("Neovim is not installed")
+        pytest.skip(f"the Neovim {which} is not installed")
     done = subprocess.run(
-        [neovim, "--headless", "--clean", "-n", "-u", "NONE", "-l", str(SCRIPT)],
+        [neovim, "--headless", "--clean", "-n", "-u", "NONE", "-c", f"luafile {SCRIPT}"],
         env=environment(
             DCS_PYTHON=sys.executable,
+            DCS_SETTINGS=str(FOLDER / "neovim"),
             DCS_WORKSPACE=str(EXAMPLE),
             DCS_FILE=str(EXAMPLE / DRAFT),
             DCS_LINE=str(DRAFT_LINE),
             DCS_COLUMN=str(DRAFT_COLUMN),
+            PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
             HOME=str(tmp_path),
-            DEEPCODESEEK_DATA_HOME=_data_home(),
         ),
         capture_output=True,
         text=True,
@@ -50,10 +54,4 @@ def test_neovim_completes_accepts_and_hovers(tmp_path: Path) -> None:
     assert "findFree" in said["hover"]
     (document,) = said["documents"]
     assert document["sha256"] == hashlib.sha256(said["text"].encode()).hexdigest()
-
-
-def _data_home() -> str:
-    """Neovim gets another HOME; the models stay where they are."""
-    from deepcodeseek.server.models import data_directory
-
-    return str(data_directory().parent)
+    assert "golden: encoder: 3 of 3" in said["health"]
