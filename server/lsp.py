@@ -199,17 +199,17 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     asked = await run_on(ls.lookups, asked_at, document, text, offset, params.context, look)
     if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
-    session = root.session
     if asked.cursor.receiver:
-        workspace = session.workspace
+        workspace = root.session.workspace
         members = await run_on(ls.lookups, member_items, engine, workspace, document.path, asked)
         if members is not None:
             return lsp.CompletionList(is_incomplete=False, items=members)
-    question = await _question(ls, session, engine, text, offset, document.path)
+    question = await _question(ls, root.session, engine, text, offset, document.path)
     ls.answer = answer = await ls.anytime.answer(question)
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))
-    items = api_items(engine.index, asked, question.context, answer, question.settings.max_items)
+    most = question.settings.max_items
+    items = await run_on(ls.lookups, api_items, engine.index, asked, question.context, answer, most)
     return lsp.CompletionList(is_incomplete=True, items=items)
 
 
