@@ -35,7 +35,7 @@ CASES = ("free", "told", "begun")
 
 COMMAND = (
     "python -m deepcodeseek.index_builder.ablate_statement --index INDEX --samples samples.jsonl "
-    "--out statement.json --count {count} --seed {seed}"
+    "--out statement.json --count {count} --seed {seed}{cases}"
 )
 DESCRIPTION = (
     "The next statement by the local model. `free`: told nothing. `told`: told three predicted APIs, writes "
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=CASES, help="one of the cases; default: all")
     given = parser.parse_args()
     cases = given.case or CASES
+    chosen = "".join(f" --case {case}" for case in given.case or ())
     engine = load_engine(given.index)
     rows = read_samples(given.samples, given.count, given.seed)
     results: dict[str, list[Written]] = {case: [] for case in cases}
@@ -77,7 +78,7 @@ def main() -> None:
             print(done, {case: summary(results[case]) for case in cases}, flush=True)
     content = {
         "description": DESCRIPTION,
-        "command": COMMAND.format(count=given.count, seed=given.seed),
+        "command": COMMAND.format(count=given.count, seed=given.seed, cases=chosen),
         "n": len(rows),
         "cases": {case: summary(written) for case, written in results.items()},
     }

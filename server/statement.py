@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from .bindings import Meaning, Script, api_named, meaning_of, members_of, with_constructor
+from .bindings import Meaning, Script, api_named, meaning_of, members_of
 from .cursor import MAX_CHARS, receiver_before
 from .index import Index
 from .lexer import BEFORE_OPERAND, code_of
@@ -98,7 +98,7 @@ def opening(index: Index, script: Script, context: Context, predicted: RankedApi
     made = f"{name}(" if context.trigger == "new" else f"{_variable(script, predicted) * is_first}new {name}("
     if method := _called(predicted.usage, api, methods):
         return f"{made}).{method}("
-    takes_some = bool(api_parameters(with_constructor(index, api)))
+    takes_some = bool(api_parameters(api) or api.extends)
     return made if takes_some else f"{made});" if is_first else f"{made})"
 
 
