@@ -61,7 +61,7 @@ export async function inWorkbench(out, { vsix, browser: executable, machine, env
 async function startServer(home, vsix, port, environment) {
   const config = path.join(home, 'config.yaml');
   fs.writeFileSync(config, 'auth: none\n');
-  const own = { HOME: home, XDG_DATA_HOME: `${home}/xdg`, XDG_CONFIG_HOME: `${home}/config` };
+  const own = { HOME: home, XDG_DATA_HOME: `${home}/xdg`, XDG_CONFIG_HOME: `${home}/config`, XDG_CACHE_HOME: `${home}/cache` };
   // No gallery: nothing is looked for outside of this machine.
   const gallery = JSON.stringify({ serviceUrl: 'http://127.0.0.1:9/none', itemUrl: '', resourceUrlTemplate: '' });
   const env = { ...process.env, ...own, ...environment, EXTENSIONS_GALLERY: gallery };

@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { install } from './install';
+import { install, uninstall } from './install';
 import { findLauncher, type Launcher } from './launcher';
 import { Panel } from './panel';
 import { Reports } from './reports';
@@ -54,6 +54,7 @@ class Extension {
     const commands: Record<string, () => unknown> = {
       menu: () => this.menu(),
       install: () => this.install(),
+      uninstall: () => this.uninstall(),
       rebuild: () => this.withTool('Index', tool => this.rebuild(tool)),
       pause: () => this.pause(),
       switchMode: () => this.switchMode(),
@@ -108,13 +109,27 @@ class Extension {
   private async install(): Promise<void> {
     try {
       await this.server.stop(); // what runs cannot be replaced everywhere
-      await install(this.environment, this.log);
+      this.status.show('starting', 'installing');
+      await install(this.environment, vscode.Uri.joinPath(this.context.extensionUri, 'dist').fsPath, this.log);
     } catch (reason) {
       if (reason instanceof vscode.CancellationError) this.status.show('missing', 'not installed');
       else this.fail('Installing failed', reason);
       return;
     }
     await this.start();
+  }
+
+  private async uninstall(): Promise<void> {
+    const question = 'Remove the server that this extension installed, with all models and the indexes of all workspaces?';
+    if ((await vscode.window.showWarningMessage(question, { modal: true }, 'Remove')) !== 'Remove') return;
+    try {
+      await this.server.stop();
+      await uninstall(this.environment, this.log);
+      this.launcher = undefined;
+      this.status.show('missing', 'not installed');
+    } catch (reason) {
+      this.fail('Removing failed', reason);
+    }
   }
 
   private async pause(): Promise<void> {
