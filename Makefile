@@ -12,7 +12,7 @@ MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-train lint format fuzz bench bench-full index picture encoder wheel client e2e e2e-install bundle clean
+.PHONY: help setup demo test test-train lint format fuzz bench bench-full index picture encoder wheel client e2e e2e-install bundle try-bundle clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ $(VSIX): vscode-client/node_modules $(CLIENT_SOURCES) $(WHEEL)
 e2e: setup client ## Try the packed extension in a VS Code workbench (needs Node 20, Chromium, ripgrep, g++; 330 MB once)
 	tests/e2e/install.sh
 	node tests/e2e/run.mjs $(BIN)/python $(VSIX) .e2e $(CHROMIUM)
+
+try-bundle: bundle ## Install the bundle and ask it, without a network interface and without a compiler (Linux)
+	.ci/try-bundle.sh $$(ls -d .bundle/deepcodeseek-*/ | head -1) $(BIN)/python
 
 e2e-install: bundle ## Try the extension's first start: it installs the server from the bundle, without network
 	tests/e2e/install.sh

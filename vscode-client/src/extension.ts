@@ -8,7 +8,7 @@ import { findLauncher, type Launcher } from './launcher';
 import { Panel } from './panel';
 import { Reports } from './reports';
 import { run, type RunOptions } from './run';
-import { Server } from './server';
+import { OWN_SETTINGS, Server } from './server';
 import { Status } from './status';
 
 /** Holds what the commands share. */
@@ -71,7 +71,8 @@ class Extension {
       vscode.window.onDidChangeTextEditorSelection(() => this.panel.follow()),
       vscode.window.onDidChangeActiveTextEditor(() => this.panel.follow()),
       vscode.workspace.onDidChangeConfiguration(change => {
-        if (change.affectsConfiguration('deepcodeseek') && this.status.state !== 'paused') void this.start();
+        const isOurs = OWN_SETTINGS.some(name => change.affectsConfiguration(`deepcodeseek.${name}`));
+        if (isOurs && this.status.state !== 'paused') void this.start();
       }),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.start()), // with the settings that were held back
     );
@@ -84,7 +85,7 @@ class Extension {
       { label: '$(list-ordered) Show predicted APIs', command: 'showPanel' },
       { label: '$(refresh) Rebuild the index', command: 'rebuild' },
       { label: isPaused ? '$(debug-start) Resume' : '$(debug-pause) Pause', command: 'pause' },
-      { label: this.isFull() ? '$(zap) Switch to lite mode' : '$(rocket) Switch to full mode', command: 'switchMode' },
+      { label: this.isLite() ? '$(rocket) Switch to full mode' : '$(zap) Switch to lite mode', command: 'switchMode' },
       { label: '$(output) Show the log', command: 'showLog' },
       { label: '$(pulse) Doctor: check the installation', command: 'doctor' },
       { label: '$(graph) Measure on this workspace', command: 'measure' },
@@ -138,13 +139,12 @@ class Extension {
     this.status.show('paused');
   }
 
-  private isFull(): boolean {
-    return vscode.workspace.getConfiguration('deepcodeseek').get('expand', true);
+  private isLite(): boolean {
+    return vscode.workspace.getConfiguration('deepcodeseek').get('lite', false);
   }
 
-  /** Lite mode does without the local language model: less memory, less work. */
   private async switchMode(): Promise<void> {
-    await vscode.workspace.getConfiguration('deepcodeseek').update('expand', !this.isFull(), vscode.ConfigurationTarget.Global);
+    await vscode.workspace.getConfiguration('deepcodeseek').update('lite', !this.isLite(), vscode.ConfigurationTarget.Global);
   }
 
   /** Runs commands of the tool under a cancellable progress; what goes wrong is said once. */
