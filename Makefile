@@ -8,11 +8,13 @@ WORKSPACE ?= $(EXAMPLE)
 EXTRAS ?=
 CHROMIUM ?= /usr/bin/chromium
 FUZZ_INPUTS ?= 100000
+FUZZ_EDITS ?= 20000
+RESULT ?= .bench/lsp.json
 MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-train lint format fuzz bench bench-full index picture encoder wheel client e2e e2e-install bundle try-bundle clean
+.PHONY: help setup demo test test-train lint format fuzz bench bench-full bench-lsp index picture encoder wheel client e2e e2e-install bundle try-bundle clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,9 +43,10 @@ test-train: setup ## Test the training of encoders (fetches torch; see the READM
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
 	$(BIN)/python -m pytest -q tests/test_train_query.py
 
-fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour)
+fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour), FUZZ_EDITS=20000 on documents
 	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz.py
+	$(BIN)/python tests/fuzz_edits.py --edits $(FUZZ_EDITS)
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
@@ -66,6 +69,11 @@ bench-full: MODEL_SAMPLES = 100000
 bench-full: bench ## The same with every sample for the models, then builds and lookups at 1,000 to 100,000 APIs (hours, 3 GB)
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
 	$(BIN)/python -m deepcodeseek.index_builder.readme
+
+bench-lsp: setup ## Replay typing in WORKSPACE=folder against INDEX=folder (built where none is named); RESULT=file
+	@mkdir -p .bench
+	test -n "$(INDEX)" || $(BIN)/deepcodeseek index "$(WORKSPACE)" --out .bench/lsp-index
+	$(BIN)/python -m deepcodeseek.index_builder.bench_lsp --workspace "$(WORKSPACE)" --index "$(or $(INDEX),.bench/lsp-index)" --out "$(RESULT)"
 
 index: setup ## Build the index of WORKSPACE=folder
 	$(BIN)/deepcodeseek index "$(WORKSPACE)"

@@ -29,6 +29,7 @@ from deepcodeseek.server.models import Encoder, find_model, load_encoder
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
 from deepcodeseek.server.retrieve import RAREST_TERMS, reachable
 from deepcodeseek.server.signals import POOL
+from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.text import encoder_query, query_terms
 from deepcodeseek.server.types import Context, ExpandedQuery
 from deepcodeseek.server.vectors import Vectors
@@ -141,7 +142,7 @@ class Known:
         texts = list(dict.fromkeys(encoder_query(ExpandedQuery(context)) for context in contexts))
         self._vectors = dict(zip(texts, encoder.encode(texts), strict=True))
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> NDArray[np.float32]:
         return np.stack([self._vectors[text] for text in texts])
 
 

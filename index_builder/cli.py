@@ -19,6 +19,7 @@ from .cli_common import (
     FILE,
     FOLDER,
     clear_errors,
+    give_way,
     installed_encoder,
     named_variant,
     open_engine,
@@ -100,6 +101,7 @@ def serve(stdio: bool, log_file: Path | None, log_level: str) -> None:
     default="auto",
     help="A bar on a terminal (auto), nothing, or JSON lines on stderr.",
 )
+@click.option("--background", is_flag=True, help="Leave the cores to others, and end when stdin does.")
 def index(
     workspace: Path | None,
     out: Path | None,
@@ -115,6 +117,7 @@ def index(
     name: str | None,
     as_json: bool,
     progress: str,
+    background: bool,
 ) -> None:
     """Build the index of WORKSPACE (default: the current folder), or bring it up to date.
 
@@ -128,6 +131,8 @@ def index(
     from .terminal import progress_reporter
     from .watch import changes
 
+    if background:
+        give_way()
     if source:
         _import(source, name, models)
         if workspace is None:
@@ -244,7 +249,8 @@ def _export(directory: Path, target: Path) -> None:
 
 
 def _generator(models: Path | None) -> Generator:
-    from deepcodeseek.server.models import GeneratorProcess, find_model
+    from deepcodeseek.server.generator_process import GeneratorProcess
+    from deepcodeseek.server.models import find_model
 
     model = find_model("generator", models)
     if model is None:

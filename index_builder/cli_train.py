@@ -54,6 +54,24 @@ def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
             raise click.ClickException(str(error)) from None
 
 
+@train.command("reranker")
+@click.option("--corpora", type=EXISTING_FOLDER, required=True, help="What the corpora were prepared in.")
+@click.option("--out", type=FOLDER, required=True, help="A models directory; it goes into reranker/.")
+@click.option("--lists", "most", type=click.IntRange(1), default=4000, help="The most lists to learn from.")
+@click.option("--seed", type=int, default=0)
+def train_reranker(corpora: Path, out: Path, most: int, seed: int) -> None:
+    """Train the cross-encoder on the corpora of the list `train`: supervised, then by reinforcement."""
+    from .terminal import progress_reporter
+    from .train_shipped_reranker import train_shipped_reranker
+
+    with clear_errors(out), progress_reporter("auto") as progress:
+        try:
+            card = train_shipped_reranker(corpora, out, most, seed, progress, say)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(json.dumps({key: card[key] for key in ("stage", "lists", "top_k_percent")}, indent=1))
+
+
 @train.command("adapt")
 @click.option("--index", "directory", type=FOLDER, help="Default: where the server looks, for this folder.")
 @click.option(

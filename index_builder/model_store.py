@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from deepcodeseek.server.generation import sha256_file
+from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import (
     CARD,
-    GeneratorProcess,
     ModelFiles,
     ModelKind,
     ModelProblem,

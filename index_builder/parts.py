@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TypeVar
 
@@ -180,7 +181,7 @@ def _on_all_cores(
     done = 0
     while done < len(items):
         try:
-            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+            with ProcessPoolExecutor(workers, get_context("spawn"), _end_with_parent) as pool:
                 for made in pool.map(work, items[done:], chunksize=_CHUNK):
                     done += 1
                     yield made
@@ -190,6 +191,18 @@ def _on_all_cores(
             done += len(doubtful)
 
 
+def _end_with_parent() -> None:
+    """Workers wait for work for ever where the process that gives it was killed."""
+    parent = parent_process()
+    assert parent
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _one_by_one(
     work: Callable[[A], bytes], items: Sequence[A], lost: Callable[[A], bytes]
 ) -> Iterator[bytes]:
@@ -197,7 +210,7 @@ def _one_by_one(
     waiting = iter(items)
     for first in waiting:
         item = first
-        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent) as pool:
             try:
                 for item in chain([first], waiting):
                     yield pool.submit(work, item).result()

@@ -4,9 +4,6 @@ The documents keep the vectors they have in the index: no index is made anew, an
 negative at each step, where in-batch negatives would be a few dozen (van den Oord et al., 2018, has the loss;
 Karpukhin et al., 2020, the two towers of which here only one moves). A question is drawn to the documentation
 and to the code of what was called, and to the contexts of its calls in other files, of which any will do.
-
-A checkpoint holds all that the next step depends on: a training that was cut short goes on to the same
-weights bit for bit, on the same processor with as many threads.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,16 +26,10 @@ from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
 from .evaluate import Asked, context_of
+from .train_loop import Place, Progress, batches, freeze, run_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CHECKPOINT = "checkpoint.pt"
-CURVE = "curve.jsonl"
-SAVE_STEPS = 25  # between two checkpoints
-LENGTH_BUCKET = 8  # batches whose questions are sorted by length: padding costs as much as text
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,55 +114,22 @@ def train(
         raise ValueError("there is no call to learn from")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    model = BertModel.from_pretrained(weights, add_pooling_layer=False, attn_implementation="eager")
+    model = BertModel.from_pretrained(weights, add_pooling_layer=False, attn_implementation="eager").train()
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(weights / "tokenizer.json"), pad_token="[PAD]")
-    _freeze(model, recipe.frozen)
+    freeze(model, recipe.frozen)
     tensors = {project: _tensors(each) for project, each in documents.items()}
-    steps = batches(questions, recipe)
+
+    def mean_loss(batch: Sequence[Question]) -> Tensor:
+        vectors = _encode(model, tokenizer, [question.text for question in batch], recipe.tokens)
+        pairs = zip(vectors, batch, strict=True)
+        return torch.stack([loss(v, q, tensors[q.project], recipe.temperature) for v, q in pairs]).mean()
+
     moving = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(moving, lr=recipe.rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, len(steps)))
-    state = {"model": model, "optimizer": optimizer, "schedule": schedule}
     fingerprint = json.dumps([asdict(recipe), len(questions), questions[0].text, questions[-1].text])
-    first = _resume(out / CHECKPOINT, state, fingerprint)
-    model.train()
-    for number in range(first, len(steps)):
-        progress("training", number, len(steps))
-        batch = steps[number]
-        vectors = _encode(model, tokenizer, [question.text for question in batch], recipe.tokens)
-        losses = [
-            loss(vector, question, tensors[question.project], recipe.temperature)
-            for vector, question in zip(vectors, batch, strict=True)
-        ]
-        mean = torch.stack(losses).mean()
-        optimizer.zero_grad()
-        mean.backward()
-        torch.nn.utils.clip_grad_norm_(moving, 1.0)
-        optimizer.step()
-        schedule.step()
-        with (out / CURVE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": number, "loss": round(mean.item(), 4)}) + "\n")
-        if number + 1 in (len(steps), stop_after) or (number + 1) % SAVE_STEPS == 0:
-            _save(out / CHECKPOINT, state, fingerprint, number + 1)
-        if number + 1 == stop_after:
-            break
+    steps = batches(questions, lambda question: len(question.text), recipe.batch, recipe.epochs, recipe.seed)
+    run_steps(steps, mean_loss, {"model": model}, optimizer, Place(out, fingerprint), progress, stop_after)
     return _write_weights(model, weights, out)
-
-
-def batches(questions: Sequence[Question], recipe: Recipe) -> list[list[Question]]:
-    """All epochs' batches, in an order by seed, questions of like length together."""
-    made = []
-    for epoch in range(recipe.epochs):
-        rng = random.Random(f"{recipe.seed} {epoch}")
-        order = rng.sample(list(questions), len(questions))
-        several = recipe.batch * LENGTH_BUCKET
-        some = []
-        for start in range(0, len(order), several):
-            bucket = sorted(order[start : start + several], key=lambda question: len(question.text))
-            some += [bucket[i : i + recipe.batch] for i in range(0, len(bucket), recipe.batch)]
-        rng.shuffle(some)
-        made += some
-    return made
 
 
 def loss(vector: Tensor, question: Question, documents: Sequence[Tensor], temperature: float) -> Tensor:
@@ -214,45 +172,6 @@ def _encode(model: Any, tokenizer: Any, texts: Sequence[str], tokens: int) -> Te
     means = (states.float() * mask[:, :, None]).sum(1)
     vectors: Tensor = torch.nn.functional.normalize(means, dim=-1)
     return vectors
-
-
-def _freeze(model: Any, layers: int) -> None:
-    for part in (model.embeddings, *model.encoder.layer[:layers]):
-        for weight in part.parameters():
-            weight.requires_grad = False
-
-
-def _share(step: int, steps: int) -> float:
-    """Of the highest rate: up for a tenth of the steps, then down to nothing."""
-    rising = max(1, steps // 10)
-    return min((step + 1) / rising, (steps - step) / max(1, steps - rising))
-
-
-# Checkpoints
-
-
-def _save(path: Path, state: Mapping[str, Any], fingerprint: str, step: int) -> None:
-    import torch
-
-    part = path.with_suffix(".part")
-    content = {name: each.state_dict() for name, each in state.items()}
-    torch.save({**content, "rng": torch.get_rng_state(), "fingerprint": fingerprint, "step": step}, part)
-    part.replace(path)
-
-
-def _resume(path: Path, state: Mapping[str, Any], fingerprint: str) -> int:
-    """The step to go on with: 0 where there is no checkpoint of this training."""
-    import torch
-
-    if not path.is_file():
-        return 0
-    content = torch.load(path, weights_only=True)  # weights and numbers: nothing in it is run
-    if content["fingerprint"] != fingerprint:
-        return 0
-    for name, each in state.items():
-        each.load_state_dict(content[name])
-    torch.set_rng_state(content["rng"])
-    return int(content["step"])
 
 
 def mean_weights(folders: Sequence[Path], out: Path) -> Path:

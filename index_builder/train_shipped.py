@@ -3,64 +3,32 @@
 The fusion must not trust a signal that was trained on the very answers it is judged by: two encoders learn
 from every other corpus each, evidence is gathered with the one that has not seen the corpus, and what ships
 is the mean of their weights. Each call is asked twice, with what stands after it and without: most code is
-written from top to bottom. What was gathered of a corpus is kept beside its index, and gathered again only
-where index, samples, features or encoder have changed.
+written from top to bottom.
 """
 
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deepcodeseek.server.fusion import FEATURES
-from deepcodeseek.server.generation import read_manifest, sha256_file
 from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, ModelKind, load_encoder
-from deepcodeseek.server.pipeline import Engine, load_engine
 
-from .cache import digest
-from .corpora import MADE
-from .evaluate import Asked, read_samples
-from .evidence import GENERAL, Questions, gather
+from .evidence import GENERAL, Questions
+from .prepared import EVAL_ONLY, TRAIN, evidence, prepared
 from .train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
-SAMPLES = "samples.jsonl"
-MAX_SAMPLES = 1000  # of a corpus: a large one must not drown the others
 GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting may make worse
 MAX_QUERY_SAMPLES = 500  # of a corpus, that the encoder learns from
 WORK = "query-training"
 NO_CORPUS = "{} holds no corpus of the list 'train': prepare some first"
-TRAIN, EVAL_ONLY = "train", "eval-only"
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A corpus on disk."""
-
-    folder: Path
-    about: Mapping[str, Any]  # its entry in the lock file
-
-    @property
-    def name(self) -> str:
-        return str(self.about["name"])
-
-
-def prepared(corpora: Path, kind: str) -> list[Prepared]:
-    """The corpora of a list that lie in a folder, by name."""
-    found = []
-    for path in sorted(corpora.glob(f"*/{MADE}")):
-        about = json.loads(path.read_text(encoding="utf-8"))["corpus"]
-        if about["list"] == kind:
-            found.append(Prepared(path.parent, about))
-    return found
 
 
 def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
@@ -84,7 +52,7 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     measured = {name: [top(ranks(fusion, part)) for part in parts] for name, parts in unseen.items()}
     about = {
         "licence": "Apache-2.0",
-        "trained_on": [_source(corpus) for corpus in prepared(corpora, TRAIN)],
+        "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)],
         "questions": len(every.sizes),
         "loss": [round(loss, 4) for loss in curve],
         "top_k_percent": {
@@ -125,14 +93,14 @@ def train_query_encoder(corpora: Path, out: Path, recipe: QueryRecipe, progress:
     for half, folder in enumerate(folders):
         questions, documents = [], {}
         for corpus in every[half::2]:
-            engine = _engine(corpus, None)
-            asked = _some(read_samples(corpus.folder / SAMPLES), MAX_QUERY_SAMPLES)
+            engine = corpus.engine()
+            asked = corpus.samples(MAX_QUERY_SAMPLES)
             questions += train_query.questions_of(engine, asked, corpus.name)
             documents[corpus.name] = train_query.documents_of(engine, corpus.folder / "index")
         weights = train_query.train(questions, documents, base_weights(), folder, recipe, progress)
         export_encoder(weights, folder / "query", card, {}, lambda _: None)
     mean = train_query.mean_weights([folder / "weights" for folder in folders], out / WORK / "mean")
-    about = {"recipe": asdict(recipe), "trained_on": [_source(corpus) for corpus in every]}
+    about = {"recipe": asdict(recipe), "trained_on": [corpus.source for corpus in every]}
     export_encoder(mean, out / "query", card | about, {}, lambda _: None)
 
 
@@ -142,40 +110,3 @@ def _encoder(folder: Path) -> Encoder | None:
 
 def _files(kind: ModelKind, folder: Path) -> ModelFiles:
     return ModelFiles(kind, folder, json.loads((folder / CARD).read_text(encoding="utf-8")))
-
-
-def _engine(corpus: Prepared, query_encoder: Encoder | None) -> Engine:
-    """Of a corpus, without what the user may have adapted."""
-    return replace(load_engine(corpus.folder / "index"), query_encoder=query_encoder)
-
-
-def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> Iterator[Questions]:
-    """A corpus's questions, as mined and with nothing after the cursor."""
-    samples = corpus.folder / SAMPLES
-    generation, _ = read_manifest(corpus.folder / "index")
-    made_by = [encoder.files.sha256] if encoder else []
-    about = (generation.name, sha256_file(samples), json.dumps([FEATURES, MAX_SAMPLES]), *made_by)
-    key = digest(*about).hex()[:12]
-    engine = None
-    for after in (True, False):
-        path = corpus.folder / f"evidence-{key}-{int(after)}.npz"
-        if not path.is_file():
-            engine = engine or _engine(corpus, encoder)
-            asked = _some(read_samples(samples), MAX_SAMPLES)
-            questions = gather(engine, asked, Asked(after=after), progress)
-            part = path.with_suffix(".part.npz")
-            questions.save(part)
-            part.replace(path)
-        yield Questions.load(path)
-
-
-def _some(samples: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    balanced = [sample for sample in samples if sample.get("balanced", True)]
-    return random.Random(0).sample(balanced, min(most, len(balanced)))
-
-
-def _source(corpus: Prepared) -> dict[str, Any]:
-    return {
-        "name": corpus.name,
-        "packages": [f"{p['name']}@{p['version']} ({p['licence']})" for p in corpus.about["packages"]],
-    }

@@ -7,16 +7,19 @@ triplet_generator.py) and as FlagEmbedding's training scripts read it:
 
     {"prompt": the task's instruction, "query": text, "pos": [text, ...], "neg": [text, ...]}
 
-`prompt` is the same in a whole file and is passed over, as is any other key.
+`prompt` is the same in a whole file and is passed over, as is any other key. Ours add one: `priors`, the
+retriever's scores of the positive and then of the negatives.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .atomic import write_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Triple:
     query: str
     positive: str
     negatives: tuple[str, ...]
+    priors: tuple[float, ...] = ()  # the retriever's scores, the positive's first; or none
 
 
 class _NoTriple(ValueError):
@@ -48,6 +52,15 @@ def read_coder_pile(path: Path, say: Callable[[str], None]) -> Iterator[Triple]:
                 say(f"{path}:{number}: passed over: {_reason(error)}")
 
 
+def write_triples(path: Path, triples: Iterable[Triple]) -> None:
+    """Write a file that `read_coder_pile` reads."""
+    lines = (
+        json.dumps({"query": t.query, "pos": [t.positive], "neg": t.negatives, "priors": t.priors})
+        for t in triples
+    )
+    write_lines(path, lines)
+
+
 def _triples(entry: Any) -> Iterator[Triple]:
     if not isinstance(entry, dict):
         raise _NoTriple("not an object")
@@ -57,8 +70,11 @@ def _triples(entry: Any) -> Iterator[Triple]:
     positives, negatives = _texts(entry, "pos"), _texts(entry, "neg")
     if not positives:
         raise _NoTriple("`pos` is empty")
+    priors = _priors(entry.get("priors"), len(positives) + len(negatives))
     wrong = tuple(text for text in dict.fromkeys(negatives) if text not in positives)
-    yield from (Triple(query, positive, wrong) for positive in dict.fromkeys(positives))
+    if len(positives) + len(wrong) != len(priors) or len(positives) > 1:
+        priors = ()
+    yield from (Triple(query, positive, wrong, priors) for positive in dict.fromkeys(positives))
 
 
 def _texts(entry: dict[str, Any], key: str) -> list[str]:
@@ -66,6 +82,13 @@ def _texts(entry: dict[str, Any], key: str) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
         raise _NoTriple(f"`{key}` is no list of texts")
     return texts
+
+
+def _priors(value: Any, count: int) -> tuple[float, ...]:
+    """Numbers, one for each text, or none."""
+    if not isinstance(value, list) or len(value) != count:
+        return ()
+    return tuple(map(float, value)) if all(isinstance(prior, int | float) for prior in value) else ()
 
 
 def _reason(error: Exception) -> str:

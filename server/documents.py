@@ -7,9 +7,13 @@ form feeds and others, and so loses track of the text at the first one.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+Starts = NDArray[np.int64]
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -19,21 +23,37 @@ def line_starts(text: str) -> list[int]:
     return [0, *(end.end() for end in _LINE_END.finditer(text))]
 
 
-def offset_at(text: str, starts: list[int], line: int, character: int, encoding: str) -> int:
+def edited_starts(starts: Starts, old: str, new: str, start: int, end: int) -> Starts:
+    """Line starts of `new`, which is `old` with another text from `start` to `end`: only that part is read.
+
+    Looking through a large document takes longer than the time between two keys.
+    """
+    grown = len(new) - len(old)
+    first = int(np.searchsorted(starts, max(0, start - 1), "right")) - 1  # a \n may follow the \r before it
+    after = int(np.searchsorted(starts, end, "right"))
+    begin = int(starts[first])
+    stop = int(starts[after]) + grown if after < len(starts) else len(new)
+    inside = [begin + each for each in line_starts(new[begin:stop])]
+    if after < len(starts):
+        inside.pop()  # the line after the edit, or its end
+    return np.concatenate((starts[:first], np.array(inside, np.int64), starts[after:] + grown))
+
+
+def offset_at(text: str, starts: Sequence[int] | Starts, line: int, character: int, encoding: str) -> int:
     """Offset of a client's position; one beyond the end of its line or of the text is moved back there."""
     if line >= len(starts):
         return len(text)
-    start = starts[line]
-    end = starts[line + 1] if line + 1 < len(starts) else len(text)
+    start = int(starts[line])
+    end = int(starts[line + 1]) if line + 1 < len(starts) else len(text)
     content = text[start:end].rstrip("\r\n")
     return start + _code_points(content, character, _UNITS.get(encoding, _utf16_units))
 
 
-def position_at(text: str, starts: list[int], offset: int, encoding: str) -> tuple[int, int]:
+def position_at(text: str, starts: Sequence[int] | Starts, offset: int, encoding: str) -> tuple[int, int]:
     """The client's (line, character) of an offset."""
-    line = bisect_right(starts, offset) - 1
+    line = int(np.searchsorted(starts, offset, "right")) - 1
     units = _UNITS.get(encoding, _utf16_units)
-    return line, sum(map(units, text[starts[line] : offset]))
+    return line, sum(map(units, text[int(starts[line]) : offset]))
 
 
 def _code_points(content: str, character: int, units: Callable[[str], int]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from .models import Generator, ModelProblem
+from .stop import Stop
 from .text import description_prompt, description_sentence, expander_prompt, expansion_code
 from .types import Context, ExpandedQuery, QueryForm
 
@@ -16,13 +17,14 @@ def expand(
     max_tokens: int,
     timeout_ms: float,
     form: QueryForm = "code",
+    stop: Stop | None = None,
 ) -> tuple[ExpandedQuery, str]:
     """The expanded query and a note; without a generator, or where it fails, the context as it is."""
     if generator is None:
         return ExpandedQuery(context), "no generator installed: run `deepcodeseek models get`"
     ask, read = _FORMS[form]
     try:
-        generated = generator.generate(ask(context), max_tokens, timeout_ms)
+        generated = generator.generate(ask(context), max_tokens, timeout_ms, stop)
     except ModelProblem as problem:
         return ExpandedQuery(context), str(problem)
     code = read(generated)

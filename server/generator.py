@@ -1,22 +1,24 @@
 """The child process that runs a GGUF model: requests in, text out, one JSON object a line.
 
-Started by models.GeneratorProcess as `python -I -m deepcodeseek.server.generator MODEL`. Native code can
+Started by generator_process.py as `python -I -m deepcodeseek.server.generator MODEL`. Native code can
 crash, hang or run out of memory here without taking the language server along.
 
 stdin   {"id": 1, "prompt": "...", "max_tokens": 32, "timeout_ms": 400} | {"cancel": 1}
 stdout  {"ready": true} once, then {"id": 1, "text": "...", "tokens": 12, "aborted": false}
         or {"error": "..."} before the process ends with status 1
-The process ends when stdin does.
+The process ends when stdin does, whatever it is doing: the server has ended then, or been killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
 import sys
 import threading
 import time
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TextIO
 
@@ -27,25 +29,39 @@ THREADS = max(1, (os.cpu_count() or 1) // 2)
 as one (see LOG.md), and the editor wants a core as well."""
 
 
+NICE = 5
+LEAVE_SECONDS = 0.5  # after the end of stdin, for what is under way
+
+
 def main(arguments: list[str]) -> int:
     """Load the model, probe it, answer until stdin ends. `--no-repack` avoids repacked weights (AMX)."""
+    _give_way()
     answers = _claim_stdout()
+    requests: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    cancelled: set[int] = set()
+    threading.Thread(target=_read, args=(requests, cancelled), daemon=True).start()
     try:
-        model = _Model(arguments[0], repack="--no-repack" not in arguments)
+        model = _Model(arguments[0], "--no-repack" not in arguments, cancelled)
         model.generate("function", 2, time.monotonic() + 60)
     except Exception as error:
         _say(answers, {"error": f"{type(error).__name__}: {error}"})
         return 1
     _say(answers, {"ready": True})
-    requests: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-    threading.Thread(target=_read, args=(model, requests), daemon=True).start()
     while (request := requests.get()) is not None:
         _say(answers, _answer(model, request))
     return 0
 
 
+def _give_way() -> None:
+    """To the editor and the encoder where cores are few, and to everything where memory runs out."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
+
+
 class _Model:
-    def __init__(self, path: str, repack: bool) -> None:
+    def __init__(self, path: str, repack: bool, cancelled: set[int]) -> None:
         import llama_cpp
 
         if not repack:
@@ -58,7 +74,7 @@ class _Model:
             seed=0,
             verbose=False,
         )
-        self.cancelled = -1
+        self._cancelled = cancelled
         self._request = -1
         self._deadline = float("inf")
         self._callback = llama_cpp.llama_cpp.ggml_abort_callback(self._must_stop)
@@ -83,7 +99,7 @@ class _Model:
         return {"text": "".join(pieces), "tokens": len(pieces), "aborted": self._must_stop(None)}
 
     def _must_stop(self, _data: object) -> bool:
-        return self.cancelled == self._request or time.monotonic() > self._deadline
+        return self._request in self._cancelled or time.monotonic() > self._deadline
 
 
 def _is_finished(text: str) -> bool:
@@ -99,17 +115,16 @@ def _answer(model: _Model, request: dict[str, Any]) -> dict[str, Any]:
     return {"id": number, **result}
 
 
-def _read(model: _Model, requests: SimpleQueue[dict[str, Any] | None]) -> None:
+def _read(requests: SimpleQueue[dict[str, Any] | None], cancelled: set[int]) -> None:
     for line in sys.stdin:
         message = json.loads(line)
         if "cancel" in message:
-            model.cancelled = int(message["cancel"])
+            cancelled.add(int(message["cancel"]))
         else:
             requests.put(message)
-    model.cancelled = model._request
     requests.put(None)
     # A native call may not come back soon; nobody is left to wait for it.
-    threading.Timer(1.0, os._exit, (0,)).start()
+    threading.Timer(LEAVE_SECONDS, os._exit, (0,)).start()
 
 
 def _claim_stdout() -> TextIO:

@@ -148,6 +148,7 @@ class Index:
         self.api_folders = Folders(self.apis.source)
         self.beginning_with = Beginnings(self.apis.name).find
         self.api = lru_cache(maxsize=4096)(self._api)
+        self.file_facts = lru_cache(maxsize=256)(self._file_facts)  # asked with every key
 
     def close(self) -> None:
         for layer in self._layers:
@@ -201,7 +202,7 @@ class Index:
         """Ids of a file, one a layer that has it."""
         return self._files.get(path, ())
 
-    def file_facts(self, path: str) -> dict[str, str]:
+    def _file_facts(self, path: str) -> dict[str, str]:
         """What is known of a file: all where it is indexed, else what its neighbours agree on."""
         database = self._layers[0].database
         columns = "package, scope, record_type, record_name, field, table_name"

@@ -13,7 +13,8 @@ import os
 import re
 import sys
 import uuid
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,16 +27,19 @@ from .context import make_context
 from .documentation import api_markdown, is_deprecated, why_markdown
 from .documents import line_starts, position_at
 from .generation import IndexProblem, read_manifest
+from .lifeline import watch
+from .lsp_anytime import Question
+from .lsp_config import configure, watch_configuration
 from .lsp_documents import DocumentWorkspace
-from .lsp_life import Server, Session, chosen_index, close, log, renew, run_on, start, update
-from .pipeline import EXPAND_MS, Engine, expand_context, known_facts, predict
+from .lsp_life import Root, Server, Session, chosen_index, close, leave, log, renew, run_on, start, update
+from .lsp_wire import serve
+from .pipeline import Engine, known_facts
 from .settings import parse_settings
 from .types import Api, Context
 
 STATUS_COMMAND = "deepcodeseek.status"
-DEBOUNCE_SECONDS = 0.03  # requests that follow one another faster cost one computation
-EXPANSIONS_KEPT = 64
-PAUSE_SECONDS = 0.25  # in typing, before the generator is set to work
+CONTEXT_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
+SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
 TRIGGERS = (" ", "'", '"')  # after `new ` and inside of GlideAjax('
 
@@ -50,8 +54,11 @@ def make_server() -> Server:
     server.feature(lsp.TEXT_DOCUMENT_COMPLETION, completion)(_completion)
     server.feature(lsp.COMPLETION_ITEM_RESOLVE)(_resolve)
     server.feature(lsp.TEXT_DOCUMENT_HOVER)(_hover)
-    server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_changed)
-    server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_changed)
+    server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(_typed)
+    server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_saved)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_files_changed)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_folders_changed)
+    server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configured)
     server.command(STATUS_COMMAND)(_status)
     return server
 
@@ -62,18 +69,16 @@ def run(log_file: Path | None = None, log_level: str = "info") -> None:
     logging.basicConfig(
         level=log_level.upper(), handlers=handlers, format="%(asctime)s %(levelname)s %(message)s"
     )
-    logging.getLogger("pygls").setLevel(logging.ERROR)
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)  # it would write the user's code into the log
+    sys.setswitchinterval(SWITCH_SECONDS)
     if problem:
         log.warning("%s", problem)
     server = make_server()
     stdout = _claim_stdout()
     try:
-        server.start_io(sys.stdin.buffer, stdout)
+        serve(server, sys.stdin.buffer, stdout)
     finally:
-        close(server)
-        # Native work may still be under way; nobody is left to wait for it.
-        logging.shutdown()
-        os._exit(0 if server.protocol._shutdown else 1)
+        leave(server)
 
 
 def _log_handlers(log_file: Path | None) -> tuple[list[logging.Handler] | None, str]:
@@ -97,20 +102,49 @@ def _claim_stdout() -> BinaryIO:
 
 
 def _initialize(ls: Server, params: lsp.InitializeParams) -> None:
-    settings, ls.problems = parse_settings(params.initialization_options)
+    ls.options = params.initialization_options
     folders = params.workspace_folders or []
     ls.protocol._workspace = DocumentWorkspace(
         ls.workspace.root_uri, lsp.TextDocumentSyncKind.Incremental, folders, ls.workspace.position_encoding
     )
-    root = to_fs_path(folders[0].uri) if folders else ls.workspace.root_path
-    ls.session = Session(settings, Path(root) if root else None)
+    if params.process_id and not watch(params.process_id, partial(leave, ls)):
+        log.info("the editor's process %s is not on this machine and not watched", params.process_id)
+    paths = [path for folder in folders if (path := to_fs_path(folder.uri))]
+    settings, _ = parse_settings(ls.options)
+    first = ls.workspace.root_path
+    ls.roots = [Root(Session(settings, Path(path))) for path in paths] or [
+        Root(Session(settings, Path(first) if first else None))
+    ]
 
 
 async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
-    for problem in ls.problems:
-        ls.say(problem)
-    ls.background(start(ls))
+    if ls.is_started:
+        return
+    ls.is_started = True
+    await configure(ls)
+    for root in ls.roots:
+        ls.background(start(ls, root))
     ls.background(_watch(ls))
+    ls.background(watch_configuration(ls))
+
+
+async def _configured(ls: Server, params: lsp.DidChangeConfigurationParams) -> None:
+    for root in await configure(ls, params.settings):
+        ls.background(start(ls, root))
+
+
+def _folders_changed(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) -> None:
+    gone = {to_fs_path(folder.uri) for folder in params.event.removed}
+    settings = ls.session.settings
+    left = [root for root in ls.roots if root.session.workspace and str(root.session.workspace) not in gone]
+    for root in ls.roots:
+        if root not in left:
+            root.close()
+    opened = [path for folder in params.event.added if (path := to_fs_path(folder.uri))]
+    new = [Root(Session(settings, Path(path))) for path in opened]
+    ls.roots = [*left, *new] or [Root(Session(settings))]
+    for root in ls.roots if not left else new:
+        ls.background(start(ls, root))
 
 
 async def _watch(ls: Server) -> None:
@@ -128,8 +162,13 @@ async def _watch(ls: Server) -> None:
         log.info("the client does not watch files: %s", error)
 
 
-def _changed(ls: Server, _params: object) -> None:
-    ls.background(update(ls))
+def _saved(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
+    ls.background(update(ls, ls.root_of(ls.workspace.get_text_document(params.text_document.uri).path)))
+
+
+def _files_changed(ls: Server, params: lsp.DidChangeWatchedFilesParams) -> None:
+    for root in {ls.root_of(to_fs_path(change.uri) or "") for change in params.changes}:
+        ls.background(update(ls, root))
 
 
 def _shutdown(ls: Server, _params: None) -> None:
@@ -143,39 +182,65 @@ def _shutdown(ls: Server, _params: None) -> None:
 
 async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
     ls.count("completion")
-    ls.ticket = ticket = ls.ticket + 1
-    ls.background(renew(ls))
-    engine = ls.session.engine
     document = ls.workspace.get_text_document(params.text_document.uri)
+    root = ls.root_of(document.path)
+    engine = root.session.engine
+    _supersede(ls, (document.uri, document.version, params.position))
     offset = document.offset_at_position(params.position)
     text = document.source
     if engine is None or not _asks_for_api(text, offset, params.context):
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
-    context = await run_on(ls.lookups, _context, ls.session, text, offset, document.path)
-    await asyncio.sleep(DEBOUNCE_SECONDS)
-    if ticket != ls.ticket:
-        return lsp.CompletionList(is_incomplete=True, items=[])
-    expanded = ls.expanded.get(_expansion_key(context))
-    options = {"expanded": expanded} if expanded else {"first_only": True}
-    settings = ls.session.settings
-    answer = await run_on(
-        ls.predictions,
-        predict,
-        engine,
-        context,
-        deadline_ms=settings.deadline_ms,
-        rerank_depth=settings.rerank_depth,
-        **options,
-    )
-    ls.answer = answer
-    if expanded is None and settings.expand and engine.generator:
-        ls.background(_expand_ahead(ls, engine, context, ticket))
-    edit = _replaced_range(document, text, offset, context)
+    question = await _question(ls, root.session, engine, text, offset, document.path)
+    ls.answer = answer = await ls.anytime.answer(question)
+    ls.anytime.look_ahead(lambda: _as_it_is(question))
+    ls.background(renew(ls, root))
+    edit = _replaced_range(document, text, offset, question.context)
     items = [
-        _item(place, ranked.api, context, edit, answer.trace.index_id)
-        for place, ranked in enumerate(answer.ranked[: settings.max_items])
+        _item(place, ranked.api, question.context, edit, answer.trace.index_id)
+        for place, ranked in enumerate(answer.ranked[: question.settings.max_items])
     ]
     return lsp.CompletionList(is_incomplete=True, items=items)
+
+
+def _supersede(ls: Server, asked: object) -> None:
+    """End the completion under way, unless it asks the same: the editor has moved on.
+
+    It ends as if the editor had cancelled it: VS Code and Neovim pass over that error in silence. Neovim
+    shows ContentModified, and an empty list would close what is open.
+    """
+    task = asyncio.current_task()
+    assert task
+    if ls.asking and ls.asking[0] != asked:
+        ls.asking[1].cancel()
+    ls.asking = asked, task
+
+
+def _typed(ls: Server, params: lsp.DidChangeTextDocumentParams) -> None:
+    """Look ahead from the end of what was typed: that is where the cursor stands."""
+    change = params.content_changes[-1] if params.content_changes else None
+    if isinstance(change, lsp.TextDocumentContentChangePartial):
+        uri, place, typed = params.text_document.uri, change.range.start, change.text
+        ls.anytime.look_ahead(lambda: _question_behind(ls, uri, place, typed))
+
+
+async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str) -> Question | None:
+    document = ls.workspace.get_text_document(uri)
+    session = ls.root_of(document.path).session
+    if session.engine is None or document.version is None:  # closed meanwhile
+        return None
+    offset = document.offset_at_position(place) + len(typed)
+    return await _question(ls, session, session.engine, document.source, offset, document.path)
+
+
+async def _question(
+    ls: Server, session: Session, engine: Engine, text: str, offset: int, path: str
+) -> Question:
+    context = await run_on(ls.lookups, _context, engine, session.workspace, text, offset, path)
+    return Question(engine, session.settings, context)
+
+
+async def _as_it_is(question: Question) -> Question:
+    return question
 
 
 def _asks_for_api(text: str, offset: int, context: lsp.CompletionContext | None) -> bool:
@@ -187,10 +252,10 @@ def _asks_for_api(text: str, offset: int, context: lsp.CompletionContext | None)
     return not in_comment and bool(re.search(r"(\bnew |\bGlideAjax\(\s*['\"])\Z", line))
 
 
-def _context(session: Session, text: str, offset: int, path: str) -> Context:
-    assert session.engine
-    facts = _facts(session.engine, session.workspace, path)
-    return make_context(text[:offset], text[offset:], facts)
+def _context(engine: Engine, workspace: Path | None, text: str, offset: int, path: str) -> Context:
+    facts = _facts(engine, workspace, path)
+    before, after = text[max(0, offset - CONTEXT_CHARS) : offset], text[offset : offset + CONTEXT_CHARS]
+    return make_context(before, after, facts)
 
 
 def _facts(engine: Engine, workspace: Path | None, path: str) -> dict[str, str]:
@@ -203,40 +268,6 @@ def _relative(workspace: Path | None, path: str) -> str:
         return Path(path).resolve().relative_to((workspace or Path.cwd()).resolve()).as_posix()
     except ValueError:
         return ""
-
-
-def _expansion_key(context: Context) -> tuple[str, str]:
-    return context.record_name, context.window
-
-
-async def _expand_ahead(ls: Server, engine: Engine, context: Context, ticket: int) -> None:
-    """Expand while the developer reads the first list: the next request for this context finds it.
-
-    Begins in a pause, and gives way to a newer context.
-    """
-    await asyncio.sleep(PAUSE_SECONDS)
-    key = _expansion_key(context)
-    if ticket != ls.ticket or key == ls.expanding:
-        return
-    if ls.expanding and engine.generator:
-        engine.generator.cancel()
-    ls.expanding = key
-    try:
-        expanded, note = await run_on(
-            ls.expansions, expand_context, engine, context, ls.session.settings.expand_tokens, EXPAND_MS
-        )
-        if ls.expanding != key:
-            return  # cut short by a newer one
-    finally:
-        if ls.expanding == key:
-            ls.expanding = None
-    ls.count("expansion")
-    if not expanded.code:
-        log.info("expansion: %s", note)
-        return
-    ls.expanded[key] = replace(expanded, source="cache")
-    while len(ls.expanded) > EXPANSIONS_KEPT:
-        ls.expanded.popitem(last=False)
 
 
 def _replaced_range(document: TextDocument, text: str, offset: int, context: Context) -> lsp.Range:

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument, Workspace
 
-from .documents import line_starts, offset_at
+from .documents import Starts, edited_starts, line_starts, offset_at
 
 
 class Document(TextDocument):
-    """A text document that counts lines as LSP does."""
+    """A text document that counts lines as LSP does, and not anew with each edit."""
+
+    _counted: tuple[str, Starts] | None = None  # a text and its line starts
 
     @property
     def lines(self) -> tuple[str, ...]:
-        starts = [*line_starts(self.source), len(self.source)]
-        return tuple(self.source[a:b] for a, b in pairwise(starts))
+        text = self.source
+        return tuple(text[a:b] for a, b in pairwise([*self.starts(text).tolist(), len(text)]))
 
     @property
     def encoding(self) -> str:
         return str(self.position_codec.encoding)
 
+    def starts(self, text: str) -> Starts:
+        """Offsets at which the lines of its text begin."""
+        if self._counted is None or self._counted[0] is not text:
+            self._counted = text, np.array(line_starts(text), np.int64)
+        return self._counted[1]
+
     def offset_at_position(self, client_position: lsp.Position) -> int:
         text, position = self.source, client_position
-        return offset_at(text, line_starts(text), position.line, position.character, self.encoding)
+        return offset_at(text, self.starts(text), position.line, position.character, self.encoding)
 
     def _apply_incremental_change(self, change: lsp.TextDocumentContentChangePartial) -> None:
+        old = self.source
         start = self.offset_at_position(change.range.start)
         end = max(start, self.offset_at_position(change.range.end))
-        self._source = self.source[:start] + change.text + self.source[end:]
+        new = old[:start] + change.text + old[end:]
+        self._counted = new, edited_starts(self.starts(old), old, new, start, end)
+        self._source = new
 
 
 class DocumentWorkspace(Workspace):

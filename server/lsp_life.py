@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-import sys
+import os
 import time
-import uuid
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 
 from . import __version__
 from .generation import IndexProblem, index_directory
-from .models import ModelProblem
+from .lsp_anytime import Anytime
+from .lsp_anytime import run_on as run_on
+from .lsp_build import build, progress
+from .models import ModelProblem, Remembering
 from .pipeline import Engine, load_engine, mark_of
 from .settings import Settings
-from .types import Answer, ExpandedQuery
+from .types import Answer
 
 NAME = "deepcodeseek"
-PROGRESS_SECONDS = 2.0  # for a client to answer that it wants to see progress
 RENEW_SECONDS = 1.0  # between two looks for a newer index
 SETTLE_SECONDS = 0.3  # after a change, for those that come with it
 
 log = logging.getLogger(NAME)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +42,51 @@ class Session:
     state: str = "starting"
 
 
+class Root:
+    """A workspace folder: what its questions are answered with, and what keeps that up to date."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.renewed = 0.0
+        self.changes = 0  # of files, since the start
+        self.updating = False
+        self.tried = ""  # what was loaded last, or could not be
+        self.builder: asyncio.subprocess.Process | None = None
+
+    def close(self) -> None:
+        """End its child processes."""
+        if self.session.engine and self.session.engine.generator:
+            self.session.engine.generator.close()
+        if self.builder and self.builder.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.builder.kill()
+
+
 class Server(LanguageServer):
     """The pygls server and what it holds between requests."""
 
     def __init__(self) -> None:
         super().__init__(NAME, __version__, text_document_sync_kind=lsp.TextDocumentSyncKind.Incremental)
-        self.session = Session()
-        self.problems: tuple[str, ...] = ()  # with the client's options
-        self.predictions = ThreadPoolExecutor(1, "predict")
+        self.roots = [Root(Session())]  # the folders that are open, or none
+        self.options: object = None  # of initialize
         self.lookups = ThreadPoolExecutor(1, "lookup")
-        self.expansions = ThreadPoolExecutor(1, "expand")
-        self.expanded: OrderedDict[tuple[str, str], ExpandedQuery] = OrderedDict()
-        self.expanding: tuple[str, str] | None = None
         self.counters: dict[str, int] = {}
-        self.ticket = 0
-        self.renewed = 0.0
-        self.changes = 0  # of files, since the start
-        self.updating = False
-        self.tried = ""  # what was loaded last, or could not be
+        self.anytime = Anytime(self.count)
+        self.asking: tuple[object, asyncio.Task[Any]] | None = None  # where the last completion is asked
+        self.is_started = False
         self.answer = Answer()
-        self.builder: asyncio.subprocess.Process | None = None
         self.tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def session(self) -> Session:
+        """That of the first folder."""
+        return self.roots[0].session
+
+    def root_of(self, path: str) -> Root:
+        """The innermost folder that holds a file, or else the first."""
+        folders = [root for root in self.roots if root.session.workspace]
+        holding = [root for root in folders if Path(path).is_relative_to(root.session.workspace or "")]
+        return max(holding, key=lambda root: len(str(root.session.workspace)), default=self.roots[0])
 
     def count(self, what: str) -> None:
         self.counters[what] = self.counters.get(what, 0) + 1
@@ -87,28 +107,22 @@ class Server(LanguageServer):
         self.window_log_message(lsp.LogMessageParams(kind, f"deepcodeseek: {message}"))
 
 
-async def run_on(executor: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Native work off the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(executor, partial(work, *arguments, **options))
-
-
-async def start(ls: Server) -> None:
+async def start(ls: Server, root: Root) -> None:
     """Load index and models; build the index first where there is none."""
-    workspace = ls.session.workspace
-    if workspace is None and not ls.session.settings.index_directory:
-        ls.session = replace(ls.session, state="no workspace")
+    session = root.session
+    if session.workspace is None and not session.settings.index_directory:
+        root.session = replace(session, state="no workspace")
         ls.say("no workspace folder is open: nothing can be predicted")
         return
-    directory = chosen_index(ls.session)
     try:
-        if await _load(ls, directory):
-            await update(ls)  # files may have changed since
-        elif workspace and ls.session.settings.auto_index:
-            await _build(ls, workspace, directory)
-            await _load(ls, directory)
+        if await _load(ls, root):
+            await update(ls, root)  # files may have changed since
+        elif session.workspace and session.settings.auto_index:
+            await _build(ls, root, session.workspace)
+            await _load(ls, root)
     except Exception as error:  # the server stays up and says why it has no answers
         log.exception("start")
-        _fail(ls, f"{type(error).__name__}: {error}")
+        _fail(ls, root, f"{type(error).__name__}: {error}")
 
 
 def chosen_index(session: Session) -> Path:
@@ -117,132 +131,105 @@ def chosen_index(session: Session) -> Path:
     return Path(chosen).expanduser() if chosen else index_directory(session.workspace or Path.cwd())
 
 
-def _models_directory(ls: Server) -> Path | None:
-    directory = _chosen_models(ls.session)
-    if ls.session.settings.models_directory and directory is None:
-        ls.say(f"there is no models directory {ls.session.settings.models_directory}: the installed are used")
+def _models_directory(ls: Server, settings: Settings) -> Path | None:
+    directory = _chosen_models(settings)
+    if settings.models_directory and directory is None:
+        ls.say(f"there is no models directory {settings.models_directory}: the installed are used")
     return directory
 
 
-def _chosen_models(session: Session) -> Path | None:
+def _chosen_models(settings: Settings) -> Path | None:
     """Where the client says that models lie, if anything is there."""
-    chosen = Path(session.settings.models_directory).expanduser()
-    return chosen if session.settings.models_directory and chosen.is_dir() else None
+    chosen = Path(settings.models_directory).expanduser()
+    return chosen if settings.models_directory and chosen.is_dir() else None
 
 
-async def _load(ls: Server, directory: Path) -> bool:
+async def _load(ls: Server, root: Root) -> bool:
     """Load the engine; False where there is no usable index."""
-    models = _models_directory(ls)
-    async with _progress(ls, "DeepCodeSeek", "loading models and index"):
+    settings = root.session.settings
+    models = _models_directory(ls, settings)
+    async with progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
-            engine = await run_on(ls.predictions, load_engine, directory, models)
+            directory = chosen_index(root.session)
+            engine = await ls.anytime.load(load_engine, directory, models, True, settings.lite)
         except (IndexProblem, ModelProblem) as problem:
-            _fail(ls, str(problem))
+            _fail(ls, root, str(problem))
             return False
     for note in engine.notes:
         ls.say(note)
-    ls.session = replace(ls.session, engine=engine, state="ready")
+    before, engine = root.session.engine, _remembering(engine)
+    root.session = replace(root.session, engine=engine, state="ready")
+    if before and before.generator:
+        before.generator.close()
     ls.say(f"ready: {engine.index.count} APIs", lsp.MessageType.Info)
     return True
 
 
-async def renew(ls: Server) -> None:
+def _remembering(engine: Engine) -> Engine:
+    query, encoder = engine.query_encoder, engine.encoder
+    return replace(
+        engine, encoder=encoder and Remembering(encoder), query_encoder=query and Remembering(query)
+    )
+
+
+async def renew(ls: Server, root: Root) -> None:
     """Load what is newer: a generation of the index, or weights that `deepcodeseek train adapt` has made."""
     now = time.monotonic()
-    engine = ls.session.engine
-    if engine is None or now < ls.renewed + RENEW_SECONDS:
+    engine = root.session.engine
+    if engine is None or now < root.renewed + RENEW_SECONDS:
         return
-    ls.renewed = now
-    directory = chosen_index(ls.session)
+    root.renewed = now
     with contextlib.suppress(IndexProblem, ModelProblem):
-        mark = await run_on(ls.lookups, mark_of, directory, _chosen_models(ls.session))
-        if mark not in (engine.mark, ls.tried):
-            ls.tried = mark
-            await _load(ls, directory)
-            if engine.generator and ls.session.engine is not engine:
-                engine.generator.close()
+        settings = root.session.settings
+        mark = await run_on(ls.lookups, mark_of, chosen_index(root.session), _chosen_models(settings))
+        if mark not in (engine.mark, root.tried):
+            root.tried = mark
+            await _load(ls, root)
 
 
-def _fail(ls: Server, message: str) -> None:
-    ls.session = replace(ls.session, state=message)
+def _fail(ls: Server, root: Root, message: str) -> None:
+    root.session = replace(root.session, state=message)
     ls.say(message)
 
 
-async def update(ls: Server) -> None:
+async def update(ls: Server, root: Root) -> None:
     """Bring the index up to date; one build at a time, and one more for what changed meanwhile."""
-    ls.changes += 1
-    workspace = ls.session.workspace
-    if ls.updating or ls.session.engine is None or workspace is None or not ls.session.settings.auto_index:
+    root.changes += 1
+    session, workspace = root.session, root.session.workspace
+    if root.updating or session.engine is None or workspace is None or not session.settings.auto_index:
         return
-    ls.updating = True
+    root.updating = True
     try:
         seen = 0
-        while seen < ls.changes:
+        while seen < root.changes:
             await asyncio.sleep(SETTLE_SECONDS)
-            seen = ls.changes
-            await _build(ls, workspace, chosen_index(ls.session))
-            ls.renewed = 0.0
-            await renew(ls)
+            seen = root.changes
+            await _build(ls, root, workspace)
+            root.renewed = 0.0
+            await renew(ls, root)
             ls.count("update")
     finally:
-        ls.updating = False
+        root.updating = False
 
 
-async def _build(ls: Server, workspace: Path, directory: Path) -> None:
-    """Run `deepcodeseek index` as a child process and show its progress."""
-    if ls.session.engine is None:
-        ls.session = replace(ls.session, state="indexing")
-    command = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", "index", str(workspace)]
-    command += ["--out", str(directory), "--progress", "jsonl"]
-    models = _models_directory(ls)
-    command += ["--models", str(models)] if models else []
-    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    ls.builder = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=null, stderr=pipe)
-    assert ls.builder.stderr
-    async with _progress(ls, "DeepCodeSeek", f"indexing {workspace.name}") as report:
-        async for line in ls.builder.stderr:
-            _show_build_line(ls, line.decode("utf-8", "replace").strip(), report)
-        status = await ls.builder.wait()
-    if status:
-        _fail(ls, f"indexing failed (status {status}); see the messages before")
-
-
-def _show_build_line(ls: Server, line: str, report: Callable[[str, int], None]) -> None:
-    try:
-        step = json.loads(line)
-        report(str(step["task"]), 100 * int(step["done"]) // max(1, int(step["total"])))
-    except (ValueError, KeyError, TypeError):
-        ls.say(line)
-
-
-@contextlib.asynccontextmanager
-async def _progress(ls: Server, title: str, message: str) -> AsyncIterator[Callable[[str, int], None]]:
-    """$/progress from begin to end; the value reports a message and a percentage."""
-    window = ls.client_capabilities.window
-    if not (window and window.work_done_progress):
-        yield lambda _message, _percent: None
-        return
-    token = str(uuid.uuid4())
-    created = asyncio.ensure_future(ls.work_done_progress.create_async(token))
-    done, _ = await asyncio.wait({created}, timeout=PROGRESS_SECONDS)
-    if not done or created.exception():  # a client that refuses the token still gets its answers
-        created.add_done_callback(lambda future: future.cancelled() or future.exception())
-        yield lambda _message, _percent: None
-        return
-    ls.work_done_progress.begin(token, lsp.WorkDoneProgressBegin(title, message=message, percentage=0))
-    try:
-        yield lambda text, percent: ls.work_done_progress.report(
-            token, lsp.WorkDoneProgressReport(message=text, percentage=percent)
-        )
-    finally:
-        ls.work_done_progress.end(token, lsp.WorkDoneProgressEnd())
+async def _build(ls: Server, root: Root, workspace: Path) -> None:
+    settings = root.session.settings
+    if root.session.engine is None:
+        root.session = replace(root.session, state="indexing")
+    directory, models = chosen_index(root.session), _models_directory(ls, settings)
+    if not await build(ls, root, workspace, directory, models):
+        _fail(ls, root, "indexing failed; see the messages before")
 
 
 def close(server: Server) -> None:
     """End the child processes."""
-    engine = server.session.engine
-    if engine and engine.generator:
-        engine.generator.close()
-    if server.builder and server.builder.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            server.builder.kill()
+    for root in server.roots:
+        root.close()
+
+
+def leave(server: Server) -> None:
+    """End this process and its children at once, from any thread."""
+    close(server)
+    # Native work may still be under way; nobody is left to wait for it.
+    logging.shutdown()
+    os._exit(0 if server.protocol._shutdown else 1)

@@ -1,25 +1,19 @@
 """Models: where they lie, whether they are whole, and the objects that run them.
 
 A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
-tokenizer.json), `query/` (the same, for questions alone), `fusion/` (fusion.npz), `generator/` (one GGUF),
-later `reranker/`. A directory named by the user is looked up first, then the user's data directory, then what
-ships in `assets/`.
+tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files),
+`fusion/` (fusion.npz), `generator/` (one GGUF). A directory named by the user is looked up first, then the
+user's data directory, then what ships in `assets/`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
-import threading
-import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
@@ -28,6 +22,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from .generation import sha256_file
+from .stop import Stop
 
 Vectors = NDArray[np.float32]
 ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker"]
@@ -36,9 +31,6 @@ ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(
     {"encoder": ASSETS / "all-minilm-l6-v2", "fusion": ASSETS / "fusion"}
 )
-
-GENERATOR_START_SECONDS = 60.0
-GENERATOR_RESTARTS = 3
 
 
 class ModelProblem(Exception):
@@ -52,8 +44,8 @@ class Encoder(Protocol):
     dimension: int
     state: str
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors [len(texts), dimension] of length 1."""
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        """Vectors [len(texts), dimension] of length 1. Raises Stopped as soon as `stop` is set."""
         ...
 
 
@@ -66,15 +58,15 @@ class Generator(Protocol):
         """Be ready for the first request; raises ModelProblem."""
         ...
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
-        """Greedy continuation; shorter where the time is up. Raises ModelProblem."""
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+        """Greedy continuation; shorter where the time is up. Raises ModelProblem, and Stopped by `stop`."""
         ...
 
     @property
     def state(self) -> str: ...
 
-    def cancel(self) -> None:
-        """End the request under way, from any thread: it answers with what it has."""
+    def rest(self) -> None:
+        """Give its memory back until the next request."""
         ...
 
     def close(self) -> None: ...
@@ -83,8 +75,12 @@ class Generator(Protocol):
 class Reranker(Protocol):
     """Query and documents to one score each."""
 
-    def score(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
-        """Scores [len(documents)], higher is better."""
+    files: ModelFiles
+    state: str
+    pair_ms: float  # that a pair takes on this machine
+
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> NDArray[np.float32]:
+        """Scores [len(documents)], higher is better. Raises Stopped as soon as `stop` is set."""
         ...
 
 
@@ -153,6 +149,28 @@ class OnnxEncoder:
     """A sentence encoder in ONNX: token ids in, one unit vector a text out."""
 
     def __init__(self, model: ModelFiles) -> None:
+        self._graph = OnnxGraph(model, "embedding")
+        self.dimension = int(model.card["dimension"])
+        self.files = model
+        self.state = "loaded"
+
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        """One text a run: int8 activations share a scale, and in a batch each would depend on the others.
+
+        Costs a fifth of the rate, and the same text always has the same vector.
+        """
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        for row, encoding in enumerate(self._graph.tokens(list(texts))):
+            ids = np.array([encoding.ids], np.int64)
+            inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            vectors[row] = self._graph.run(inputs, stop or Stop())
+        return vectors
+
+
+class OnnxGraph:
+    """A graph of onnxruntime with one output, and its tokenizer. Raises ModelProblem where it is damaged."""
+
+    def __init__(self, model: ModelFiles, output: str) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
@@ -163,159 +181,56 @@ class OnnxEncoder:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
-                str(model.path("model.onnx")),
+                str(model.path(model.file)),
                 options,
                 providers=["CPUExecutionProvider"],
                 disabled_optimizers=["SkipLayerNormFusion"],  # its kernel costs a fifth of the time
             )
             self._tokenizer = Tokenizer.from_file(str(model.path("tokenizer.json")))
             self._tokenizer.enable_truncation(int(model.card["max_tokens"]))
-            self.dimension = int(model.card["dimension"])
         except Exception as error:
             raise ModelProblem(f"{model.directory} cannot be loaded: {error}") from None
         self._tokenizer.no_padding()
-        self.files = model
-        self.state = "loaded"
+        self._run_options = onnxruntime.RunOptions
+        self._output = output
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """One text a run: int8 activations share a scale, and in a batch each would depend on the others.
+    def tokens(self, texts: list[str] | list[tuple[str, str]]) -> list[Any]:
+        """The encodings of texts or of pairs, the longer part of a pair cut first."""
+        encodings: list[Any] = self._tokenizer.encode_batch(texts)
+        return encodings
 
-        Costs a fifth of the rate, and the same text always has the same vector.
-        """
-        vectors = np.zeros((len(texts), self.dimension), np.float32)
-        for row, encoding in enumerate(self._tokenizer.encode_batch(list(texts))):
-            ids = np.array([encoding.ids], np.int64)
-            inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-            vectors[row] = self._session.run(["embedding"], inputs)[0][0]
-        return vectors
-
-
-class GeneratorProcess:
-    """A GGUF model in a child process; restarted when it dies, given up after a few deaths."""
-
-    def __init__(self, model: ModelFiles) -> None:
-        verify(model)
-        self.files = model
-        self._path = model.path(model.file)
-        self._lock = threading.Lock()  # one request at a time
-        self._writing = threading.Lock()  # a cancel may come while a request is written
-        self._flags: list[str] = []
-        self._closed = False
-        self._deaths = 0
-        self._number = 0
-        self._child: subprocess.Popen[str] | None = None
-        self._lines: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
-        with self._lock:
-            self._ensure_started()
-            self._number += 1
-            request = {
-                "id": self._number,
-                "prompt": prompt,
-                "max_tokens": max_tokens,
-                "timeout_ms": timeout_ms,
-            }
-            self._send(request)
-            # The child keeps the deadline itself; the margin is for one that hangs.
-            return str(self._receive(timeout_ms / 1000 + 5.0, self._number)["text"])
-
-    def cancel(self) -> None:
-        self._send({"cancel": self._number})
-
-    @property
-    def state(self) -> str:
-        """'not started', 'running' or 'given up'."""
-        if self._deaths > GENERATOR_RESTARTS:
-            return "given up"
-        return "running" if self._child and self._child.poll() is None else "not started"
-
-    def start(self) -> None:
-        """Start and probe the child now instead of at the first request; raises ModelProblem."""
-        with self._lock:
-            self._ensure_started()
-
-    def close(self) -> None:
-        self._closed = True
-        self._kill()
-
-    def _kill(self) -> None:
-        child, self._child = self._child, None
-        if child:
-            child.kill()
-            child.wait()
-
-    def _ensure_started(self) -> None:
-        while self._child is None or self._child.poll() is not None:
-            if self._closed:
-                raise ModelProblem("the generator was closed")
-            if self._deaths > GENERATOR_RESTARTS:
-                raise ModelProblem(f"the generator died {self._deaths} times and is given up: {self._path}")
-            self._spawn()
+    def run(self, inputs: Mapping[str, NDArray[np.int64]], stop: Stop) -> Any:
+        """What it says of the first item of a batch. Raises Stopped as soon as `stop` is set."""
+        options = self._run_options()
+        with stop.ending(lambda: setattr(options, "terminate", True)):
             try:
-                self._receive(GENERATOR_START_SECONDS)
-            except ModelProblem:
-                # Repacked weights crash on some processors: the next try does without.
-                if self._closed:
-                    raise
-                if self._flags:
-                    self._deaths = GENERATOR_RESTARTS + 1
-                    raise
-                self._flags = ["--no-repack"]
-
-    def _spawn(self) -> None:
-        command = [sys.executable, "-I", "-m", "deepcodeseek.server.generator", str(self._path), *self._flags]
-        self._lines = SimpleQueue()
-        self._child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-        )
-        threading.Thread(target=_forward, args=(self._child, self._lines), daemon=True).start()
-
-    def _send(self, message: dict[str, Any]) -> None:
-        child = self._child
-        if child and child.stdin:
-            # A dead child is noticed where its answer is missed.
-            with self._writing, contextlib.suppress(OSError, ValueError):
-                child.stdin.write(json.dumps(message) + "\n")
-                child.stdin.flush()
-
-    def _receive(self, seconds: float, number: int | None = None) -> dict[str, Any]:
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                message = self._lines.get(timeout=max(0.01, end - time.monotonic()))
-            except Empty:
-                raise self._died("did not answer in time") from None
-            if message is None:
-                raise self._died(_cause(self._child))
-            if "error" in message:
-                raise self._died(str(message["error"]))
-            if number is None or message.get("id") == number:
-                return message
-
-    def _died(self, cause: str) -> ModelProblem:
-        self._kill()
-        self._deaths += 1
-        return ModelProblem(f"the generator {cause}: {self._path}")
+                return self._session.run([self._output], inputs, options)[0][0]
+            except Exception:
+                stop.check()  # it says so in words of its own
+                raise
 
 
-def _forward(child: subprocess.Popen[str], lines: SimpleQueue[dict[str, Any] | None]) -> None:
-    assert child.stdout
-    for line in child.stdout:
-        lines.put(json.loads(line))
-    lines.put(None)
+class Remembering:
+    """An encoder that keeps the vectors of the last texts that it was asked for one at a time.
 
+    The letters of a name being typed are no part of a question's text: its vector is made once a name.
+    """
 
-def _cause(child: subprocess.Popen[str] | None) -> str:
-    status = child.wait() if child else None
-    if status is not None and status < 0:
-        return f"died ({signal.Signals(-status).name})"
-    return f"ended (status {status})"
+    def __init__(self, encoder: Encoder, kept: int = 64) -> None:
+        self.files, self.dimension, self.state = encoder.files, encoder.dimension, encoder.state
+        self._encoder, self._kept = encoder, kept
+        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        if len(texts) != 1:
+            return self._encoder.encode(texts, stop)
+        (text,) = texts
+        if text not in self._vectors:
+            self._vectors[text] = self._encoder.encode(texts, stop)
+        self._vectors.move_to_end(text)
+        while len(self._vectors) > self._kept:
+            self._vectors.popitem(last=False)
+        return self._vectors[text]
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,15 +11,16 @@ from pathlib import Path
 from types import MappingProxyType
 from zipfile import BadZipFile
 
+from .cross_encoder import load_reranker
 from .expand import expand
 from .fusion import Fusion, read_fusion
 from .generation import ADAPTED, read_manifest
+from .generator_process import GeneratorProcess
 from .index import Index, open_index
 from .lexical import Scores
 from .models import (
     Encoder,
     Generator,
-    GeneratorProcess,
     ModelFiles,
     ModelKind,
     ModelProblem,
@@ -30,6 +33,7 @@ from .places import is_scope, place_of
 from .rerank import rerank
 from .retrieve import RAREST_TERMS, retrieve
 from .signals import SIGNALS
+from .stop import Stop, Stopped
 from .text import encoder_query, whole_characters
 from .types import Answer, Context, ExpandedQuery, QueryForm, RankedApi, Stage, Trace
 
@@ -40,11 +44,14 @@ EXPAND_LEAST_MS = 50.0
 """In less no model writes a token."""
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
+_LATE = "no time left"
 Places = tuple[Path | None, ...]
-_LEARNED: tuple[ModelKind, ...] = ("query", "fusion")
+_LEARNED: tuple[ModelKind, ...] = ("query", "reranker", "fusion")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
+ENCODE_RESERVE_MS = 40.0
+"""What encoding leaves of a deadline to the lookups: without vectors there still is a list."""
 
 
 RERANK_DEPTH = 20
@@ -109,11 +116,13 @@ METHODS: Mapping[str, Variant] = MappingProxyType(
 )
 
 
-def load_engine(directory: Path, models_directory: Path | None = None, adapted: bool = True) -> Engine:
+def load_engine(
+    directory: Path, models_directory: Path | None = None, adapted: bool = True, lite: bool = False
+) -> Engine:
     """Index and models for answering; what is missing but the index and the encoder becomes a note.
 
-    Unless `adapted`, what learned from this index and lies beside it is left out. Raises IndexProblem or
-    ModelProblem where there is nothing to answer with.
+    Unless `adapted`, what learned from this index and lies beside it is left out; where `lite`, so are the
+    generator and the cross-encoder. Raises IndexProblem or ModelProblem where nothing can answer.
     """
     encoder_files = find_model("encoder", models_directory)
     if encoder_files is None:
@@ -124,14 +133,21 @@ def load_engine(directory: Path, models_directory: Path | None = None, adapted: 
     places = (models_directory, directory / ADAPTED if adapted else None)
     fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
+    generator, notes = (None, ()) if lite else _load_generator(models_directory)
+    reranker, reranker_notes = (None, ()) if lite else _load_reranker(places)
+    every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *index.notes)
+    return Engine(index, encoder, generator, reranker, every, fusion, query_encoder, mark)
+
+
+def _load_generator(directory: Path | None) -> tuple[Generator | None, tuple[str, ...]]:
+    """The generator, which starts when it is first needed, or none and why."""
     try:
-        files = find_model("generator", models_directory)
-        generator = GeneratorProcess(files) if files else None
-        notes = () if files else ("no generator installed: run `deepcodeseek models get`",)
+        files = find_model("generator", directory)
+        if files is None:
+            return None, ("no generator installed: run `deepcodeseek models get`",)
+        return GeneratorProcess(files), ()
     except ModelProblem as problem:
-        generator, notes = None, (str(problem),)
-    every = (*notes, *fusion_notes, *query_notes, *index.notes)
-    return Engine(index, encoder, generator, None, every, fusion, query_encoder, mark)
+        return None, (str(problem),)
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:
@@ -171,10 +187,45 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
         return None, (str(problem),)
 
 
-def encode_query(engine: Engine, query: ExpandedQuery, learned: bool) -> Scores | None:
+def _load_reranker(places: Places) -> tuple[Reranker | None, tuple[str, ...]]:
+    """The cross-encoder, or none and why: the fused order stands in."""
+    try:
+        files = find_model("reranker", *places)
+        return (load_reranker(files) if files else None), ()
+    except ModelProblem as problem:
+        return None, (str(problem),)
+
+
+def encode_query(
+    engine: Engine, query: ExpandedQuery, learned: bool, stop: Stop | None = None
+) -> Scores | None:
     """The vector [d] of a question; a baseline's by the encoder of the documents."""
     encoder = (engine.query_encoder if learned else None) or engine.encoder
-    return encoder.encode([encoder_query(query)])[0] if encoder else None
+    return encoder.encode([encoder_query(query)], stop)[0] if encoder else None
+
+
+def is_late(answer: Answer) -> bool:
+    """Whether a deadline left out something."""
+    return any(_LATE in stage.note for stage in answer.trace.stages)
+
+
+def _encode_in_time(
+    engine: Engine, query: ExpandedQuery, learned: bool, left_ms: float, stop: Stop
+) -> tuple[Scores | None, str]:
+    """The vector and a note; none where `left_ms` is too short for it on a machine this busy."""
+    if left_ms == math.inf:
+        return encode_query(engine, query, learned, stop), ""
+    late = Stop()
+    timer = threading.Timer(max(0.0, left_ms) / 1000, late.set)
+    timer.start()
+    try:
+        with stop.ending(late.set):
+            return encode_query(engine, query, learned, late), ""
+    except Stopped:
+        stop.check()
+        return None, f"left out: {_LATE}"
+    finally:
+        timer.cancel()
 
 
 def load_fusion(files: ModelFiles) -> Fusion:
@@ -239,14 +290,15 @@ def predict(
     deadline_ms: float | None = None,
     expand_tokens: int = 24,
     rerank_depth: int = RERANK_DEPTH,
+    stop: Stop | None = None,
 ) -> Answer:
     """Ranked APIs for a context, and the trace of how they came about.
 
     `expanded` is an expansion made before, for the same lines; `first_only` stops after the first list (no
     expansion, no cross-encoder). With `deadline_ms` a stage that would come too late is left out and the
-    trace says so.
+    trace says so. Raises Stopped soon after `stop` is set.
     """
-    clock = _Clock(deadline_ms)
+    clock, stop = _Clock(deadline_ms), stop or Stop()
     if variant.window_only:
         context = replace(context, record_name="", table="", window_after="")
     query = replace(expanded, context=context) if expanded else ExpandedQuery(context)
@@ -254,12 +306,14 @@ def predict(
         clock.done("expand", expanded.source)
     elif variant.expand and not first_only:
         left = clock.left(EXPAND_MS + RETRIEVE_RESERVE_MS) - RETRIEVE_RESERVE_MS
-        query, note = expand_context(engine, context, expand_tokens, left)
+        query, note = expand_context(engine, context, expand_tokens, left, stop=stop)
         clock.done("expand", note)
     vector = None
     if engine.encoder and any(name.endswith("dense") for name in variant.weights):
-        vector = encode_query(engine, query, variant.learned)
-        clock.done("encode")
+        left = clock.left(math.inf) - ENCODE_RESERVE_MS
+        vector, note = _encode_in_time(engine, query, variant.learned, left, stop)
+        clock.done("encode", note)
+    stop.check()
     fusion = engine.fusion if variant.learned else None
     candidates, note = retrieve(
         engine.index, query, vector, variant.weights, variant.graph, variant.rarest, fusion
@@ -267,25 +321,35 @@ def predict(
     ranked = tuple(RankedApi(engine.index.api(c.api_id), c.score, c.evidence, c.usage) for c in candidates)
     clock.done("retrieve", note)
     if variant.rerank and not first_only:
-        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(RERANK_RESERVE_MS))
+        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(math.inf), stop)
         clock.done("rerank", note)
     return Answer(ranked, Trace(engine.index.id, tuple(clock.stages)))
 
 
 def expand_context(
-    engine: Engine, context: Context, tokens: int, left_ms: float = EXPAND_MS, form: QueryForm = "code"
+    engine: Engine,
+    context: Context,
+    tokens: int,
+    left_ms: float = EXPAND_MS,
+    form: QueryForm = "code",
+    stop: Stop | None = None,
 ) -> tuple[ExpandedQuery, str]:
     """The expanded query and a note; what is not written within `left_ms` is left out."""
     if left_ms < EXPAND_LEAST_MS:
-        return ExpandedQuery(context), "skipped: no time left"
+        return ExpandedQuery(context), f"skipped: {_LATE}"
     if engine.generator is None and engine.notes:
         return ExpandedQuery(context), engine.notes[0]
-    return expand(context, engine.generator, tokens, left_ms, form)
+    return expand(context, engine.generator, tokens, left_ms, form, stop)
 
 
 def _rerank(
-    engine: Engine, query: ExpandedQuery, ranked: tuple[RankedApi, ...], depth: int, left_ms: float
+    engine: Engine,
+    query: ExpandedQuery,
+    ranked: tuple[RankedApi, ...],
+    depth: int,
+    left_ms: float,
+    stop: Stop,
 ) -> tuple[tuple[RankedApi, ...], str]:
     if left_ms < RERANK_RESERVE_MS:
-        return ranked, "skipped: no time left"
-    return rerank(query, ranked, engine.reranker, depth)
+        return ranked, f"skipped: {_LATE}"
+    return rerank(query, ranked, engine.reranker, depth, left_ms, stop)

@@ -1,27 +1,45 @@
-"""Rerank the first candidates with a cross-encoder."""
+"""Rerank the first candidates with a cross-encoder, as deep as the time allows."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
 from .models import Reranker
-from .text import encoder_document, encoder_query
+from .stop import Stop
+from .text import reranker_document, reranker_query
 from .types import Evidence, ExpandedQuery, RankedApi
 
 
 def rerank(
-    query: ExpandedQuery, ranked: tuple[RankedApi, ...], reranker: Reranker | None, depth: int
+    query: ExpandedQuery,
+    ranked: tuple[RankedApi, ...],
+    reranker: Reranker | None,
+    depth: int,
+    left_ms: float = math.inf,
+    stop: Stop | None = None,
 ) -> tuple[tuple[RankedApi, ...], str]:
-    """The same APIs, the first `depth` of them in the cross-encoder's order, and a note."""
+    """The same APIs, the first `depth` of them by what retrieval and cross-encoder say together, and a note.
+
+    The scores are added, as they were while it learned. With `left_ms` no more are read than it can read in
+    that time. Raises Stopped as soon as `stop` is set.
+    """
     if reranker is None:
         return ranked, "no reranker installed"
-    head, tail = ranked[:depth], ranked[depth:]
-    scores = reranker.score(encoder_query(query), [encoder_document(item.api) for item in head])
-    order = np.argsort(-scores, kind="stable")
+    head = ranked[: int(min(depth, left_ms / reranker.pair_ms))]
+    documents = [reranker_document(item.api, item.usage) for item in head]
+    scores = reranker.score(reranker_query(query), documents, stop)
+    tail = ranked[len(head) :]
+    totals = np.array([item.score for item in head]) + scores
+    places = np.argsort(np.argsort(-scores, kind="stable"), kind="stable") + 1
     reordered = tuple(
-        replace(head[i], evidence=(*head[i].evidence, Evidence("reranker", rank, float(scores[i]))))
-        for rank, i in enumerate(order.tolist(), 1)
+        replace(
+            head[i],
+            score=float(totals[i]),
+            evidence=(*head[i].evidence, Evidence("reranker", int(places[i]), float(scores[i]))),
+        )
+        for i in np.argsort(-totals, kind="stable").tolist()
     )
-    return reordered + tail, ""
+    return reordered + tail, f"{len(reordered)} candidates read"

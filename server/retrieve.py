@@ -34,12 +34,14 @@ def retrieve(
     graph: bool = True,
     rarest: int = RAREST_TERMS,
     fusion: Fusion | None = None,
+    unseen: Sequence[int] = (),
 ) -> tuple[tuple[Candidate, ...], str]:
     """At most MAX_CANDIDATES candidates, best first, and a note on what the graph filter kept.
 
-    Without a learned `fusion` reciprocal ranks are added, with one weight a signal.
+    Without a learned `fusion` reciprocal ranks are added, with one weight a signal. What was mined from the
+    files `unseen` says nothing.
     """
-    view = view_of(index, query, vector, graph, rarest)
+    view = view_of(index, query, vector, graph, rarest, unseen)
     rankings = rank(view, weights if fusion else [name for name in weights if weights[name]])
     note = f"{int(view.apis.sum())} of {index.count} APIs kept by the graph"
     if fusion:

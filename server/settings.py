@@ -17,8 +17,12 @@ class Settings:
 
     max_items: int = _option(20, "How many APIs a completion offers.", 1, 100)
     deadline_ms: int = _option(
-        400, "Milliseconds after which a completion skips the cross-encoder.", 20, 60_000
+        400,
+        "Milliseconds for a list, and for its refinement in a pause; what would come later is left out.",
+        20,
+        60_000,
     )
+    lite: bool = _option(False, "Least memory: neither the generator nor the cross-encoder is loaded.")
     expand: bool = _option(True, "Write hypothetical code with the local GGUF model.")
     expand_tokens: int = _option(24, "The most tokens of hypothetical code.", 1, 256)
     rerank_depth: int = _option(20, "How many candidates the cross-encoder reads.", 0, 100)

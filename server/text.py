@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from types import MappingProxyType
 
-from .types import Api, Context, ExpandedQuery, Method
+from .types import Api, Context, ExpandedQuery, Method, Usage
 
 TEXT_VERSION = "3"
 
@@ -22,6 +23,12 @@ ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines 
 ENCODER_AFTER_CHARS = 200
 DOCUMENT_CHARS = 1500
 EXPANSION_CHARS = 300
+RERANKER_TEXT_VERSION = "1"  # of the two functions below that a cross-encoder reads: its card states it
+RERANKER_LINES = 5  # of the window
+RERANKER_CHARS = MappingProxyType(
+    {"name": 40, "window": 240, "members": 60, "after": 80, "documentation": 140, "usage": 160, "methods": 80}
+)
+"""What each part may take: a pair of 130 tokens costs half of one of 256."""
 SUMMARY_METHODS = 8  # of an API, that a generator is told
 SUMMARY_WORDS = 4  # fewer say nothing
 
@@ -122,6 +129,38 @@ def encoder_query(query: ExpandedQuery) -> str:
     window = f"{context.window}\n{query.code}" if query.code else context.window
     after = context.window_after[:ENCODER_AFTER_CHARS]
     return _named_window(context.record_name, window) + (f"\n{after}" if after else "")
+
+
+def reranker_query(query: ExpandedQuery) -> str:
+    """What a cross-encoder reads of a question: the lines next to the cursor, and what is called below it."""
+    context, most = query.context, RERANKER_CHARS
+    lines = _lines(f"{context.window}\n{query.code}" if query.code else context.window)[-RERANKER_LINES:]
+    parts = (
+        " ".join(lexical_tokens(context.record_name))[: most["name"]],
+        "\n".join(line.strip() for line in lines)[-most["window"] :],
+        " ".join(context.members)[: most["members"]],
+        context.window_after[: most["after"]],
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def reranker_document(api: Api, usage: Usage | None) -> str:
+    """What a cross-encoder reads of an API: name, documentation, its nearest known usage, methods."""
+    most = RERANKER_CHARS
+    described = re.split(r"\s@\w", _documentation(api), maxsplit=1)[0]
+    parts = (
+        f"{api.name}. {' '.join(described.split())[: most['documentation']]}",
+        _usage_end(usage)[-most["usage"] :] if usage else "",
+        " ".join(m.name for m in api.methods if not m.is_private)[: most["methods"]],
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def _usage_end(usage: Usage) -> str:
+    """Who calls, the line before the call, and the call."""
+    before = " ".join(line.strip() for line in _lines(usage.context)[-1:])
+    statement = " ".join(usage.statement.split())
+    return f"{' '.join(lexical_tokens(usage.caller))}: {before} {statement}"
 
 
 def expander_prompt(context: Context) -> str:

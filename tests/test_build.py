@@ -24,6 +24,7 @@ from deepcodeseek.index_builder.cache import CACHE
 from deepcodeseek.server.generation import read_manifest
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, Vectors
+from deepcodeseek.server.stop import Stop
 
 INDEX = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", "index"]
 KILLS = 20
@@ -37,7 +38,7 @@ class Counting:
         self.count = 0
         self._encoder = encoder
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
         self.count += len(texts)
         return self._encoder.encode(texts)
 

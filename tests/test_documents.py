@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from fuzz_edits import fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lsprotocol import types as lsp
@@ -83,3 +84,10 @@ def test_edits_give_the_text_that_the_editor_has(
         text = text[:start] + inserted + text[end:]
         assert document.source == text
         assert "".join(document.lines) == text
+        assert document.starts(text).tolist() == line_starts(text)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_servers_text_is_the_editors(encoding: str) -> None:
+    """Over a real pipe; `make fuzz` makes 20,000 edits."""
+    assert fuzz(150, encoding, seed=1) == 150

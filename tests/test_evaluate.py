@@ -25,6 +25,7 @@ from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
 from deepcodeseek.server.pipeline import Engine, Variant, predict
 from deepcodeseek.server.signals import SIGNALS
+from deepcodeseek.server.stop import Stop
 
 SAMPLE = {
     "id": "a",
@@ -247,11 +248,11 @@ class NamingGenerator:
         if self.problem:
             raise ModelProblem(self.problem)
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         self.asked += 1
         return "berth allocator: allocate the berth by an allocator"
 
-    def cancel(self) -> None: ...
+    def rest(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -259,8 +260,12 @@ class NamingGenerator:
 class LastReranker:
     """The last one first: what it reads is turned over."""
 
-    def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
-        return np.arange(len(documents), dtype=np.float32)
+    files: ModelFiles
+    state = "loaded"
+    pair_ms = 1.0
+
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
+        return 1000 * np.arange(len(documents), dtype=np.float32)
 
 
 @pytest.mark.usefixtures("example_report")

@@ -215,12 +215,12 @@ async def test_what_is_typed_narrows_the_list() -> None:
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("example_report")
 async def test_an_expansion_made_ahead_refines_the_next_answer() -> None:
-    async with connect(EXAMPLE, options={"expand": True}) as editor:
+    async with connect(EXAMPLE, options={"expand": True, "deadlineMs": 60_000}) as editor:
         await ready(editor)
         uri = open_document(editor, EXAMPLE / DRAFT)
         await complete(editor, uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1)
         for _ in range(200):
-            if (await status(editor))["counters"].get("expansion"):
+            if (await status(editor))["counters"].get("refined"):
                 break
             await asyncio.sleep(0.1)
         answer = await complete(editor, uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1)

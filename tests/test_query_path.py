@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from deepcodeseek.server.expand import expand
 from deepcodeseek.server.models import ModelFiles, ModelProblem
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
+from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.types import Api, Context, ExpandedQuery, Method, RankedApi
 
 
@@ -166,12 +168,12 @@ class EchoGenerator:
     def start(self) -> None:
         pass
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         if self.problem:
             raise ModelProblem(self.problem)
         return prompt.rstrip().rsplit("\n", 1)[-1]
 
-    def cancel(self) -> None:
+    def rest(self) -> None:
         pass
 
     def close(self) -> None:
@@ -201,16 +203,43 @@ def test_expand_by_a_description() -> None:
 class LengthReranker:
     """The longer the document, the better."""
 
-    def score(self, query: str, documents: Sequence[str]) -> np.ndarray:
+    files: ModelFiles
+    state = "loaded"
+    pair_ms = 10.0
+
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
         return np.array([len(document) for document in documents], np.float32)
 
 
-def test_rerank_reorders_the_first_and_keeps_the_rest() -> None:
+@pytest.mark.parametrize(
+    ("depth", "left_ms", "expected"),
+    [
+        (3, math.inf, ["ccc", "bb", "a", "dddd"]),  # the first three, the rest stays
+        (4, math.inf, ["dddd", "ccc", "bb", "a"]),
+        (4, 29.0, ["ccc", "a", "bb", "dddd"]),  # time for two
+        (4, 9.0, ["a", "ccc", "bb", "dddd"]),  # for none
+    ],
+)
+def test_rerank_reads_the_first_and_keeps_the_rest(depth: int, left_ms: float, expected: list[str]) -> None:
     names = ("a", "ccc", "bb", "dddd")
     ranked = tuple(RankedApi(Api(f"global.{n}", n, "script_include"), 1.0) for n in names)
+    query = ExpandedQuery(Context("", "", "", ""))
+    reordered, _ = rerank(query, ranked, LengthReranker(), depth, left_ms)
+    assert [item.api.name for item in reordered] == expected
+    told = [e for item in reordered for e in item.evidence if e.signal == "reranker"]
+    assert [e.rank for e in told] == list(range(1, len(told) + 1))
+
+
+def test_what_retrieval_says_counts_beside_the_cross_encoder() -> None:
+    ranked = tuple(
+        RankedApi(Api(n, n, "class"), score) for n, score in (("a", 9.0), ("bbb", 8.0), ("ccccccc", 1.0))
+    )
     reordered, _ = rerank(ExpandedQuery(Context("", "", "", "")), ranked, LengthReranker(), 3)
-    assert [item.api.name for item in reordered] == ["ccc", "bb", "a", "dddd"]
-    assert reordered[0].evidence[-1].signal == "reranker"
+    assert [(item.api.name, item.score) for item in reordered] == [
+        ("bbb", 13.0),
+        ("a", 12.0),
+        ("ccccccc", 10.0),
+    ]
 
 
 def test_documentation_is_escaped_markdown() -> None:

@@ -13,17 +13,16 @@ import pytest
 from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder import train_shipped
+from deepcodeseek.index_builder import prepared, train_shipped
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
 from deepcodeseek.index_builder.train_fusion import _initial, as_fusion
+from deepcodeseek.index_builder.train_loop import CURVE, batches
 from deepcodeseek.index_builder.train_query import (
-    CURVE,
     Documents,
     Question,
     Recipe,
-    batches,
     documents_of,
     loss,
     mean_weights,
@@ -36,10 +35,12 @@ from deepcodeseek.server.pipeline import Engine, load_engine
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+torch.set_num_threads(1)  # tiny models: a second thread waits more than it works
 
 QUIET: Any = lambda *_: None  # noqa: E731
 WIDTH = 32
 WORDS = ("vessel", "crane", "berth", "invoice", "harbour", "tide", "cargo", "pilot")
+length: Any = lambda question: len(question.text)  # noqa: E731
 QUICK = Recipe(epochs=4, batch=8, rate=3e-3, tokens=16)
 
 
@@ -129,10 +130,10 @@ def test_usages_in_the_questions_own_file_say_nothing() -> None:
 
 
 def test_batches_ask_all_once_an_epoch() -> None:
-    made = batches(questions(), replace(QUICK, epochs=2))
+    made = batches(questions(), length, 8, 2, seed=0)
     assert sorted(q.text for batch in made for q in batch) == sorted(2 * [q.text for q in questions()])
-    assert made == batches(questions(), replace(QUICK, epochs=2))
-    assert made != batches(questions(), replace(QUICK, epochs=2, seed=1))
+    assert made == batches(questions(), length, 8, 2, seed=0)
+    assert made != batches(questions(), length, 8, 2, seed=1)
 
 
 def test_the_mean_of_weights(weights: Path, documents: dict[str, Documents], tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_an_encoder_from_corpora_and_a_fusion_on_top(
         used.append(engine.query_encoder.files.sha256)
         return gather(engine, *arguments)
 
-    monkeypatch.setattr(train_shipped, "gather", spy)
+    monkeypatch.setattr(prepared, "gather", spy)
     train_shipped.train_shipped(tmp_path / "corpora", out, FusionRecipe(epochs=1), QUIET)
     assert used == [second, second, first, first, mean, mean]
     assert load_engine(tmp_path / "corpora" / "a" / "index", out).fusion

@@ -1,0 +1,108 @@
+"""Corpora as corpora.py prepares them, and what is gathered of them for training.
+
+What was gathered of a corpus is kept beside its index, and gathered again only where index, samples, features
+or models have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deepcodeseek.server.fusion import FEATURES
+from deepcodeseek.server.generation import read_manifest, sha256_file
+from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.pipeline import Engine, load_engine
+from deepcodeseek.server.text import RERANKER_TEXT_VERSION
+
+from .cache import digest
+from .candidates import candidate_lists
+from .corpora import MADE
+from .evaluate import Asked, read_samples
+from .evidence import Questions, gather
+from .triples import Triple, read_coder_pile, write_triples
+
+SAMPLES = "samples.jsonl"
+MAX_SAMPLES = 1000  # of a corpus: a large one must not drown the others
+MAX_LISTS = 500  # of a corpus, that a cross-encoder learns from
+TRAIN, EVAL_ONLY = "train", "eval-only"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A corpus on disk."""
+
+    folder: Path
+    about: Mapping[str, Any]  # its entry in the lock file
+
+    @property
+    def name(self) -> str:
+        return str(self.about["name"])
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What a card says of it."""
+        packages = [f"{p['name']}@{p['version']} ({p['licence']})" for p in self.about["packages"]]
+        return {"name": self.name, "packages": packages}
+
+    def engine(self, query_encoder: Encoder | None = None) -> Engine:
+        """Without what the user may have adapted or put before what ships."""
+        return replace(load_engine(self.folder / "index"), query_encoder=query_encoder)
+
+    def samples(self, most: int) -> list[dict[str, Any]]:
+        """Balanced samples, drawn where there are more."""
+        balanced = [s for s in read_samples(self.folder / SAMPLES) if s.get("balanced", True)]
+        return random.Random(0).sample(balanced, min(most, len(balanced)))
+
+    def key(self, *about: str) -> str:
+        """Names what is made of its index and samples, and of `about`."""
+        generation, _ = read_manifest(self.folder / "index")
+        return digest(generation.name, sha256_file(self.folder / SAMPLES), *about).hex()[:12]
+
+
+def prepared(corpora: Path, kind: str) -> list[Prepared]:
+    """The corpora of a list that lie in a folder, by name."""
+    found = []
+    for path in sorted(corpora.glob(f"*/{MADE}")):
+        about = json.loads(path.read_text(encoding="utf-8"))["corpus"]
+        if about["list"] == kind:
+            found.append(Prepared(path.parent, about))
+    return found
+
+
+def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> Iterator[Questions]:
+    """A corpus's questions, as mined and with nothing after the cursor."""
+    made_by = [encoder.files.sha256] if encoder else []
+    key = corpus.key(json.dumps([FEATURES, MAX_SAMPLES]), *made_by)
+    engine = None
+    for after in (True, False):
+        path = corpus.folder / f"evidence-{key}-{int(after)}.npz"
+        if not path.is_file():
+            engine = engine or corpus.engine(encoder)
+            questions = gather(engine, corpus.samples(MAX_SAMPLES), Asked(after=after), progress)
+            part = path.with_suffix(".part.npz")
+            questions.save(part)
+            part.replace(path)
+        yield Questions.load(path)
+
+
+def lists(corpus: Prepared, progress: Progress) -> list[Triple]:
+    """The candidates of a corpus's questions, of every other one with nothing after the cursor."""
+    engine = corpus.engine()
+    key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), engine.mark)
+    path = corpus.folder / f"lists-{key}.jsonl"
+    if not path.is_file():
+        samples = corpus.samples(MAX_LISTS)
+        made = [
+            triple
+            for part, after in ((samples[::2], True), (samples[1::2], False))
+            for triple in candidate_lists(engine, part, Asked(after=after), progress)
+        ]
+        write_triples(path, made)
+    return list(read_coder_pile(path, lambda _: None))

@@ -1,0 +1,125 @@
+"""The steps of a training with torch: gradients, checkpoints, the curve. Needs the extra [train].
+
+A checkpoint holds all that the next step depends on: a training that was cut short goes on to the same
+weights bit for bit, on the same processor with as many threads.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHECKPOINT = "checkpoint.pt"
+CURVE = "curve.jsonl"
+SAVE_STEPS = 25  # between two checkpoints
+LENGTH_BUCKET = 8  # batches whose items are sorted by length: padding costs as much as text
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a training keeps what it needs to go on, and what it must be the same training of."""
+
+    folder: Path
+    fingerprint: str  # of recipe and data
+
+
+def run_steps(
+    steps: Sequence[T],
+    loss_of: Callable[[T], Tensor],
+    modules: Mapping[str, Any],
+    optimizer: Any,
+    place: Place,
+    progress: Progress,
+    stop_after: int | None = None,
+) -> None:
+    """Take all steps with a rate that rises and falls once, from the checkpoint on if there is one.
+
+    `stop_after` so many steps it ends with a checkpoint.
+    """
+    import torch
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, len(steps)))
+    state = {**modules, "optimizer": optimizer, "schedule": schedule}
+    moving = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number in range(_resume(place, state), len(steps)):
+        progress("training", number, len(steps))
+        loss = loss_of(steps[number])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(moving, 1.0)
+        optimizer.step()
+        schedule.step()
+        with (place.folder / CURVE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": number, "loss": round(loss.item(), 4)}) + "\n")
+        if number + 1 in (len(steps), stop_after) or (number + 1) % SAVE_STEPS == 0:
+            _save(place, state, number + 1)
+        if number + 1 == stop_after:
+            break
+
+
+def batches(
+    items: Sequence[T], length: Callable[[T], int], batch: int, epochs: int, seed: int
+) -> list[list[T]]:
+    """All epochs' batches, in an order by seed, items of like length together."""
+    made = []
+    for epoch in range(epochs):
+        rng = random.Random(f"{seed} {epoch}")
+        order = rng.sample(list(items), len(items))
+        several = batch * LENGTH_BUCKET
+        some = []
+        for start in range(0, len(order), several):
+            bucket = sorted(order[start : start + several], key=length)
+            some += [bucket[i : i + batch] for i in range(0, len(bucket), batch)]
+        rng.shuffle(some)
+        made += some
+    return made
+
+
+def freeze(bert: Any, layers: int) -> None:
+    """The embeddings of a BERT model and its first layers do not learn."""
+    for part in (bert.embeddings, *bert.encoder.layer[:layers]):
+        for weight in part.parameters():
+            weight.requires_grad = False
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the highest rate: up for a tenth of the steps, then down to nothing."""
+    rising = max(1, steps // 10)
+    return min((step + 1) / rising, (steps - step) / max(1, steps - rising))
+
+
+def _save(place: Place, state: Mapping[str, Any], step: int) -> None:
+    import torch
+
+    path = place.folder / CHECKPOINT
+    part = path.with_suffix(".part")
+    content = {name: each.state_dict() for name, each in state.items()}
+    rng = torch.get_rng_state()
+    torch.save({**content, "rng": rng, "fingerprint": place.fingerprint, "step": step}, part)
+    part.replace(path)
+
+
+def _resume(place: Place, state: Mapping[str, Any]) -> int:
+    """The step to go on with: 0 where there is no checkpoint of this training."""
+    import torch
+
+    path = place.folder / CHECKPOINT
+    if not path.is_file():
+        return 0
+    content = torch.load(path, weights_only=True)  # weights and numbers: nothing in it is run
+    if content["fingerprint"] != place.fingerprint:
+        return 0
+    for name, each in state.items():
+        each.load_state_dict(content[name])
+    torch.set_rng_state(content["rng"])
+    return int(content["step"])

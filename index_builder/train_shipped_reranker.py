@@ -1,0 +1,100 @@
+"""Train the cross-encoder that ships, on corpora as corpora.py prepares them: base -> SFT -> SFT+RL.
+
+Both are measured on the corpora of the list `eval-only`, over all their lists. What is exported is what the
+reinforcement made where that gains more than chance gives, and what was supervised else. Needs the extra
+[train].
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .export_encoder import base_weights
+from .export_reranker import GOLDEN_LISTS, export_reranker
+from .prepared import EVAL_ONLY, TRAIN, lists, prepared
+from .train_fusion import Ranks, reciprocal, top
+from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
+from .train_shipped import NO_CORPUS
+from .triples import Triple
+
+WORK = "reranker-training"
+SUPERVISED = Recipe()
+REINFORCED = Recipe(objective="grpo", rate=1e-5)
+REINFORCED_SHARE = 0.25  # of the lists: the paper reinforces on few
+LEAST_GAIN = 1.64  # standard errors of the mean reciprocal rank
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The folders of float weights of one training, by what was done."""
+
+    base: Path
+    supervised: Path
+    reinforced: Path
+
+
+def train_shipped_reranker(
+    corpora: Path, out: Path, most: int, seed: int, progress: Progress, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Train on at most so many lists of the list `train`; the card of what goes to out/reranker.
+
+    Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
+    on, or the exported graph disagrees.
+    """
+    every = prepared(corpora, TRAIN)
+    learned = drawn([t for corpus in every for t in lists(corpus, progress) if is_within_reach(t)], most)
+    if not learned:
+        raise ValueError(NO_CORPUS.format(corpora))
+    unseen = {corpus.name: lists(corpus, progress) for corpus in prepared(corpora, EVAL_ONLY)}
+    stages = train_stages(learned, out / WORK, seed, progress)
+    models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
+    found = {name: _measured(folder, unseen) for name, folder in models.items()}
+    is_better = gains(list(found["SFT"].values()), list(found["SFT+RL"].values()))
+    about = {
+        "name": "minilm-reranker",
+        "licence": "Apache-2.0",
+        "stage": "SFT+RL" if is_better else "SFT",
+        "lists": len(learned),
+        "recipes": [asdict(replace(recipe, seed=seed)) for recipe in (SUPERVISED, REINFORCED)],
+        "top_k_percent": {
+            name: {part: top(ranks) for part, ranks in by_part.items()} for name, by_part in found.items()
+        },
+        "trained_on": [corpus.source for corpus in every],
+    }
+    weights = stages.reinforced if is_better else stages.supervised
+    return export_reranker(weights, out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
+
+
+def train_stages(
+    triples: Sequence[Triple], out: Path, seed: int, progress: Progress, start: Path | None = None
+) -> Stages:
+    """Supervised training, and reinforcement on top of it."""
+    base = start or base_weights()
+    supervised = train(triples, base, out / "sft", replace(SUPERVISED, seed=seed), progress)
+    few = drawn(triples, max(1, round(len(triples) * REINFORCED_SHARE)), seed + 1)
+    reinforced = train(few, supervised, out / "sft+rl", replace(REINFORCED, seed=seed), progress)
+    return Stages(base, supervised, reinforced)
+
+
+def _measured(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> dict[str, Ranks]:
+    model = CrossEncoder.load(weights)
+    return {name: ranks_of(model, triples, SUPERVISED.tokens) for name, triples in unseen.items()}
+
+
+def drawn(triples: Sequence[Triple], most: int, seed: int = 0) -> list[Triple]:
+    """Some of them, by a seed."""
+    return random.Random(seed).sample(list(triples), min(most, len(triples)))
+
+
+def gains(before: Sequence[Ranks], after: Sequence[Ranks]) -> bool:
+    """Whether the mean reciprocal rank gained more than chance gives."""
+    gain = np.concatenate([reciprocal(b) - reciprocal(a) for a, b in zip(before, after, strict=True)])
+    return bool(len(gain) and gain.mean() > LEAST_GAIN * gain.std() / np.sqrt(len(gain)))

@@ -1,0 +1,92 @@
+"""Answers given before, by all that they depend on, and what of them holds when letters are typed on."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+
+from .index import Index
+from .retrieve import MAX_CANDIDATES
+from .types import Answer, Context, ExpandedQuery, Stage
+
+CONTEXTS_KEPT = 64
+PREFIXES_KEPT = 16  # of one context; a name that is typed needs one or two
+
+
+def context_key(context: Context, engine: str) -> str:
+    """Stands for everything that an answer depends on but the letters of the name being typed."""
+    normalized = replace(context, before="", after="", prefix="")
+    text = f"{engine}\n{normalized!r}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass(slots=True)
+class _Known:
+    """Of one context: the answer for each prefix that was asked for, and the query's expansion."""
+
+    expanded: ExpandedQuery | None = None
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+
+class Answers:
+    """The latest contexts and what was answered; for one thread."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+
+    def find(self, key: str, prefix: str, index: Index) -> Answer | None:
+        """The answer for a prefix: the one that was given, or one for fewer letters, narrowed."""
+        known = self._known.get(key)
+        if known is None:
+            return None
+        self._known.move_to_end(key)
+        if prefix in known.answers:
+            return known.answers[prefix]
+        wider = [p for p in known.answers if prefix.lower().startswith(p.lower())]
+        wider = [p for p in wider if _is_whole(known.answers[p])]
+        return _narrowed(known.answers[max(wider, key=len)], prefix, index) if wider else None
+
+    def keep(self, key: str, prefix: str, answer: Answer) -> None:
+        known = self._entry(key)
+        known.answers[prefix] = answer
+        while len(known.answers) > PREFIXES_KEPT:
+            known.answers.pop(next(iter(known.answers)))
+
+    def refine(self, key: str, expanded: ExpandedQuery) -> None:
+        """From now on the expanded query is asked: what was answered without it no longer holds."""
+        self._entry(key).expanded = expanded
+        self._known[key].answers.clear()
+
+    def remark(self, key: str, stage: Stage) -> None:
+        """Add to the trace of what is known of a context why it is no better."""
+        known = self._entry(key)
+        for prefix, answer in known.answers.items():
+            stages = [each for each in answer.trace.stages if each.stage != stage.stage]
+            known.answers[prefix] = replace(answer, trace=replace(answer.trace, stages=(*stages, stage)))
+
+    def expanded(self, key: str) -> ExpandedQuery | None:
+        """The expansion of a context's query, where there is one."""
+        known = self._known.get(key)
+        return known.expanded if known else None
+
+    def _entry(self, key: str) -> _Known:
+        known = self._known.setdefault(key, _Known())
+        self._known.move_to_end(key)
+        while len(self._known) > CONTEXTS_KEPT:
+            self._known.popitem(last=False)
+        return known
+
+
+def _is_whole(answer: Answer) -> bool:
+    """Whether it holds all that anything speaks for; of more, those further down could begin so too."""
+    return len(answer.ranked) < MAX_CANDIDATES
+
+
+def _narrowed(answer: Answer, prefix: str, index: Index) -> Answer:
+    start = time.perf_counter()
+    begins = index.beginning_with(prefix)
+    ranked = tuple(item for item in answer.ranked if begins[item.api.id])
+    stage = Stage("narrow", 1000 * (time.perf_counter() - start), f"to those that begin with {prefix}")
+    return Answer(ranked, replace(answer.trace, stages=(*answer.trace.stages, stage)))

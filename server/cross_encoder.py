@@ -1,0 +1,55 @@
+"""A compact cross-encoder in ONNX: the tokens of a pair in, one score out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from .lexical import Scores
+from .models import ModelFiles, ModelProblem, OnnxGraph, verify
+from .stop import Stop
+from .text import RERANKER_TEXT_VERSION
+
+GOLDEN_MARGIN = 0.3  # scores nearer than this may change places: int8 differs between processors
+
+
+def load_reranker(model: ModelFiles) -> OnnxReranker:
+    """Verify and load a cross-encoder; raises ModelProblem, also where golden pairs come out otherwise."""
+    verify(model)
+    return OnnxReranker(model)
+
+
+class OnnxReranker:
+    """Scores pairs one by one: in a batch int8 activations share a scale, and pairs depend on each other."""
+
+    def __init__(self, model: ModelFiles) -> None:
+        if model.card.get("text_version") != RERANKER_TEXT_VERSION:
+            raise ModelProblem(f"{model.directory} was trained on other texts than this version makes")
+        self._graph = OnnxGraph(model, "score")
+        self.files = model
+        self.state = "loaded"
+        self.pair_ms = self._check_golden()
+
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> Scores:
+        scores = np.zeros(len(documents), np.float32)
+        for row, encoding in enumerate(self._graph.tokens([(query, document) for document in documents])):
+            ids, types = (np.array([values], np.int64) for values in (encoding.ids, encoding.type_ids))
+            inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
+            scores[row] = self._graph.run(inputs, stop or Stop())
+        return scores
+
+    def _check_golden(self) -> float:
+        """Milliseconds that a pair takes here, found while the golden pairs are put in order."""
+        taken, pairs = 0.0, 0
+        for golden in self.files.card["golden"]:
+            documents = golden["documents"]
+            started = time.perf_counter()
+            scores = self.score(golden["query"], documents)
+            taken, pairs = taken + time.perf_counter() - started, pairs + len(documents)
+            expected = np.array(golden["scores"], np.float32)
+            clear = expected[:, None] - expected[None, :] > GOLDEN_MARGIN
+            if np.any(clear & (scores[:, None] <= scores[None, :])):
+                raise ModelProblem(f"{self.files.directory} ranks its golden pairs otherwise than it should")
+        return taken * 1000 / max(1, pairs)

@@ -1,0 +1,243 @@
+"""When answers are made: what is known comes at once, the latest question is worked on, the rest is stopped.
+
+The first list (lookups and their fusion) answers a request. In a pause in typing it is made ahead for where
+the cursor stands; in a longer one the query is expanded and the list refined. An editor asks again with the
+next letter, as lists are incomplete, and gets the refined one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from .answers import Answers, context_key
+from .pipeline import RETRIEVE_RESERVE_MS, Engine, expand_context, is_late, predict
+from .settings import Settings
+from .stop import Stop, Stopped
+from .types import Answer, Context, ExpandedQuery, Stage
+
+AHEAD_SECONDS = 0.06  # in typing, before the first list is made ahead: sooner it would often be wasted
+PAUSE_SECONDS = 0.5  # before the generator is set to work; of a hundred keys three let wait so long
+FRUITLESS = 3  # refinements in a row that their deadline ended: from then on one in RARELY pauses is tried
+RARELY = 10
+IDLE_SECONDS = 600.0  # without a refinement, before the generator gives its memory back
+
+log = logging.getLogger("deepcodeseek")
+T = TypeVar("T")
+
+
+async def run_on(executor: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Native work off the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(executor, partial(work, *arguments, **options))
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, of which engine, and within which bounds."""
+
+    engine: Engine
+    settings: Settings
+    context: Context
+
+    @property
+    def key(self) -> str:
+        return context_key(self.context, self.engine.mark)
+
+
+@dataclass(slots=True)
+class _Work:
+    """An answer being made, and how many wait for it."""
+
+    about: tuple[str, str]  # the question's key, the prefix
+    stop: Stop
+    task: asyncio.Task[Answer]
+    waiting: int = 0
+
+    def end(self) -> None:
+        self.stop.set()
+        self.task.cancel()
+
+
+@dataclass(slots=True)
+class _Refinement:
+    key: str
+    stop: Stop = field(default_factory=Stop)
+
+
+class Anytime:
+    """At most one first list and one refinement are being made; for the event loop's thread."""
+
+    def __init__(self, count: Callable[[str], None], idle_seconds: float = IDLE_SECONDS) -> None:
+        self._count = count
+        self._idle_seconds = idle_seconds
+        self._answers = Answers()
+        self._predictions = ThreadPoolExecutor(1, "predict")
+        self._expansions = ThreadPoolExecutor(1, "expand")
+        self._work: _Work | None = None
+        self._ahead: asyncio.Task[None] | None = None
+        self._refinement: _Refinement | None = None
+        self._resting: asyncio.TimerHandle | None = None
+        self._fruitless = 0  # refinements in a row
+        self._passed_over = 0  # pauses, since the last refinement
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def load(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Work that must not run beside predictions, such as loading what they read."""
+        return await run_on(self._predictions, work, *arguments)
+
+    async def answer(self, question: Question) -> Answer:
+        """The best that is known, or else the first list.
+
+        Cancelled when another question comes before it is made; what a deadline cut short is not kept.
+        """
+        key, prefix = question.key, question.context.prefix
+        found = self._answers.find(key, prefix, question.engine.index)
+        if found:
+            return found
+        work = self._work
+        if work is None or work.about != (key, prefix) or work.task.done():
+            if work:
+                work.end()
+            work = self._work = self._begin(question, key)
+        return await _wait_for(work)
+
+    def look_ahead(self, make: Callable[[], Awaitable[Question | None]]) -> None:
+        """In the pause that may begin now, make the answer to the question that `make` finds.
+
+        Whatever was to be made ahead before is not.
+        """
+        self.look_no_further()
+        self._ahead = asyncio.ensure_future(self._look_ahead(make))
+        self._ahead.add_done_callback(_log_failure)
+
+    def look_no_further(self) -> None:
+        """Forget what was to be made ahead."""
+        if self._ahead:
+            self._ahead.cancel()
+
+    async def _look_ahead(self, make: Callable[[], Awaitable[Question | None]]) -> None:
+        await asyncio.sleep(AHEAD_SECONDS)
+        question = await make()
+        if question is None or (self._work and not self._work.task.done()):
+            return  # who waits for an answer goes first, and is looked ahead for afterwards
+        # Whichever name is typed next, its vector is the same, and this finds it.
+        await self.answer(replace(question, context=replace(question.context, prefix="")))
+        await asyncio.sleep(PAUSE_SECONDS - AHEAD_SECONDS)
+        self._begin_refinement(question)
+
+    def _begin(self, question: Question, key: str) -> _Work:
+        if self._refinement and self._refinement.key != key:
+            self._refinement.stop.set()
+        stop = Stop()
+        task = asyncio.ensure_future(self._first_list(question, key, stop))
+        return _Work((key, question.context.prefix), stop, task)
+
+    async def _first_list(self, question: Question, key: str, stop: Stop) -> Answer:
+        expanded = self._answers.expanded(key)
+        answer = await self._predict(question, expanded, question.settings.deadline_ms, stop)
+        if not is_late(answer):
+            self._answers.keep(key, question.context.prefix, answer)
+        return answer
+
+    async def _predict(
+        self, question: Question, expanded: ExpandedQuery | None, deadline_ms: float, stop: Stop
+    ) -> Answer:
+        return await run_on(
+            self._predictions,
+            predict,
+            question.engine,
+            question.context,
+            expanded=expanded,
+            first_only=expanded is None,
+            deadline_ms=deadline_ms,
+            rerank_depth=question.settings.rerank_depth,
+            stop=stop,
+        )
+
+    def _begin_refinement(self, question: Question) -> None:
+        """Unless it is refined, or being refined, already; another one under way gives way."""
+        key = question.key
+        can_expand = question.settings.expand and question.engine.generator
+        if not (can_expand or question.engine.reranker) or self._answers.expanded(key):
+            return
+        if self._refinement:
+            if self._refinement.key == key:
+                return
+            self._refinement.stop.set()
+        self._passed_over += 1
+        if self._fruitless >= FRUITLESS and self._passed_over < RARELY:
+            return
+        self._passed_over = 0
+        self._refinement = _Refinement(key)
+        task = asyncio.ensure_future(self._refine(question, self._refinement))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_log_failure)
+
+    async def _refine(self, question: Question, refinement: _Refinement) -> None:
+        start, key, prefix = time.perf_counter(), refinement.key, question.context.prefix
+        deadline_ms = question.settings.deadline_ms
+        try:
+            expanded, note = await self._expand(question, refinement.stop)
+            taken = 1000 * (time.perf_counter() - start)
+            if expanded.code or question.engine.reranker:
+                answer = await self._predict(question, expanded, deadline_ms - taken, refinement.stop)
+                self._answers.refine(key, expanded)
+                self._answers.keep(key, prefix, answer)
+            else:
+                self._answers.remark(key, Stage("expand", taken, note))
+        except Stopped:
+            return
+        finally:
+            if self._refinement is refinement:
+                self._refinement = None
+            self._rest_when_idle(question.engine)
+        self._fruitless = 0 if expanded.code else self._fruitless + 1
+        self._count("refined" if expanded.code else "not expanded")
+
+    def _rest_when_idle(self, engine: Engine) -> None:
+        if self._resting:
+            self._resting.cancel()
+        if engine.generator:
+            loop, rest = asyncio.get_running_loop(), engine.generator.rest
+            self._resting = loop.call_later(self._idle_seconds, self._expansions.submit, rest)
+
+    async def _expand(self, question: Question, stop: Stop) -> tuple[ExpandedQuery, str]:
+        settings, none = question.settings, ExpandedQuery(question.context)
+        if not (settings.expand and question.engine.generator):
+            return none, "off"
+        left = settings.deadline_ms - RETRIEVE_RESERVE_MS
+        expanded, note = await run_on(
+            self._expansions,
+            expand_context,
+            question.engine,
+            question.context,
+            settings.expand_tokens,
+            left,
+            stop=stop,
+        )
+        return (replace(expanded, source="cache") if expanded.code else expanded), note
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Nobody asked for what is made ahead, so nobody would hear of it."""
+    error = None if task.cancelled() else task.exception()
+    if error:
+        log.error("an answer could not be made ahead: %s: %s", type(error).__name__, error)
+
+
+async def _wait_for(work: _Work) -> Answer:
+    """The answer; who is cancelled and is the last to wait for it ends the work."""
+    work.waiting += 1
+    try:
+        return await asyncio.shield(work.task)
+    finally:
+        work.waiting -= 1
+        if not work.waiting and not work.task.done():
+            work.end()

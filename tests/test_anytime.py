@@ -1,0 +1,230 @@
+"""What is known comes at once, the latest question wins, and nobody works for an answer that nobody wants."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
+
+from deepcodeseek.server.answers import CONTEXTS_KEPT, Answers, context_key
+from deepcodeseek.server.context import make_context
+from deepcodeseek.server.lsp_anytime import AHEAD_SECONDS, PAUSE_SECONDS, Anytime, Question
+from deepcodeseek.server.models import Encoder, ModelFiles, Remembering, Vectors
+from deepcodeseek.server.pipeline import Engine, is_late, predict
+from deepcodeseek.server.settings import Settings
+from deepcodeseek.server.stop import Stop, Stopped
+from deepcodeseek.server.types import Answer, Context
+
+ENDS = 0.05  # seconds, within which what is cancelled ends
+
+
+class Counting:
+    """The encoder, how often it was asked, and an encoding that goes on until it is stopped where wanted."""
+
+    def __init__(self, encoder: Encoder, endless: bool = False) -> None:
+        self.files, self.dimension, self.state = encoder.files, encoder.dimension, encoder.state
+        self._encoder, self._endless = encoder, endless
+        self.count = 0
+        self.stopped = threading.Event()
+
+    def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
+        self.count += 1
+        if self._endless and stop:
+            with stop.ending(self.stopped.set):
+                self.stopped.wait(20)
+            stop.check()
+        return self._encoder.encode(texts, stop)
+
+
+class Writing:
+    """A generator that has its answer ready."""
+
+    files = ModelFiles("generator", Path(), {})
+    state = "running"
+
+    def __init__(self) -> None:
+        self.count = self.rests = 0
+
+    def start(self) -> None: ...
+
+    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+        self.count += 1
+        return "log.write(vessel)"
+
+    def rest(self) -> None:
+        self.rests += 1
+
+    def close(self) -> None: ...
+
+
+def context(prefix: str = "", line: int = DRAFT_LINE) -> Context:
+    """At the cursor in the draft with some letters typed."""
+    lines = (EXAMPLE / DRAFT).read_text(encoding="utf-8").splitlines(keepends=True)
+    before = "".join(lines[: line - 1]) + " " * (DRAFT_COLUMN - 1)
+    return make_context(before + prefix, "\n" + "".join(lines[line:]), {"file": DRAFT})
+
+
+def names(answer: Answer) -> list[str]:
+    return [ranked.api.name for ranked in answer.ranked]
+
+
+# Answers
+
+
+def test_the_letters_being_typed_do_not_change_what_an_answer_depends_on() -> None:
+    key = context_key(context(), "engine")
+    assert key == context_key(context("Ber"), "engine")
+    assert key != context_key(context("Ber"), "other engine")
+    assert key != context_key(context("Ber", DRAFT_LINE - 3), "engine")
+
+
+@pytest.mark.usefixtures("example_report")
+@pytest.mark.parametrize("prefix", ["B", "ber", "BerthA", "BerthAx"])
+def test_a_whole_answer_is_narrowed_to_the_letters_typed(prefix: str, engine: Engine) -> None:
+    answers = Answers()
+    answers.keep("key", "", predict(engine, context(), first_only=True))
+    found = answers.find("key", prefix, engine.index)
+    assert found
+    assert set(names(found)) == set(names(predict(engine, context(prefix), first_only=True)))
+    assert answers.find("other key", prefix, engine.index) is None
+
+
+@pytest.mark.usefixtures("example_report")
+def test_an_answer_that_was_cut_off_is_asked_again_for_more_letters(engine: Engine) -> None:
+    whole = predict(engine, context(), first_only=True)
+    cut = replace(whole, ranked=(whole.ranked * 100)[:100])
+    answers = Answers()
+    answers.keep("key", "", cut)
+    assert answers.find("key", "", engine.index) == cut
+    assert answers.find("key", "B", engine.index) is None
+
+
+def test_the_latest_contexts_are_kept(engine: Engine) -> None:
+    answers = Answers()
+    for number in range(CONTEXTS_KEPT + 1):
+        assert answers.find("0", "", engine.index) or not number  # which makes it the latest
+        answers.keep(str(number), "", Answer())
+    assert answers.find("1", "", engine.index) is None
+    assert answers.find("0", "", engine.index)
+
+
+# Stopping
+
+
+def test_encoding_ends_where_it_is_stopped(encoder: Encoder) -> None:
+    stop, when = Stop(), []
+    threading.Timer(1.0, lambda: (when.append(time.monotonic()), stop.set())).start()
+    with pytest.raises(Stopped):
+        encoder.encode(["var berth = allocator.find(vessel);\n" * 50] * 200, stop)
+    assert time.monotonic() - when[0] < 5 * ENDS
+
+
+@pytest.mark.usefixtures("example_report")
+def test_what_a_deadline_leaves_out_is_said_and_the_rest_answers(engine: Engine) -> None:
+    endless = replace(engine, encoder=Counting(engine.encoder, endless=True), query_encoder=None)
+    answer = predict(endless, context(), first_only=True, deadline_ms=100)
+    assert is_late(answer)
+    assert "BerthAllocator" in names(answer)
+
+
+# Questions
+
+
+def question(engine: Engine, prefix: str = "", line: int = DRAFT_LINE, **settings: object) -> Question:
+    given = replace(Settings(expand=False), **settings)
+    return Question(engine, given, context(prefix, line))
+
+
+def counted(engine: Engine, endless: bool = False) -> tuple[Engine, Counting]:
+    counting = Counting(engine.encoder, endless)
+    return replace(engine, encoder=Remembering(counting), query_encoder=None, generator=None), counting
+
+
+def asyncio_run(session: Callable[[Anytime, list[str]], object]) -> list[str]:
+    """Run a session; what was counted in it."""
+    counts: list[str] = []
+
+    async def run() -> None:
+        await session(Anytime(counts.append, idle_seconds=1.0), counts)  # type: ignore[misc]
+
+    asyncio.run(run())
+    return counts
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_name_is_encoded_once_and_questions_at_once_share_their_answer(engine: Engine) -> None:
+    with_count, counting = counted(engine)
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        same = [anytime.answer(question(with_count)) for _ in range(20)]
+        assert len({id(answer) for answer in await asyncio.gather(*same)}) == 1
+        for prefix in ("B", "Be", "Ber", "Be", ""):
+            assert names(await anytime.answer(question(with_count, prefix)))
+
+    asyncio_run(session)
+    assert counting.count == 1
+
+
+@pytest.mark.usefixtures("example_report")
+def test_the_latest_question_wins_and_the_one_before_ends_at_once(engine: Engine) -> None:
+    stuck, counting = counted(engine, endless=True)
+    works, _ = counted(engine)
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        first = asyncio.ensure_future(anytime.answer(question(stuck)))
+        await asyncio.sleep(0.1)
+        start = time.monotonic()
+        latest = asyncio.ensure_future(anytime.answer(question(works, line=DRAFT_LINE - 3)))
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert time.monotonic() - start < ENDS
+        assert names(await latest)
+
+    asyncio_run(session)
+    assert counting.stopped.is_set()
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_cancelled_question_ends_the_native_work(engine: Engine) -> None:
+    stuck, counting = counted(engine, endless=True)
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        asked = asyncio.ensure_future(anytime.answer(question(stuck)))
+        await asyncio.sleep(0.1)
+        asked.cancel()
+        assert await asyncio.to_thread(counting.stopped.wait, ENDS)
+
+    asyncio_run(session)
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_pause_makes_the_first_list_ahead_and_a_longer_one_refines_it(engine: Engine) -> None:
+    with_count, counting = counted(engine)
+    generator = Writing()
+    asked = question(replace(with_count, generator=generator), expand=True)
+
+    async def make() -> Question:
+        return asked
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        for _ in range(5):  # keys that follow one another faster than a pause
+            anytime.look_ahead(make)
+            await asyncio.sleep(AHEAD_SECONDS / 3)
+        assert counting.count == 0
+        await asyncio.sleep(PAUSE_SECONDS + 0.5)
+        assert (counting.count, generator.count) == (2, 1)  # the query, and the query with its expansion
+        answer = await anytime.answer(asked)
+        assert answer.trace.stages[0].stage == "expand"
+        assert generator.rests == 0
+        anytime.look_ahead(make)
+        await asyncio.sleep(PAUSE_SECONDS + 1)
+        assert generator.rests == 1
+
+    counts = asyncio_run(session)
+    assert (generator.count, counts) == (1, ["refined"])  # and once is enough

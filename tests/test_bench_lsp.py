@@ -1,0 +1,53 @@
+"""The bench types what stands in the files, and its figures come from a real server."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import EXAMPLE
+
+from deepcodeseek.index_builder.bench_lsp import LIMITS, latency_table, measure
+from deepcodeseek.index_builder.typist import DEVIATION_MS, MEAN_MS, call_sites, keys
+from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.pipeline import Engine
+
+TEXT = "var berth = new BerthAllocator().findFree(arrival, vessel); " * 40
+
+
+def test_what_is_typed_with_all_mistakes_is_the_text() -> None:
+    typed = ""
+    every = list(keys(TEXT, seed=1))
+    for key in every:
+        typed = typed + key.text if key.text else typed[:-1]
+    assert typed == TEXT
+    assert len(every) > len(TEXT)
+
+
+def test_the_intervals_are_those_recorded() -> None:
+    text = "(" * 20_000  # no words, so no thoughts
+    ms = [1000 * key.seconds for key in keys(text, seed=2)]
+    assert np.mean(ms) == pytest.approx(MEAN_MS, rel=0.02)
+    assert np.std(ms) == pytest.approx(DEVIATION_MS, rel=0.05)
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_site_is_a_real_line_taken_out(engine: Engine) -> None:
+    sites = call_sites(engine.index, EXAMPLE, 5, seed=0)
+    assert len({site.path for site in sites}) == 5
+    for site in sites:
+        text = site.path.read_text(encoding="utf-8")
+        lines = text.split("\n")
+        assert lines[site.line].strip().startswith(site.typed)
+        assert site.text.split("\n")[site.line] == site.indent
+
+
+@pytest.mark.usefixtures("example_report")
+def test_figures_of_a_quick_run(engine: Engine, encoder: Encoder) -> None:
+    result = measure(encoder, engine.index, EXAMPLE, index_directory(EXAMPLE), 2, pace=50)
+    assert result["apis"] == engine.index.count
+    assert {"first list", "next letter", "the same again", "one encoder pass"} <= result["ms"].keys()
+    assert set(result["ms"]) <= {*LIMITS, "one encoder pass"}
+    assert all(0 < ms["p50"] <= ms["p95"] for name, ms in result["ms"].items() if "pause" not in name)
+    assert result["peak_mb"]["server"] > 50
+    assert "| first list |" in latency_table(result)

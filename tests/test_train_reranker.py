@@ -1,0 +1,249 @@
+"""Training the cross-encoder, and exporting it. Needs the extra [train]: `make test-train`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import EXAMPLE
+
+from deepcodeseek.index_builder.adapt import mined
+from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.candidates import NEGATIVES, candidate_lists
+from deepcodeseek.index_builder.evaluate import Asked
+from deepcodeseek.index_builder.export_reranker import export_reranker
+from deepcodeseek.index_builder.train_loop import CURVE
+from deepcodeseek.index_builder.train_reranker import (
+    START_SCALE,
+    CrossEncoder,
+    Recipe,
+    _drawn,
+    _loss,
+    policy_loss,
+    reward,
+    train,
+)
+from deepcodeseek.index_builder.triples import Triple, read_coder_pile, write_triples
+from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker
+from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, ModelProblem
+from deepcodeseek.server.pipeline import load_engine
+from deepcodeseek.server.stop import Stop, Stopped
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+torch.set_num_threads(1)  # tiny models: a second thread waits more than it works
+
+QUIET: Any = lambda *_: None  # noqa: E731
+WIDTH = 32
+GOOD, BAD = ("vessel", "crane", "berth", "tide"), ("invoice", "lawyer", "ticket", "salary", "printer")
+QUICK = Recipe(epochs=6, batch=4, documents=4, rate=1e-3, tokens=32, frozen=0)
+# What has to do with a harbour is right: nothing that the likeness of query and document tells.
+TRIPLES = tuple(
+    Triple(f"{query} line {i}", f"{right} text", tuple(f"{wrong} text" for wrong in BAD))
+    for query in ("find", "store", "print", "count")
+    for i, right in enumerate(GOOD)
+)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder of two layers with the vocabulary of the real one."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    shutil.copyfile(SHIPPED["encoder"] / "tokenizer.json", folder / "tokenizer.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def supervised(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(
+        TRIPLES, weights, tmp_path_factory.mktemp("sft"), replace(QUICK, epochs=25, rate=3e-3), QUIET
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(supervised: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
+    out = tmp_path_factory.mktemp("exported") / "reranker"
+    card = export_reranker(supervised, out, {"name": "tiny", "licence": "none"}, TRIPLES[::3], 32, QUIET)
+    return ModelFiles("reranker", out, card)
+
+
+def curve(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / CURVE).read_text().splitlines()]
+
+
+def on_top(model: CrossEncoder) -> float:
+    with torch.inference_mode():
+        return float(np.mean([int(scores.argmax()) == 0 for scores in model.score(TRIPLES, 32)]))
+
+
+@pytest.mark.parametrize("objective", ["pointwise", "listwise"])
+def test_the_loss_falls(objective: Any, weights: Path, tmp_path: Path) -> None:
+    train(TRIPLES, weights, tmp_path, replace(QUICK, objective=objective, epochs=12), QUIET)
+    losses = curve(tmp_path)
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+
+
+def test_supervision_puts_the_right_one_on_top(weights: Path, supervised: Path) -> None:
+    assert on_top(CrossEncoder.load(weights)) < 0.5
+    assert on_top(CrossEncoder.load(supervised)) > 0.8
+
+
+def test_reinforcement_raises_the_reward(weights: Path, tmp_path: Path) -> None:
+    recipe = replace(QUICK, objective="grpo", epochs=15, divergence=0.0)
+    learned = train(TRIPLES, weights, tmp_path, recipe, QUIET)
+    assert on_top(CrossEncoder.load(learned)) > 0.6 > on_top(CrossEncoder.load(weights))
+
+
+def test_at_the_start_the_score_is_the_similarity_of_both_parts(weights: Path) -> None:
+    model = CrossEncoder.load(weights)
+    with torch.inference_mode():
+        (scores,) = model.score([Triple("berth", "berth", ("invoice of a pilot",))], 32)
+    assert scores.abs().max() <= START_SCALE + 1e-3
+    assert scores[0] > scores[1]
+
+
+@pytest.mark.parametrize("objective", ["listwise", "grpo"])
+def test_it_goes_on_from_a_checkpoint_to_the_same_weights(
+    objective: Any, weights: Path, tmp_path: Path
+) -> None:
+    recipe = replace(QUICK, objective=objective, epochs=1)
+    whole = train(TRIPLES, weights, tmp_path / "whole", recipe, QUIET)
+    train(TRIPLES, weights, tmp_path / "cut", recipe, QUIET, stop_after=3)
+    assert len(curve(tmp_path / "cut")) == 3
+    resumed = train(TRIPLES, weights, tmp_path / "cut", recipe, QUIET)
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+    for file in ("model.safetensors", "head.safetensors"):
+        assert (resumed / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_the_reward_is_one_where_the_right_one_was_picked() -> None:
+    assert reward(torch.tensor([0, 1, 0, 3])).tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("chances", "is_silent"),
+    [((0.5, 0.3, 0.2), False), ((1.0, 0.0, 0.0), True), ((0.0, 0.5, 0.5), True)],
+)
+def test_a_group_of_equal_rewards_teaches_nothing(chances: tuple[float, ...], is_silent: bool) -> None:
+    torch.manual_seed(0)
+    scores = torch.tensor(chances).clamp(min=1e-12).log().requires_grad_()
+    policy_loss(torch.log_softmax(scores, 0), 64).backward()
+    assert scores.grad is not None
+    assert bool((scores.grad.abs().max() < 1e-6).item()) == is_silent
+    if not is_silent:  # a step against the gradient makes the right one likelier, and the others less
+        assert scores.grad[0] < 0 < scores.grad[1]
+
+
+def test_the_retrievers_scores_are_added_before_the_loss() -> None:
+    triple = Triple("q", "a", ("b", "c"), (5.0, 0.0, 0.0))
+    scores = torch.zeros(3)
+    known = _loss(scores, None, triple, QUICK).item()
+    assert known == pytest.approx(np.log(1 + 2 * np.exp(-5.0)), rel=1e-4)
+    assert _loss(scores, None, replace(triple, priors=()), QUICK).item() == pytest.approx(np.log(3))
+
+
+def test_the_hardest_negatives_are_always_drawn() -> None:
+    triple = Triple("q", "right", tuple("abcdefgh"), tuple(range(9)))
+    drawn = _drawn(triple, replace(QUICK, documents=7))
+    assert drawn.negatives[:4] == ("a", "b", "c", "d")
+    assert len(drawn.negatives) == 6
+    assert [triple.priors[1 + triple.negatives.index(text)] for text in drawn.negatives] == list(
+        drawn.priors[1:]
+    )
+
+
+def test_what_is_exported_scores_as_what_was_trained(supervised: Path, exported: ModelFiles) -> None:
+    model, reranker = CrossEncoder.load(supervised), load_reranker(exported)
+    for triple in TRIPLES[::3]:
+        documents = (triple.positive, *triple.negatives)
+        with torch.inference_mode():
+            (expected,) = model.score([triple], 32)
+        found = reranker.score(triple.query, documents)
+        assert int(found.argmax()) == int(expected.argmax())
+        np.testing.assert_allclose(found, expected.numpy(), atol=0.6)
+
+
+def test_a_pair_has_one_score_whatever_stands_beside_it(exported: ModelFiles) -> None:
+    reranker = load_reranker(exported)
+    documents = ["berth text", "a much longer text on tides and on cargo", "pilot"]
+    together = reranker.score("crane line", documents)
+    alone = [reranker.score("crane line", [document])[0] for document in documents]
+    assert together.tolist() == alone
+
+
+def test_scoring_ends_when_it_is_stopped(exported: ModelFiles) -> None:
+    reranker, stop = load_reranker(exported), Stop()
+    timer = threading.Timer(0.1, stop.set)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(Stopped):
+        reranker.score("crane", ["berth"] * 50_000, stop)
+    assert time.monotonic() - started < 60
+    assert len(reranker.score("crane", ["berth"] * 5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card: card.update(text_version="0"), "other texts"),
+        (lambda card: card["golden"][0]["scores"].reverse(), "golden pairs"),
+        (lambda card: card["sha256"].update({"model.onnx": "0" * 64}), "is damaged"),
+    ],
+)
+def test_a_model_that_is_not_what_its_card_says_is_refused(
+    change: Any, message: str, exported: ModelFiles
+) -> None:
+    card = json.loads((exported.path(CARD)).read_text(encoding="utf-8"))
+    change(card)
+    with pytest.raises(ModelProblem, match=message):
+        load_reranker(ModelFiles("reranker", exported.directory, card))
+
+
+def test_the_export_refuses_a_graph_that_disagrees(
+    supervised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = OnnxReranker.score
+    monkeypatch.setattr(OnnxReranker, "score", lambda *given: -score(*given))
+    with pytest.raises(ValueError, match="of the documents"):
+        export_reranker(supervised, tmp_path / "reranker", {}, TRIPLES[:4], 32, QUIET)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_engine_reads_with_the_reranker_it_finds(
+    exported: ModelFiles, example_report: Report, tmp_path: Path
+) -> None:
+    shutil.copytree(exported.directory, tmp_path / "reranker")
+    engine = load_engine(index_directory(EXAMPLE), tmp_path)
+    assert engine.reranker is not None
+    assert engine.reranker.pair_ms > 0
+    (tmp_path / "reranker" / "model.onnx").write_bytes(b"broken")
+    damaged = load_engine(index_directory(EXAMPLE), tmp_path)
+    assert damaged.reranker is None
+    assert any("damaged" in note for note in damaged.notes)
+
+
+def test_lists_hold_what_the_retriever_put_first(example_report: Report, tmp_path: Path) -> None:
+    engine = load_engine(index_directory(EXAMPLE))
+    samples = mined(index_directory(EXAMPLE), EXAMPLE, (), QUIET, QUIET)
+    triples = list(candidate_lists(engine, samples, Asked(), QUIET))
+    assert triples
+    for triple in triples:
+        assert 0 < len(triple.negatives) <= NEGATIVES
+        assert triple.positive not in triple.negatives
+        assert len(triple.priors) == 1 + len(triple.negatives)
+        assert list(triple.priors[1:]) == sorted(triple.priors[1:], reverse=True)
+    write_triples(tmp_path / "lists.jsonl", triples)
+    assert list(read_coder_pile(tmp_path / "lists.jsonl", QUIET)) == triples
