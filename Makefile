@@ -14,10 +14,10 @@ MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-train lint format fuzz bench bench-full bench-lsp index picture encoder wheel client e2e e2e-install bundle try-bundle clean
+.PHONY: help setup demo test test-train lint format fuzz bench bench-full bench-lsp index picture encoder wheel client client-pictures e2e e2e-install bundle try-bundle clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything in it and fetch the expander (once; it compiles: 5 minutes on two idle cores)
 
@@ -110,6 +110,11 @@ $(VSIX): vscode-client/node_modules $(CLIENT_SOURCES) $(WHEEL)
 e2e: setup client ## Try the packed extension in a VS Code workbench (needs Node 20, Chromium, ripgrep, g++; 330 MB once)
 	tests/e2e/install.sh
 	node tests/e2e/run.mjs $(BIN)/python $(VSIX) .e2e $(CHROMIUM)
+
+client-pictures: e2e ## Take the pictures of the extension's README anew (needs pngquant)
+	cp .e2e/screenshots/2-completion.png vscode-client/media/completion.png
+	cp .e2e/screenshots/4-list.png vscode-client/media/panel.png
+	cd vscode-client/media && pngquant --force --ext .png 128 completion.png panel.png
 
 try-bundle: bundle ## Install the bundle and ask it, without a network interface and without a compiler (Linux)
 	.ci/try-bundle.sh $$(ls -d .bundle/deepcodeseek-*/ | head -1) $(BIN)/python
