@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from html import unescape
 
-from .places import module_name, side_of
+from .places import is_code_field, module_name, side_of
 from .text import WINDOW_LINES, last_line, whole_characters, window_after, window_before
 from .types import Context
 
@@ -57,24 +58,44 @@ def make_context(
     )
 
 
+def script_before(before: str) -> str | None:
+    """All of a script before the cursor; None in a record's XML outside of its scripts."""
+    field = _field_around(before)
+    if _is_xml(before) and not is_code_field("sp_widget", field):
+        return None
+    return _script_only(before, "")[0]
+
+
 _FACTS = ("file", "scope", "package", "record_type", "record_name", "field", "table")
 _CDATA = "<![CDATA["
-_FIELD = re.compile(r"<(\w+)>\s*\Z")
+_FIELD = re.compile(r"<(\w+)(?:\s[^<>]*)?>\s*\Z")
+_ELEMENT = re.compile(r"<(\w+)(?:\s[^<>]*)?>")
 
 
 def _script_only(before: str, after: str) -> tuple[str, str]:
-    """In a record's XML the script is what stands in CDATA around the cursor."""
+    """In a record's XML the script is what stands in CDATA around the cursor, or escaped in an element."""
     start = _cdata(before)
-    if start < 0:
-        return before, after
-    return before[start + len(_CDATA) :], after.split("]]>", 1)[0]
+    if start >= 0:
+        return before[start + len(_CDATA) :], after.split("]]>", 1)[0]
+    if element := _element(before):
+        return unescape(before[element.end() :]), unescape(after.split("</", 1)[0])
+    return before, after
 
 
 def _field_around(before: str) -> str:
-    """The element that the CDATA around the cursor stands in."""
+    """The element that the cursor stands in, of a record's XML."""
     start = _cdata(before)
-    found = _FIELD.search(before[max(0, start - 200) : start]) if start >= 0 else None
-    return found[1] if found else ""
+    element = _FIELD.search(before[max(0, start - 200) : start]) if start >= 0 else _element(before)
+    return element[1] if element else ""
+
+
+def _element(before: str) -> re.Match[str] | None:
+    """The element whose text, without CDATA, the cursor stands in."""
+    return _ELEMENT.match(before, max(0, before.rfind("<"))) if _is_xml(before) else None
+
+
+def _is_xml(before: str) -> bool:
+    return before.startswith(("<?xml", "\ufeff<?xml"))
 
 
 def _cdata(before: str) -> int:

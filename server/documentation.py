@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from .jsdoc import Doc, Param, Typed, parse_doc
+from .signatures import api_signature, method_signature
 from .text import method_heading
-from .types import Api, Method, RankedApi, Stage
+from .types import Api, Method, RankedApi, Stage, Usage
 
 MAX_METHODS = 12  # a hover is read, not scrolled
 _MAX_TYPE = 60  # characters
@@ -24,7 +25,7 @@ def api_markdown(api: Api) -> str:
     """What an API is: how it is called, its documentation, its methods, where it comes from."""
     doc = parse_doc(api.doc or api.synthesized)
     parts = [
-        _fenced(_signature(api)),
+        _fenced(api_signature(api)),
         _deprecation(doc),
         _facts(api),
         _marked(_escaped(doc.summary), api.doc),
@@ -35,40 +36,52 @@ def api_markdown(api: Api) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def is_deprecated(api: Api) -> bool:
+def method_markdown(api: Api, method: Method) -> str:
+    """What a method is: how it is called, its documentation, whose it is."""
+    doc = parse_doc(method.doc or method.synthesized)
+    parts = [
+        _fenced(method_signature(method)),
+        _deprecation(doc),
+        f"`{api.api_name}`" + (" · static" if method.is_static else ""),
+        _marked(_escaped(doc.summary), method.doc),
+        *_details(doc),
+        f"From `{api.source}:{method.line or api.line}`",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def is_deprecated(named: Api | Method) -> bool:
     """Whether its documentation says that it should not be used any more."""
-    return parse_doc(api.doc).deprecated is not None
+    return parse_doc(named.doc).deprecated is not None
 
 
-def why_markdown(item: RankedApi, stages: Sequence[Stage]) -> str:
-    """Why an API was predicted: its ranks, the nearest known usage, what the stages took."""
+def example_markdown(usage: Usage) -> str:
+    """A known usage as an example."""
+    return f"**Example**, {_where(usage)}:\n\n{_fenced(usage.statement)}"
+
+
+def why_markdown(item: RankedApi, stages: Sequence[Stage], path: str = "") -> str:
+    """Why an API was predicted: its ranks, the hypothetical code, the nearest known usage, its path in the
+    graph, what the stages took."""
     ranks = " · ".join(f"{e.signal} #{e.rank}" for e in sorted(item.evidence, key=lambda e: e.rank))
     lines = ["---", f"**Why:** {ranks}"]
+    if expansion := next((stage.note for stage in stages if stage.stage == "expand"), ""):
+        lines.append(f"Expansion: {_code(expansion)}")
     if item.usage:
-        caller = f"in *{_escaped(item.usage.caller)}*, " if item.usage.caller else ""
-        lines.append(f"Nearest known usage, {caller}`{item.usage.file}:{item.usage.line}`:")
+        lines.append(f"Nearest known usage, {_where(item.usage)}:")
         lines.append(_fenced(item.usage.statement))
+    if path:
+        lines.append(f"Graph: {path}")
     lines.append(" · ".join(f"{stage.stage} {stage.ms:.0f} ms" for stage in stages))
     return "\n\n".join(lines)
 
 
+def _where(usage: Usage) -> str:
+    caller = f"in *{_escaped(usage.caller)}*, " if usage.caller else ""
+    return f"{caller}`{usage.file}:{usage.line}`"
+
+
 _SHOWN_INFERRED = ("scope", "package")
-
-
-def _signature(api: Api) -> str:
-    call = _call(api.name, api.params, api.types, api.returns)
-    if api.kind == "function":
-        return call
-    if api.kind == "object" or (api.methods and all(method.is_static for method in api.methods)):
-        return api.name
-    return f"new {call}"
-
-
-def _call(name: str, params: Sequence[str], types: Sequence[str], returns: str) -> str:
-    """`name(a: string, b): number`"""
-    typed = [*types, *[""] * (len(params) - len(types))]
-    listed = ", ".join(f"{p}: {t}" if t else p for p, t in zip(params, typed, strict=False))
-    return f"{name}({listed})" + (f": {returns}" if returns else "")
 
 
 def _facts(api: Api) -> str:
@@ -95,7 +108,7 @@ def _methods(api: Api) -> str:
 
 
 def _method_line(method: Method) -> str:
-    call = _code(_call(method.name, method.params, method.types, method.returns))
+    call = _code(method_signature(method))
     call += f", reads {', '.join(map(_escaped, method.sysparms))}" if method.sysparms else ""
     heading, doc = _marked(_escaped(method_heading(method)), method.doc), parse_doc(method.doc)
     if doc.deprecated is None:
@@ -132,7 +145,7 @@ def _details(doc: Doc) -> list[str]:
     parts = []
     if doc.params:
         parts.append("\n".join(("**Parameters**", "", *map(_param_line, doc.params))))
-    if doc.returns:
+    if doc.returns and (doc.returns.type or doc.returns.description):
         parts.append(f"**Returns**{_typed(doc.returns)}")
     parts += [f"**Throws**{_typed(thrown)}" for thrown in doc.throws]
     parts += [_fenced(example) for example in doc.examples]

@@ -8,7 +8,8 @@ what a lower one has of it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -67,6 +68,7 @@ class UsageColumns:
     api: Ids
     file: Ids
     file_package: Texts  # row i belonging to the file with id i
+    kind: Texts  # "new", "static", "func" or "ajax"
     live: Mask
 
 
@@ -142,6 +144,7 @@ class Index:
         self._ids_by_name = _ids_by_name(self.apis)
         self._files = self._file_ids()
         self.usages = self._usage_columns()
+        self.is_named = self._counts("static") > self._counts("new")
         self.uses = Uses.of(self.usages.api[self.usages.live], self.usages.file[self.usages.live])
         self._ids_by_word = _postings_of_names(enumerate(self.apis.name))
         self.files_by_word, self.file_folders = self._used_in()
@@ -166,6 +169,11 @@ class Index:
         """Ids of the APIs called `name`, with or without their scope."""
         return self._ids_by_name.get(name, ())
 
+    def named(self, api_name: str) -> Api | None:
+        """The API of exactly this api_name."""
+        api_id = self._exact(api_name)
+        return self.api(api_id) if api_id >= 0 else None
+
     def named_with(self, word: str) -> Ids:
         """Ids of the APIs whose name holds the word."""
         return self._ids_by_word.get(word, np.empty(0, np.int64))
@@ -183,6 +191,27 @@ class Index:
                 found[name].append(start + api_id)
         return tuple(np.array(sorted(ids), np.int64) for ids in found.values())
 
+    def inherited(self, api_id: int) -> list[tuple[str, str]]:
+        """The methods that an API has from its ancestors: name, and api_name of the one that defines it."""
+        layer, local = self._place("api", api_id)
+        query = "SELECT name, origin FROM inherited WHERE api_id = ? ORDER BY rowid"
+        return list(layer.database.execute(query, (local,)))
+
+    def exported_as(self, api_names: Sequence[str]) -> dict[str, str]:
+        """What APIs are called by the module that defines them: "default", or "*" for the whole module."""
+        marks = ",".join("?" * len(api_names))
+        query = f"SELECT api_name, module, name FROM export WHERE api_name IN ({marks})"
+        rows = [row for layer in self._layers for row in layer.database.execute(query, tuple(api_names))]
+        return {api_name: name for api_name, module, name in rows if api_name.startswith(f"{module}.")}
+
+    def methods_called(self, api_id: int) -> dict[str, int]:
+        """How many known usages call each of an API's methods."""
+        count = Counter[str]()
+        query = "SELECT method, count(*) FROM usage WHERE api_name = ? GROUP BY method"
+        for layer in self._layers:
+            count.update(dict(layer.database.execute(query, (self.apis.api_name[api_id],))))
+        return count
+
     def usage(self, usage_id: int) -> Usage:
         layer, local = self._place("usage", usage_id)
         row = layer.database.execute(
@@ -193,6 +222,27 @@ class Index:
         usage = Usage(int(self.usages.api[usage_id]), *row)
         return usage if usage.caller else replace(usage, caller=module_name(usage.file))
 
+    def usage_lines(self, api_id: int, method: str, limit: int) -> list[tuple[str, int]]:
+        """File and line of its known usages, of one of its methods where that is named."""
+        query = (
+            "SELECT DISTINCT file, line FROM usage WHERE api_name = ? AND (? = '' OR method = ?)"
+            " ORDER BY file, line LIMIT ?"
+        )
+        asked = (self.apis.api_name[api_id], method, method, limit)
+        found = [row for layer in self._layers for row in layer.database.execute(query, asked)]
+        return found[:limit]
+
+    def example_of(self, api_id: int, method: str, elsewhere: str) -> Usage | None:
+        """A known usage in another file than `elsewhere`, of a method where one is named."""
+        query = (
+            "SELECT usage.file, line, method, context, statement, record_name"
+            " FROM usage JOIN file ON file.id = file_id"
+            " WHERE api_name = ? AND (? = '' OR method = ?) AND usage.file != ? ORDER BY method = '' LIMIT 1"
+        )
+        asked = (self.apis.api_name[api_id], method, method, elsewhere)
+        rows = (layer.database.execute(query, asked).fetchone() for layer in self._layers)
+        return next((Usage(api_id, *row) for row in rows if row), None)
+
     def usages_of(self, api_id: int) -> list[Usage]:
         """Its known usages."""
         ids = np.flatnonzero((self.usages.api == api_id) & self.usages.live)
@@ -202,7 +252,7 @@ class Index:
         """Ids of a file, one a layer that has it."""
         return self._files.get(path, ())
 
-    def _file_facts(self, path: str) -> dict[str, str]:
+    def _file_facts(self, path: str) -> Mapping[str, str]:
         """What is known of a file: all where it is indexed, else what its neighbours agree on."""
         database = self._layers[0].database
         columns = "package, scope, record_type, record_name, field, table_name"
@@ -267,16 +317,22 @@ class Index:
 
     def _usage_columns(self) -> UsageColumns:
         apis, files = [], []
-        packages: list[str] = []
+        packages, kinds = list[str](), list[str]()
         for layer, start in zip(self._layers, self._starts["file"].tolist(), strict=True):
-            name, file = layer.columns("usage", "api_name", "file_id")
+            name, file, kind = layer.columns("usage", "api_name", "file_id", "kind")
+            kinds += kind
             apis.append(np.array([self._exact(each) for each in name], np.int64))
             files.append(np.array(file, np.int64) + start)
             packages += layer.columns("file", "package")[0]
         hidden = [later for ids in self._files.values() for later in ids[1:]]
         api, file_id = np.concatenate(apis), np.concatenate(files)
         live = (api >= 0) & ~np.isin(file_id, hidden)
-        return UsageColumns(np.maximum(api, 0), file_id, Texts(packages), live)
+        return UsageColumns(np.maximum(api, 0), file_id, Texts(packages), Texts(kinds), live)
+
+    def _counts(self, kind: str) -> Ids:
+        """How many known usages of a kind each API has [apis]."""
+        counted = self.usages.live & self.usages.kind.equal(kind)
+        return np.bincount(self.usages.api[counted], minlength=self.count)
 
     def _used_in(self) -> tuple[dict[str, Ids], Folders]:
         """Files that use anything, by the words of their name; and the folders of all files."""

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import logging
 import os
-import re
 import sys
 import uuid
 from dataclasses import asdict
@@ -20,28 +19,35 @@ from typing import Any, BinaryIO
 
 from lsprotocol import types as lsp
 from pygls.uris import to_fs_path
-from pygls.workspace import TextDocument
 
 from . import __version__
 from .context import make_context
-from .documentation import api_markdown, is_deprecated, why_markdown
-from .documents import line_starts, position_at
 from .generation import IndexProblem, read_manifest
 from .lifeline import watch
 from .lsp_anytime import Question
-from .lsp_config import configure, watch_configuration
+from .lsp_config import configure, register, watch_configuration
 from .lsp_documents import DocumentWorkspace
+from .lsp_files import facts_of
+from .lsp_inline import inline_completion
+from .lsp_items import TRIGGERS, api_items, asked_at, look_of, member_items, resolve
 from .lsp_life import Root, Server, Session, chosen_index, close, leave, log, renew, run_on, start, update
+from .lsp_navigation import (
+    SIGNATURE_TRIGGERS,
+    definition,
+    hover,
+    references,
+    signature_help,
+    workspace_symbols,
+)
 from .lsp_wire import serve
-from .pipeline import Engine, known_facts
+from .pipeline import Engine
 from .settings import parse_settings
-from .types import Api, Context
+from .types import Context
 
 STATUS_COMMAND = "deepcodeseek.status"
 CONTEXT_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
 SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
-TRIGGERS = (" ", "'", '"')  # after `new ` and inside of GlideAjax('
 
 
 def make_server() -> Server:
@@ -52,8 +58,14 @@ def make_server() -> Server:
     server.feature(lsp.INITIALIZED)(_initialized)
     server.feature(lsp.SHUTDOWN)(_shutdown)
     server.feature(lsp.TEXT_DOCUMENT_COMPLETION, completion)(_completion)
-    server.feature(lsp.COMPLETION_ITEM_RESOLVE)(_resolve)
-    server.feature(lsp.TEXT_DOCUMENT_HOVER)(_hover)
+    server.feature(lsp.COMPLETION_ITEM_RESOLVE)(resolve)
+    server.feature(lsp.TEXT_DOCUMENT_HOVER)(hover)
+    signatures = lsp.SignatureHelpOptions(trigger_characters=list(SIGNATURE_TRIGGERS))
+    server.feature(lsp.TEXT_DOCUMENT_SIGNATURE_HELP, signatures)(signature_help)
+    server.feature(lsp.TEXT_DOCUMENT_DEFINITION)(definition)
+    server.feature(lsp.TEXT_DOCUMENT_REFERENCES)(references)
+    server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION)(inline_completion)
+    server.feature(lsp.WORKSPACE_SYMBOL)(workspace_symbols)
     server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(_typed)
     server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_saved)
     server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_files_changed)
@@ -156,10 +168,7 @@ async def _watch(ls: Server) -> None:
     watchers = [lsp.FileSystemWatcher(glob_pattern=pattern) for pattern in WATCHED]
     options = lsp.DidChangeWatchedFilesRegistrationOptions(watchers)
     registration = lsp.Registration(str(uuid.uuid4()), lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
-    try:
-        await ls.client_register_capability_async(lsp.RegistrationParams([registration]))
-    except Exception as error:  # it may say that it can and refuse
-        log.info("the client does not watch files: %s", error)
+    await register(ls, registration)
 
 
 def _saved(ls: Server, params: lsp.DidSaveTextDocumentParams) -> None:
@@ -188,17 +197,20 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     _supersede(ls, (document.uri, document.version, params.position))
     offset = document.offset_at_position(params.position)
     text = document.source
-    if engine is None or not _asks_for_api(text, offset, params.context):
+    look = look_of(ls.client_capabilities)
+    asked = await run_on(ls.lookups, asked_at, document, text, offset, params.context, look)
+    if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
-    question = await _question(ls, root.session, engine, text, offset, document.path)
+    session = root.session
+    members = await run_on(ls.lookups, member_items, engine, session.workspace, document.path, asked)
+    if members is not None:
+        return lsp.CompletionList(is_incomplete=False, items=members)
+    question = await _question(ls, session, engine, text, offset, document.path)
     ls.answer = answer = await ls.anytime.answer(question)
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))
-    edit = _replaced_range(document, text, offset, question.context)
-    items = [
-        _item(place, ranked.api, question.context, edit, answer.trace.index_id)
-        for place, ranked in enumerate(answer.ranked[: question.settings.max_items])
-    ]
+    most = question.settings.max_items
+    items = await run_on(ls.lookups, api_items, engine.index, asked, question.context, answer, most)
     return lsp.CompletionList(is_incomplete=True, items=items)
 
 
@@ -243,102 +255,10 @@ async def _as_it_is(question: Question) -> Question:
     return question
 
 
-def _asks_for_api(text: str, offset: int, context: lsp.CompletionContext | None) -> bool:
-    """Whether a trigger character stands where an API can: after `new `, or inside of GlideAjax('."""
-    if not context or context.trigger_kind != lsp.CompletionTriggerKind.TriggerCharacter:
-        return True
-    line = text[:offset].rsplit("\n", 1)[-1]
-    in_comment = re.search(r"//|^\s*/?\*", line)
-    return not in_comment and bool(re.search(r"(\bnew |\bGlideAjax\(\s*['\"])\Z", line))
-
-
 def _context(engine: Engine, workspace: Path | None, text: str, offset: int, path: str) -> Context:
-    facts = _facts(engine, workspace, path)
+    facts = facts_of(engine, workspace, path)
     before, after = text[max(0, offset - CONTEXT_CHARS) : offset], text[offset : offset + CONTEXT_CHARS]
     return make_context(before, after, facts)
-
-
-def _facts(engine: Engine, workspace: Path | None, path: str) -> dict[str, str]:
-    home = workspace.resolve().name if workspace else ""
-    return known_facts(engine.index, {"file": _relative(workspace, path)}, home)
-
-
-def _relative(workspace: Path | None, path: str) -> str:
-    try:
-        return Path(path).resolve().relative_to((workspace or Path.cwd()).resolve()).as_posix()
-    except ValueError:
-        return ""
-
-
-def _replaced_range(document: TextDocument, text: str, offset: int, context: Context) -> lsp.Range:
-    starts = line_starts(text)
-    encoding = str(document.position_codec.encoding)
-    start = position_at(text, starts, offset - len(context.prefix), encoding)
-    return lsp.Range(lsp.Position(*start), lsp.Position(*position_at(text, starts, offset, encoding)))
-
-
-def _item(place: int, api: Api, context: Context, edit: lsp.Range, index_id: str) -> lsp.CompletionItem:
-    return lsp.CompletionItem(
-        label=api.name,
-        label_details=lsp.CompletionItemLabelDetails(description=api.scope or api.package),
-        kind=lsp.CompletionItemKind.Function if api.kind == "function" else lsp.CompletionItemKind.Class,
-        filter_text=api.name,
-        sort_text=f"{place:04}",
-        preselect=place == 0,
-        tags=[lsp.CompletionItemTag.Deprecated] if is_deprecated(api) else None,
-        text_edit=lsp.TextEdit(edit, _inserted(api, context)),
-        data={"api": api.id, "index": index_id},
-    )
-
-
-def _inserted(api: Api, context: Context) -> str:
-    """The name as it must be written here: with its scope where that is another one and not there yet."""
-    if context.qualifier or api.kind != "script_include" or not context.scope or api.scope == context.scope:
-        return api.name
-    return api.api_name
-
-
-async def _resolve(ls: Server, item: lsp.CompletionItem) -> lsp.CompletionItem:
-    engine = ls.session.engine
-    data = item.data if isinstance(item.data, dict) else {}
-    if engine is None or data.get("index") != engine.index.id:
-        return item
-    api = await run_on(ls.lookups, engine.index.api, int(data["api"]))
-    markdown = api_markdown(api)
-    ranked = next((ranked for ranked in ls.answer.ranked if ranked.api.id == api.id), None)
-    if ranked:
-        markdown += "\n\n" + why_markdown(ranked, ls.answer.trace.stages)
-    item.documentation = lsp.MarkupContent(lsp.MarkupKind.Markdown, markdown)
-    return item
-
-
-async def _hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
-    ls.count("hover")
-    engine = ls.session.engine
-    if engine is None:
-        return None
-    document = ls.workspace.get_text_document(params.text_document.uri)
-    text = document.source
-    name = _name_at(text, document.offset_at_position(params.position))
-    api = await run_on(ls.lookups, _look_up, engine, ls.session.workspace, name, document.path)
-    return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, api_markdown(api))) if api else None
-
-
-def _name_at(text: str, offset: int) -> str:
-    """The name under the cursor, with what stands before it up to the line's start: `scope.Name`."""
-    before = re.search(r"[\w$.]*\Z", text[max(0, offset - 200) : offset])
-    after = re.match(r"[\w$]*", text[offset : offset + 200])
-    return (before.group() if before else "") + (after.group() if after else "")
-
-
-def _look_up(engine: Engine, workspace: Path | None, name: str, path: str) -> Api | None:
-    """The API a name means in a file: in the file's scope, global, or as it is written."""
-    scope = _facts(engine, workspace, path).get("scope", "")
-    for candidate in (f"{scope}.{name}", f"global.{name}", name):
-        found = engine.index.find(candidate)
-        if found:
-            return engine.index.api(found[0])
-    return None
 
 
 async def _status(ls: Server) -> dict[str, Any]:

@@ -39,8 +39,15 @@ async def watch_configuration(ls: Server) -> None:
     changes = workspace.did_change_configuration if workspace else None
     if changes and changes.dynamic_registration:
         method = lsp.WORKSPACE_DID_CHANGE_CONFIGURATION
-        registration = lsp.Registration(f"{NAME} settings", method, {"section": NAME})
+        await register(ls, lsp.Registration(f"{NAME} settings", method, {"section": NAME}))
+
+
+async def register(ls: Server, registration: lsp.Registration) -> None:
+    """Ask for what the editor says that it can do; it may refuse all the same."""
+    try:
         await ls.client_register_capability_async(lsp.RegistrationParams([registration]))
+    except Exception as error:
+        log.info("the client does not register %s: %s", registration.method, error)
 
 
 async def _ask(ls: Server) -> object:

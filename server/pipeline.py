@@ -303,7 +303,7 @@ def predict(
         context = replace(context, record_name="", table="", window_after="")
     query = replace(expanded, context=context) if expanded else ExpandedQuery(context)
     if expanded:
-        clock.done("expand", expanded.source)
+        clock.done("expand", " ".join(expanded.code.split()))
     elif variant.expand and not first_only:
         left = clock.left(EXPAND_MS + RETRIEVE_RESERVE_MS) - RETRIEVE_RESERVE_MS
         query, note = expand_context(engine, context, expand_tokens, left, stop=stop)

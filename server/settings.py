@@ -26,6 +26,7 @@ class Settings:
     expand: bool = _option(True, "Write hypothetical code with the local GGUF model.")
     expand_tokens: int = _option(24, "The most tokens of hypothetical code.", 1, 256)
     rerank_depth: int = _option(20, "How many candidates the cross-encoder reads.", 0, 100)
+    inline_completion: bool = _option(False, "Write the next statement with the local GGUF model.")
     auto_index: bool = _option(True, "Build the index when a workspace without one is opened.")
     index_directory: str = _option("", "Where the index lies; empty: the user's cache directory.")
     models_directory: str = _option("", "Models to use before the installed ones, such as adapted ones.")

@@ -8,10 +8,10 @@ returns raises TEXT_VERSION: an index made with another version is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
-from .types import Api, Context, ExpandedQuery, Method, Usage
+from .types import Api, Context, ExpandedQuery, Method, RankedApi, Usage
 
 TEXT_VERSION = "3"
 
@@ -177,6 +177,24 @@ def expansion_code(generated: str) -> str:
     block = re.split(r"\n\s*\n|```", generated.lstrip(), maxsplit=1)[0]
     lines = [line.strip() for line in _lines(block) if line.strip()]
     return "\n".join(lines)[:EXPANSION_CHARS]
+
+
+def statement_prompt(context: Context, predicted: Sequence[RankedApi], head: str) -> str:
+    """Plain continuation prompt: what is known of predicted APIs, the lines before the cursor, and `head` in
+    place of the typed prefix."""
+    known = "".join(f"{line}\n" for ranked in predicted for line in _known(ranked))
+    before = context.before[: len(context.before) - len(context.prefix)]
+    lines = [line for line in _lines(before[-WINDOW_CHARS:])[:-1] if line.strip()][1 - WINDOW_LINES :]
+    return "\n".join((f"{_header(context)}\n{known}", *lines, f"{last_line(before)}{head}"))
+
+
+def _known(ranked: RankedApi) -> Iterator[str]:
+    """An API's methods and its nearest known usage, as comments."""
+    api = ranked.api
+    methods = ", ".join(method.signature for method in api.methods[:SUMMARY_METHODS] if not method.is_private)
+    yield f"// {api.name}: {methods}" if methods else f"// {api.name}({', '.join(api.params)})"
+    if ranked.usage:
+        yield f"// {' '.join(ranked.usage.statement.split())[:EXPANSION_CHARS]}"
 
 
 def description_prompt(context: Context) -> str:

@@ -130,7 +130,7 @@ async def test_hover_documents_the_api_and_says_where_it_is_from(client: str) ->
 @pytest.mark.usefixtures("example_report")
 @pytest.mark.parametrize(
     ("before", "items"),
-    [("// a new ", False), (" * the new ", False), ("var a = new ", True), ("renew ", False)],
+    [("// a new ", False), ("/* the new ", False), ("var a = new ", True), ("renew ", False)],
 )
 async def test_a_trigger_character_asks_only_where_an_api_can_stand(before: str, items: bool) -> None:
     async with connect(EXAMPLE) as editor:
@@ -185,10 +185,10 @@ async def test_adapted_weights_are_picked_up(tmp_path: Path) -> None:
 
 TYPED = [
     # text before the cursor, first label or None for no answer, text inserted
-    ("var a = new BerthAl", "BerthAllocator", "x_hbr_berth.BerthAllocator"),
-    ("var log = new Harb", "HarbourLog", "HarbourLog"),
+    ("var a = new BerthAl", "BerthAllocator", "x_hbr_berth.BerthAllocator()"),
+    ("var log = new Harb", "HarbourLog", "HarbourLog(${1:source})"),
     ("var ga = new GlideAjax('Vessel", "VesselAjax", "x_hbr_berth.VesselAjax"),
-    ("var log = new global.Harb", "HarbourLog", "HarbourLog"),
+    ("var log = new global.Harb", "HarbourLog", "HarbourLog(${1:source})"),
     ("var log = new x_hbr_berth.Harb", None, ""),
     ("record.Harb", None, ""),
     ("zzzzqqq", None, ""),

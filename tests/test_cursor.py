@@ -1,0 +1,119 @@
+"""Where a cursor stands, as tables of text before it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepcodeseek.server.cursor import call_at, cursor_at, end_of_name, mention_at
+
+KINDS = {
+    "start": """
+||var x = ||f(||f(a, ||[||[a, ||a ? ||a ? b : ||case ||else ||return ||typeof ||!||a &&||...||f(...||() => |
+|if (x) ||if (x)\\n||foo\\n||foo()\\n||}\\n||{ a: ||() => {||function f() {||function f(a = ||class A { m() {|
+|`a ${||x = /a'/; ||a /b||it('x', function() {\\n||x = 'a'\\n||/* ' */ ||label: |
+|Be|""",
+    "none": """
+|// a new ||/* new ||'new ||"||`a ||/re||x = /'a||foo ||foo() ||'a' ||a[0] ||12||0xf||3.||1e||'a'.||var |
+|let a, b||const {||function ||function f(||function f(a, ||catch (||class ||class A {||class A { m() {} |
+|x = {||x = {a: 1, ||f({||import ||this.#||foo('Ab||require('./||ga.addParam('sysparm_x', '||ga.addParam('|
+|break ||var a\\n, b |""",
+    "new": "|new ||x = new Be||return new ||new\\n|",
+    "class": "|class A extends ||x instanceof Be||A.prototype = Object.extendsObject(|",
+    "import": "|import { ||import Def, { a, |",
+    "member": "|u.||u.fi||this.util.||a.b(c).d.||new X(1, 'b').||(new X()).||x\\n  .y||x?.||new global.Be|",
+    "ajax": "|new GlideAjax('||new GlideAjax(\"x_app.Na||new GlideAjax( 'Be|",
+    "sysparm": "|ga.addParam('sysparm_name', '||this.ga.addParam(\"sysparm_name\",\"get|",
+    "include": "|gs.include('||gs.include(\"Ab|",
+}
+TABLE = [
+    (kind, text.replace("\\n", "\n"))
+    for kind, texts in KINDS.items()
+    for text in "".join(texts.splitlines()).strip("|").split("||")
+]
+
+
+@pytest.mark.parametrize(("kind", "before"), [*TABLE, ("start", "")])
+def test_where_an_api_can_stand(kind: str, before: str) -> None:
+    assert cursor_at(before).kind == kind
+
+
+RECEIVERS = [
+    # text before the cursor, receiver, typed prefix
+    ("u.fi", "u", "fi"),
+    ("x = this.util.", "this.util", ""),
+    ("a.b(c, 'd').e.", 'a.b(c, " ").e', ""),
+    ("return new X(1).", "new X(1)", ""),
+    ("(new X()).", "(new X())", ""),
+    ("x = a\n  .b()\n  .", "a\n  .b()", ""),
+    ("x = new global.Be", "new global", "Be"),
+    ("if (x) y?.z", "y", "z"),
+    ("new GlideAjax('x_app.Na", "x_app", "Na"),
+    ("[u].map(v => v.", "v", ""),
+    ("a[b].", "a[b]", ""),
+]
+
+
+@pytest.mark.parametrize(("before", "receiver", "prefix"), RECEIVERS)
+def test_what_a_name_belongs_to(before: str, receiver: str, prefix: str) -> None:
+    cursor = cursor_at(before)
+    assert (cursor.receiver, cursor.prefix) == (receiver, prefix)
+
+
+CALLS = [
+    # text before the cursor, what is called, which argument is written
+    ("f(", "f", 0),
+    ("f(a, ", "f", 1),
+    ("f(a, g(b, ", "g", 1),
+    ("f(a, g(b, c), ", "f", 2),
+    ("x = new global.Foo(1,", "new global.Foo", 1),
+    ("a.b('x, y', ", "a.b", 1),
+    ("f({a: 1, b", "f", 0),
+    ("f([1, 2, ", "f", 0),
+    ("f(a => b, ", "f", 1),
+    ("f(`x, ${y}, `, /,/, ", "f", 2),
+    ("f(a /* , */, ", "f", 1),
+    ("f('", "f", 0),
+    ("f(function() { ", "", 0),
+    ("f(() => { g", "", 0),
+    ("if (a", "", 0),
+    ("function f(a, ", "", 0),
+    ("(a, ", "", 0),
+    ("f(a); ", "", 0),
+    ("// f(", "", 0),
+]
+
+
+@pytest.mark.parametrize(("before", "callee", "argument"), CALLS)
+def test_which_call_is_being_written(before: str, callee: str, argument: int) -> None:
+    call = call_at(before)
+    assert (call.callee, call.argument) == (callee, argument) if call else not callee
+
+
+MENTIONS = [
+    # text with the cursor at |, name, receiver
+    ("var a = new x_hbr.Ber|th();", "Berth", "new x_hbr"),
+    ("u.find|Free(a)", "findFree", "u"),
+    ("Berth| ", "Berth", ""),
+    ("new GlideAjax('x_app.Na|me')", "Name", "x_app"),
+    ("// see Ber|th", "Berth", ""),
+    (" | ", "", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "receiver"), MENTIONS)
+def test_the_name_under_the_cursor(text: str, name: str, receiver: str) -> None:
+    whole = text.replace("|", "")
+    mention = mention_at(whole[: end_of_name(whole, text.index("|"))])
+    assert (mention.name, mention.receiver) == (name, receiver)
+
+
+@given(st.text(alphabet="ab1 .,;:?'\"`/\\${}()[]\n=>*#", max_size=60))
+def test_any_text_has_a_cursor(text: str) -> None:
+    cursor = cursor_at(text)
+    assert text.endswith(cursor.prefix)
+    assert cursor.kind != "member" or cursor.receiver
+    call = call_at(text)
+    assert call is None or text[len(call.before)] == "("
+    assert len(mention_at(text).before) <= len(text)
