@@ -21,6 +21,7 @@ const QUIET = {
   'extensions.ignoreRecommendations': true,
   'update.mode': 'none',
   'chat.commandCenter.enabled': false,
+  'files.autoSave': 'off', // what is tried here is not indexed meanwhile
   'git.enabled': false,
   'npm.fetchOnlinePackageInfo': false,
   'typescript.disableAutomaticTypeAcquisition': true,
