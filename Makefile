@@ -10,11 +10,13 @@ CHROMIUM ?= /usr/bin/chromium
 FUZZ_INPUTS ?= 100000
 FUZZ_EDITS ?= 20000
 RESULT ?= .bench/lsp.json
+SECONDS ?= 3600
 MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-train lint format fuzz bench bench-full bench-lsp index picture encoder wheel client client-pictures e2e e2e-install bundle try-bundle clean
+.PHONY: help setup demo test test-train lint format fuzz clean index picture encoder
+.PHONY: bench bench-full bench-lsp soak wheel client client-pictures e2e e2e-install bundle try-bundle
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +76,11 @@ bench-lsp: setup ## Replay typing in WORKSPACE=folder against INDEX=folder (buil
 	@mkdir -p .bench
 	test -n "$(INDEX)" || $(BIN)/deepcodeseek index "$(WORKSPACE)" --out .bench/lsp-index
 	$(BIN)/python -m deepcodeseek.index_builder.bench_lsp --workspace "$(WORKSPACE)" --index "$(or $(INDEX),.bench/lsp-index)" --out "$(RESULT)"
+
+soak: setup ## Type for SECONDS=3600 in WORKSPACE=folder against INDEX=folder; fails where the server grows
+	@mkdir -p .bench
+	test -n "$(INDEX)" || $(BIN)/deepcodeseek index "$(WORKSPACE)" --out .bench/lsp-index
+	$(BIN)/python -m deepcodeseek.index_builder.soak_lsp --workspace "$(WORKSPACE)" --index "$(or $(INDEX),.bench/lsp-index)" --seconds $(SECONDS) --out .bench/soak.json
 
 index: setup ## Build the index of WORKSPACE=folder
 	$(BIN)/deepcodeseek index "$(WORKSPACE)"

@@ -13,6 +13,7 @@ from typing import Any
 
 from deepcodeseek.server.settings import Settings, option_name
 
+from .bench_lsp import latency_table
 from .metrics import results_table
 from .open_questions import open_questions
 from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, updated_package
@@ -24,6 +25,7 @@ ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
 CORPORA = RESULTS / "corpora.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
+LSP = RESULTS / "lsp.json"  # of the server under typing
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -44,6 +46,7 @@ def updated(readme: str) -> str:
         "extraction": extraction_table(),
         "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
+        "lsp": latency_table(json.loads(LSP.read_text(encoding="utf-8"))),
         "ablations": ablations_table(),
         "corpora": corpora_table(),
         "questions": open_questions(RESULTS),

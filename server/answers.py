@@ -11,8 +11,8 @@ from .index import Index
 from .retrieve import MAX_CANDIDATES
 from .types import Answer, Context, ExpandedQuery, Stage
 
-CONTEXTS_KEPT = 64
-PREFIXES_KEPT = 16  # of one context; a name that is typed needs one or two
+CONTEXTS_KEPT = 24  # an answer holds some 150 KB
+PREFIXES_KEPT = 4  # of one context; a name that is typed needs one or two, as whole lists are narrowed
 
 
 def context_key(context: Context, engine: str) -> str:

@@ -7,30 +7,26 @@ each, so that a slow completion delays neither the reader of stdin nor a hover. 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import sys
 import uuid
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from lsprotocol import types as lsp
 from pygls.uris import to_fs_path
 
-from . import __version__
 from .context import make_context
-from .generation import IndexProblem, read_manifest
 from .lifeline import watch
 from .lsp_anytime import Question
 from .lsp_config import configure, register, watch_configuration
 from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
 from .lsp_inline import inline_completion
-from .lsp_items import TRIGGERS, api_items, asked_at, look_of, member_items, resolve
-from .lsp_life import Root, Server, Session, chosen_index, close, leave, log, renew, run_on, start, update
+from .lsp_items import TRIGGERS, Look, api_items, asked_at, look_of, member_items, resolve
+from .lsp_life import Root, Server, Session, close, leave, log, renew, run_on, start, update
 from .lsp_navigation import (
     SIGNATURE_TRIGGERS,
     definition,
@@ -39,12 +35,14 @@ from .lsp_navigation import (
     signature_help,
     workspace_symbols,
 )
+from .lsp_status import status
 from .lsp_wire import serve
 from .pipeline import Engine
 from .settings import parse_settings
 from .types import Context
 
 STATUS_COMMAND = "deepcodeseek.status"
+INLINE_CHARS = 50_000  # a document so long is read in a millisecond; a change of threads may take longer
 CONTEXT_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
 SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
@@ -71,7 +69,7 @@ def make_server() -> Server:
     server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)(_files_changed)
     server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(_folders_changed)
     server.feature(lsp.WORKSPACE_DID_CHANGE_CONFIGURATION)(_configured)
-    server.command(STATUS_COMMAND)(_status)
+    server.command(STATUS_COMMAND)(status)
     return server
 
 
@@ -192,7 +190,7 @@ def _shutdown(ls: Server, _params: None) -> None:
 async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.CompletionList:
     ls.count("completion")
     document = ls.workspace.get_text_document(params.text_document.uri)
-    root = ls.root_of(document.path)
+    root = ls.latest = ls.root_of(document.path)
     engine = root.session.engine
     _supersede(ls, (document.uri, document.version, params.position))
     offset = document.offset_at_position(params.position)
@@ -201,11 +199,12 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     asked = await run_on(ls.lookups, asked_at, document, text, offset, params.context, look)
     if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
-    session = root.session
-    members = await run_on(ls.lookups, member_items, engine, session.workspace, document.path, asked)
-    if members is not None:
-        return lsp.CompletionList(is_incomplete=False, items=members)
-    question = await _question(ls, session, engine, text, offset, document.path)
+    if asked.cursor.receiver:
+        workspace = root.session.workspace
+        members = await run_on(ls.lookups, member_items, engine, workspace, document.path, asked)
+        if members is not None:
+            return lsp.CompletionList(is_incomplete=False, items=members)
+    question = await _question(ls, root.session, engine, text, offset, document.path)
     ls.answer = answer = await ls.anytime.answer(question)
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))
@@ -241,13 +240,19 @@ async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str
     if session.engine is None or document.version is None:  # closed meanwhile
         return None
     offset = document.offset_at_position(place) + len(typed)
+    if asked_at(document, document.source, offset, None, Look()) is None:
+        return None
     return await _question(ls, session, session.engine, document.source, offset, document.path)
 
 
 async def _question(
     ls: Server, session: Session, engine: Engine, text: str, offset: int, path: str
 ) -> Question:
-    context = await run_on(ls.lookups, _context, engine, session.workspace, text, offset, path)
+    given = (engine, session.workspace, text, offset, path)
+    if len(text) <= INLINE_CHARS:
+        context = _context(*given)
+    else:
+        context = await run_on(ls.lookups, _context, *given)
     return Question(engine, session.settings, context)
 
 
@@ -259,44 +264,3 @@ def _context(engine: Engine, workspace: Path | None, text: str, offset: int, pat
     facts = facts_of(engine, workspace, path)
     before, after = text[max(0, offset - CONTEXT_CHARS) : offset], text[offset : offset + CONTEXT_CHARS]
     return make_context(before, after, facts)
-
-
-async def _status(ls: Server) -> dict[str, Any]:
-    """What a bug report needs."""
-    session = ls.session
-    engine = session.engine
-    return {
-        "versions": {"deepcodeseek": __version__, "python": sys.version.split()[0], "platform": sys.platform},
-        "state": session.state,
-        "settings": asdict(session.settings),
-        "index": await run_on(ls.lookups, _manifest, session),
-        "models": _models(engine),
-        "documents": [
-            {
-                "uri": d.uri,
-                "version": d.version,
-                "sha256": hashlib.sha256(d.source.encode("utf-8", "surrogatepass")).hexdigest(),
-            }
-            for d in ls.workspace.text_documents.values()
-        ],
-        "counters": dict(ls.counters),
-    }
-
-
-def _manifest(session: Session) -> dict[str, Any]:
-    directory = chosen_index(session)
-    try:
-        generation, manifest = read_manifest(directory)
-    except IndexProblem as problem:
-        return {"directory": str(directory), "problem": str(problem)}
-    return {"directory": str(directory), "generation": generation.name, **manifest}
-
-
-def _models(engine: Engine | None) -> list[dict[str, str]]:
-    loaded = [m for m in (engine.encoder, engine.query_encoder, engine.generator) if m] if engine else []
-    fusion = {"kind": "fusion", "name": "fusion", "state": "loaded"}
-    fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine and engine.fusion else []
-    return fused + [
-        {"kind": m.files.kind, "name": m.files.name, "sha256": m.files.sha256, "state": m.state}
-        for m in loaded
-    ]

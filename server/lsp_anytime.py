@@ -87,10 +87,6 @@ class Anytime:
         self._passed_over = 0  # pauses, since the last refinement
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def load(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Work that must not run beside predictions, such as loading what they read."""
-        return await run_on(self._predictions, work, *arguments)
-
     async def answer(self, question: Question) -> Answer:
         """The best that is known, or else the first list.
 
@@ -167,7 +163,7 @@ class Anytime:
         if not (can_expand or question.engine.reranker) or self._answers.expanded(key):
             return
         if self._refinement:
-            if self._refinement.key == key:
+            if self._refinement.key == key and not self._refinement.stop.is_set:
                 return
             self._refinement.stop.set()
         self._passed_over += 1
@@ -181,25 +177,31 @@ class Anytime:
         task.add_done_callback(_log_failure)
 
     async def _refine(self, question: Question, refinement: _Refinement) -> None:
-        start, key, prefix = time.perf_counter(), refinement.key, question.context.prefix
-        deadline_ms = question.settings.deadline_ms
         try:
-            expanded, note = await self._expand(question, refinement.stop)
-            taken = 1000 * (time.perf_counter() - start)
-            if expanded.code or question.engine.reranker:
-                answer = await self._predict(question, expanded, deadline_ms - taken, refinement.stop)
-                self._answers.refine(key, expanded)
-                self._answers.keep(key, prefix, answer)
-            else:
-                self._answers.remark(key, Stage("expand", taken, note))
+            is_refined = await self._refined(question, refinement)
         except Stopped:
             return
         finally:
             if self._refinement is refinement:
                 self._refinement = None
             self._rest_when_idle(question.engine)
-        self._fruitless = 0 if expanded.code else self._fruitless + 1
-        self._count("refined" if expanded.code else "not expanded")
+        self._fruitless = 0 if is_refined else self._fruitless + 1
+        self._count("refined" if is_refined else "not refined")
+
+    async def _refined(self, question: Question, refinement: _Refinement) -> bool:
+        """Whether a better list is known now; why not stands in the trace of the one that is."""
+        start, key = time.perf_counter(), refinement.key
+        expanded, note = await self._expand(question, refinement.stop)
+        taken = 1000 * (time.perf_counter() - start)
+        if expanded.code or question.engine.reranker:
+            left = question.settings.deadline_ms - taken
+            answer = await self._predict(question, expanded, left, refinement.stop)
+            if not is_late(answer):
+                self._answers.refine(key, expanded)
+                self._answers.keep(key, question.context.prefix, answer)
+                return True
+        self._answers.remark(key, Stage("expand", taken, note))
+        return False
 
     def _rest_when_idle(self, engine: Engine) -> None:
         if self._resting:

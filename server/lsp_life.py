@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ RENEW_SECONDS = 1.0  # between two looks for a newer index
 SETTLE_SECONDS = 0.3  # after a change, for those that come with it
 
 log = logging.getLogger(NAME)
+ABOUT: ContextVar[str] = ContextVar("path of the document that the message under way names", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,10 @@ class Server(LanguageServer):
     def __init__(self) -> None:
         super().__init__(NAME, __version__, text_document_sync_kind=lsp.TextDocumentSyncKind.Incremental)
         self.roots = [Root(Session())]  # the folders that are open, or none
+        self.latest: Root | None = None  # that of the last completion
         self.options: object = None  # of initialize
         self.lookups = ThreadPoolExecutor(1, "lookup")
+        self.loading = ThreadPoolExecutor(1, "load")  # the old index answers meanwhile
         self.counters: dict[str, int] = {}
         self.anytime = Anytime(self.count)
         self.asking: tuple[object, asyncio.Task[Any]] | None = None  # where the last completion is asked
@@ -79,8 +83,11 @@ class Server(LanguageServer):
 
     @property
     def session(self) -> Session:
-        """That of the first folder."""
-        return self.roots[0].session
+        """That of the folder which the message under way is about, or else the last completion."""
+        path = ABOUT.get()
+        if path:
+            return self.root_of(path).session
+        return (self.latest if self.latest and self.latest in self.roots else self.roots[0]).session
 
     def root_of(self, path: str) -> Root:
         """The innermost folder that holds a file, or else the first."""
@@ -151,7 +158,7 @@ async def _load(ls: Server, root: Root) -> bool:
     async with progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
             directory = chosen_index(root.session)
-            engine = await ls.anytime.load(load_engine, directory, models, True, settings.lite)
+            engine = await run_on(ls.loading, load_engine, directory, models, True, settings.lite)
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, root, str(problem))
             return False

@@ -17,12 +17,14 @@ from typing import Any, BinaryIO
 
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
+from pygls.uris import to_fs_path
 
-from .lsp_life import Server, leave, log
+from .lsp_life import ABOUT, Server, leave, log
 
 LEAVE_SECONDS = 0.7  # after the end of stdin, for what was asked before
 LONGEST_BODY = 1 << 28  # bytes; a header that says more is none
 LONGEST_HEADER = 1 << 16
+FUTURES_KEPT = 100
 
 _LENGTH = re.compile(rb"Content-Length:\s*(\d{1,12})\s*\Z", re.IGNORECASE)
 _EXIT, _INITIALIZE = "exit", "initialize"
@@ -97,7 +99,9 @@ def _handle(server: Server, body: bytes) -> None:
             structured = server.protocol.structure_message(message)
             if number is not None and not hasattr(structured, "id"):
                 raise JsonRpcException("a notification has no id", lsp.ErrorCodes.InvalidRequest)
+            ABOUT.set(_path(message))
             server.protocol.handle_message(structured)
+            _forget_done(server)
         elif number is not None:
             raise refusal
     except JsonRpcException as error:
@@ -107,6 +111,22 @@ def _handle(server: Server, body: bytes) -> None:
             server.protocol._send_data({"jsonrpc": "2.0", "id": number, "error": problem})
     except Exception as error:  # the next message may be a good one
         server.report_server_error(error, "message")
+
+
+def _forget_done(server: Server) -> None:
+    """pygls keeps a future for each notification for ever: two kilobytes a key."""
+    futures = server.protocol._request_futures
+    if len(futures) > FUTURES_KEPT:
+        for number in [number for number, future in futures.items() if future.done()]:
+            del futures[number]
+
+
+def _path(message: dict[str, Any]) -> str:
+    """Of the document that a message names; pygls hands the context in which this is set to the handler."""
+    params = message.get("params")
+    document = params.get("textDocument") if isinstance(params, dict) else None
+    uri = document.get("uri") if isinstance(document, dict) else None
+    return (to_fs_path(uri) if isinstance(uri, str) else None) or ""
 
 
 def _checked(message: Any) -> Any:

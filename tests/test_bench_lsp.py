@@ -7,6 +7,7 @@ import pytest
 from conftest import EXAMPLE
 
 from deepcodeseek.index_builder.bench_lsp import LIMITS, latency_table, measure
+from deepcodeseek.index_builder.soak_lsp import is_flat, soak
 from deepcodeseek.index_builder.typist import DEVIATION_MS, MEAN_MS, call_sites, keys
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder
@@ -51,3 +52,21 @@ def test_figures_of_a_quick_run(engine: Engine, encoder: Encoder) -> None:
     assert all(0 < ms["p50"] <= ms["p95"] for name, ms in result["ms"].items() if "pause" not in name)
     assert result["peak_mb"]["server"] > 50
     assert "| first list |" in latency_table(result)
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_short_soak_adds_no_descriptors_and_no_threads(engine: Engine, encoder: Encoder) -> None:
+    sites = call_sites(engine.index, EXAMPLE, 10, seed=0)
+    result = soak(encoder, sites, EXAMPLE, index_directory(EXAMPLE), 15, lambda line: None)
+    assert result["lines"] > 3
+    assert result["descriptors_added"] <= 0
+    assert result["threads_added"] <= 0
+
+
+@pytest.mark.parametrize(
+    ("growth", "descriptors", "threads", "flat"),
+    [(0.0, 0, -1, True), (4.9, 0, 0, True), (5.1, 0, 0, False), (0.0, 1, 0, False), (0.0, 0, 2, False)],
+)
+def test_what_counts_as_growth(growth: float, descriptors: int, threads: int, flat: bool) -> None:
+    result = {"growth_percent": growth, "descriptors_added": descriptors, "threads_added": threads}
+    assert is_flat(result) is flat

@@ -461,3 +461,21 @@ def test_200_completions_at_once(session: Client) -> None:
     assert asked[-1].result()["items"]
     assert hover.wait()
     assert predicts(session)
+
+
+def test_keys_leave_nothing_behind() -> None:
+    """pygls would keep something of every change."""
+    with Client(environment()) as client:
+        client.initialize()
+        client.open(OTHER, "x")
+        held = [_held_kb(client, 3000) for _ in range(3)]
+        assert held[2] - held[1] < 1000
+
+
+def _held_kb(client: Client, changes: int) -> int:
+    """What the server holds after so many more."""
+    for version in range(changes):
+        client.change(OTHER, version, {"range": at(0, 0), "text": "x" if version % 2 else ""})
+    client.status()
+    status = Path(f"/proc/{client.process.pid}/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))

@@ -14,7 +14,7 @@ import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 
 from deepcodeseek.index_builder.build import build_index
-from deepcodeseek.index_builder.lsp_client import Client
+from deepcodeseek.index_builder.lsp_client import COMMAND, Client
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder
 
@@ -115,6 +115,13 @@ def test_each_folder_is_answered_with_its_own_index(two_folders: list[Path]) -> 
         client.initialize(harbour, airport)
         eventually(lambda: offered(client, harbour) == ["openHarbour"])
         eventually(lambda: offered(client, airport) == ["openAirport"])
+        for folder in (harbour, airport, harbour):
+            uri = (folder / "new.js").as_uri()
+            client.open(uri, f"open{folder.name.title()}()")
+            hover = client.at("textDocument/hover", uri, 0, 6).result()
+            assert folder.name.title() in hover["contents"]["value"]
+            item = client.complete(uri, 0, 4).result()["items"][0]
+            assert client.request("completionItem/resolve", item).result()["documentation"]
 
 
 def test_folders_come_and_go(two_folders: list[Path]) -> None:
@@ -129,6 +136,32 @@ def test_folders_come_and_go(two_folders: list[Path]) -> None:
         change = {"event": {"added": [], "removed": [{"uri": harbour.as_uri(), "name": "harbour"}]}}
         client.notify("workspace/didChangeWorkspaceFolders", change)
         eventually(lambda: offered(client, harbour) == ["openAirport"])  # the only one that is left
+
+
+# What is kept to itself
+
+SECRET = "harbourmaster4711"
+
+
+@pytest.mark.usefixtures("example_report")
+def test_no_code_of_the_user_is_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    text = f"var {SECRET} = 1;\nvar a = new {SECRET}.Berth"
+    with Client(environment(), [*COMMAND, "--log-file", str(log)]) as client:
+        client.initialize(EXAMPLE, initializationOptions={"deadlineMs": 60_000})
+        client.ready()
+        uri = (EXAMPLE / "secret.js").as_uri()
+        client.open(uri, text)
+        client.complete(uri, 0, 0).result()
+        client.at("textDocument/hover", uri, 0, 6).result()
+        eventually(lambda: client.status()["counters"].get("refined"))
+        client.notify("textDocument/didOpen", {"textDocument": {"text": text}})  # not as it should be
+        client.request("textDocument/hover", {"textDocument": text}).wait()
+        client.write(f"Content-Length: {len(text)}\r\n\r\n{text}".encode())
+        assert client.status()
+    written = log.read_text(encoding="utf-8")
+    assert "refused" in written
+    assert SECRET not in written
 
 
 # Silence
