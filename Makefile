@@ -15,10 +15,11 @@ MODEL_SAMPLES ?= 150
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-train lint format fuzz bench bench-full bench-lsp soak index picture encoder client e2e e2e-install bundle clean
+.PHONY: help setup demo test test-train lint format fuzz clean index picture encoder
+.PHONY: bench bench-full bench-lsp soak wheel client client-pictures e2e e2e-install bundle try-bundle
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything in it and fetch the expander (once; it compiles: 5 minutes on two idle cores)
 
@@ -90,28 +91,47 @@ picture: demo ## Make the README's picture of the terminal
 encoder: setup ## Export the shipped encoder again (needs the extra [train])
 	$(BIN)/python -m deepcodeseek.index_builder.export_encoder --out server/assets/all-minilm-l6-v2
 
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' server/__init__.py)
+WHEEL := dist/deepcodeseek-$(VERSION)-py3-none-any.whl
 VSIX := vscode-client/dist/deepcodeseek.vsix
+SOURCES := $(shell find server index_builder -type f -not -path '*/__pycache__/*' -not -path '*/results/*') pyproject.toml README.md
 CLIENT_SOURCES := $(wildcard vscode-client/src/*.ts vscode-client/media/* vscode-client/walkthrough/*.md vscode-client/*.md) vscode-client/package.json
 
-client: $(VSIX) ## Pack the VS Code extension (needs Node 20; fetches its development dependencies once)
+wheel: $(WHEEL) ## Make the wheel that pipx and uv install
+
+$(WHEEL): $(SOURCES) | $(READY)
+	@rm -rf build # what was removed since would come back
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+client: $(VSIX) ## Pack the VS Code extension with the server's wheel (needs Node 20; fetches its development tools once)
 
 vscode-client/node_modules: vscode-client/package-lock.json
 	cd vscode-client && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-$(VSIX): vscode-client/node_modules $(CLIENT_SOURCES)
+$(VSIX): vscode-client/node_modules $(CLIENT_SOURCES) $(WHEEL)
+	@mkdir -p vscode-client/dist && rm -f vscode-client/dist/*.whl
+	cp $(WHEEL) vscode-client/dist/
 	cd vscode-client && npm run --silent package
 
 e2e: setup client ## Try the packed extension in a VS Code workbench (needs Node 20, Chromium, ripgrep, g++; 330 MB once)
 	tests/e2e/install.sh
 	node tests/e2e/run.mjs $(BIN)/python $(VSIX) .e2e $(CHROMIUM)
 
+client-pictures: e2e ## Take the pictures of the extension's README anew (needs pngquant)
+	cp .e2e/screenshots/2-completion.png vscode-client/media/completion.png
+	cp .e2e/screenshots/4-list.png vscode-client/media/panel.png
+	cd vscode-client/media && pngquant --force --ext .png 128 completion.png panel.png
+
+try-bundle: bundle ## Install the bundle and ask it, without a network interface and without a compiler (Linux)
+	.ci/try-bundle.sh $$(ls -d .bundle/deepcodeseek-*/ | head -1) $(BIN)/python
+
 e2e-install: bundle ## Try the extension's first start: it installs the server from the bundle, without network
 	tests/e2e/install.sh
 	node tests/e2e/first_start.mjs $$(ls -d .bundle/deepcodeseek-*/wheels | head -1) $(VSIX) .e2e-install $(CHROMIUM)
 
 bundle: setup client ## Pack everything for a machine without network (EXTRAS=train: with what `train adapt` needs)
-	.ci/bundle.sh $(BIN)/python $(VSIX) "$(EXTRAS)"
+	.ci/bundle.sh $(BIN)/python $(WHEEL) $(VSIX) "$(EXTRAS)"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .bench .e2e .e2e-install .bundle .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .bench .e2e .e2e-install .bundle .typecheck .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist vscode-client/dist

@@ -19,6 +19,6 @@ draft="$example/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth o
 "${alone[@]}" "$home/server/bin/deepcodeseek" doctor "$example"
 "${alone[@]}" sh "$bundle/install.sh" --remove "$home/server"
 rm -rf "$home/bin"
-left=$(find "$home" -type f)
+left=$(find "$home" -type f) # such as an identifier that a library would report its use with
 test -z "$left" || { echo "left behind: $left"; exit 1; }
 echo "installed, asked and removed without network and compiler"

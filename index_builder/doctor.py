@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
-import statistics
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from deepcodeseek.server.context import make_context
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
 from deepcodeseek.server.models import Encoder, ModelProblem
-from deepcodeseek.server.pipeline import Engine, known_facts, load_engine, predict
-from deepcodeseek.server.types import Context
+from deepcodeseek.server.pipeline import Engine, load_engine
 
 from .llama_flags import FEATURES, cmake_args
 from .machine import ask_llama, available_mb, cpuinfo, existing, processor_flags, recorded_network, size_mb
 from .model_store import ModelState, list_models
+from .stage_times import Timing, time_stages
 
 State = Literal["ok", "note", "broken"]
 LEAST_PYTHON = (3, 11)
-QUESTIONS, REFINED = 20, 5  # of the self-benchmark: first lists, and lists with the expander
 FIRST_LIST_MS = 200.0
 """A first list that takes longer is felt in typing."""
 LEAST_FREE_MB, LEAST_MEMORY_MB = 500, 600
@@ -52,16 +49,6 @@ class Check:
     state: State
     found: str
     mend: str = ""  # a command
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Milliseconds of a stage."""
-
-    stage: str
-    n: int
-    p50: float
-    p95: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +173,14 @@ def check_space(disk_mb: int, memory_mb: int | None, place: Path) -> Check:
     return Check("space", "ok", found)
 
 
+def check_note(note: str) -> Check:
+    """What the server could not load, and does without; the way out stands in the note itself."""
+    command = re.search(r"`(deepcodeseek [^`]+)`", note)
+    return Check(
+        "loading", "note", note, command.group(1) if command else f"{_pip()} --force-reinstall deepcodeseek"
+    )
+
+
 def check_encoder(encoder: Encoder) -> Check:
     """The encoder puts each golden question nearest to its own document."""
     documents = encoder.encode([document for document, _ in GOLDEN])
@@ -243,9 +238,10 @@ def _try_out(directory: Path, models: Path | None) -> tuple[list[Check], tuple[T
     except (IndexProblem, ModelProblem):
         return [], ()  # said by the check of index or model
     try:
-        checks = [check_encoder(engine.encoder)] if engine.encoder else []
+        checks = [check_note(note) for note in engine.notes if not note.startswith("no generator")]
+        checks += [check_encoder(engine.encoder)] if engine.encoder else []
         engine, generated = _try_generator(engine)
-        timings = _benchmark(engine, directory)
+        timings = time_stages(engine, directory)
         return [*checks, *generated, *([check_speed(timings)] if timings else [])], timings
     finally:
         if engine.generator:
@@ -263,38 +259,6 @@ def _try_generator(engine: Engine) -> tuple[Engine, list[Check]]:
         return replace(engine, generator=None), [
             Check("golden: expander", "broken", str(problem), "deepcodeseek models get")
         ]
-
-
-def _benchmark(engine: Engine, directory: Path) -> tuple[Timing, ...]:
-    """Each stage over known calls of the index, asked as an editor asks."""
-    contexts = list(_contexts(engine, directory))
-    if not contexts:
-        return ()
-    predict(engine, contexts[0], first_only=True)  # what is read lazily is read now
-    stages: dict[str, list[float]] = defaultdict(list)
-    for context in contexts:
-        answer = predict(engine, context, first_only=True)
-        for stage in answer.trace.stages:
-            stages[stage.stage].append(stage.ms)
-        stages["first list"].append(sum(stage.ms for stage in answer.trace.stages))
-    for context in contexts[:REFINED] if engine.generator else ():
-        answer = predict(engine, context)
-        stages["expand"] += [stage.ms for stage in answer.trace.stages if stage.stage == "expand"]
-        stages["refined list"].append(sum(stage.ms for stage in answer.trace.stages))
-    return tuple(timing(name, times) for name, times in stages.items())
-
-
-def timing(stage: str, times: Sequence[float]) -> Timing:
-    """Median and 95th percentile; of few values the largest stands for the latter."""
-    p95 = statistics.quantiles(times, n=20)[-1] if len(times) >= QUESTIONS else max(times)
-    return Timing(stage, len(times), statistics.median(times), p95)
-
-
-def _contexts(engine: Engine, directory: Path) -> Iterator[Context]:
-    count = int(read_manifest(directory)[1]["counts"].get("usages", 0))
-    for row in range(0, count, max(1, count // QUESTIONS))[:QUESTIONS]:
-        usage = engine.index.usage(row)
-        yield make_context(f"{usage.context}\n", "", known_facts(engine.index, {"file": usage.file}))
 
 
 def _shown_flags(flags: frozenset[str]) -> str:

@@ -237,3 +237,16 @@ def test_killed_at_any_moment_the_last_generation_stays(encoder: Encoder, tmp_pa
     assert contents(out) == contents(tmp_path / "new")
     assert len(list(out.glob("gen-*"))) <= 2  # what the killed ones left behind is gone
     assert not list(out.glob("*.part"))
+
+
+@pytest.mark.parametrize(("is_held", "status"), [(True, 0), (False, 1)])
+def test_a_background_build_ends_when_it_is_done_or_when_nobody_holds_its_stdin(
+    is_held: bool, status: int, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "w"
+    write(workspace / LOG, CLASS % "first")
+    command = [*INDEX, workspace, "--out", tmp_path / "out", "--background"]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=pipe if is_held else null, stdout=null, stderr=pipe)
+    assert process.stderr
+    assert (process.wait(timeout=60), process.stderr.read()) == (status, b"")

@@ -15,20 +15,20 @@ from deepcodeseek.index_builder.doctor import (
     Check,
     Report,
     State,
-    Timing,
     check_encoder,
     check_generator,
     check_index,
     check_llama,
     check_model,
+    check_note,
     check_python,
     check_silence,
     check_space,
     check_speed,
     examine,
-    timing,
 )
 from deepcodeseek.index_builder.model_store import ModelState
+from deepcodeseek.index_builder.stage_times import Timing, timing
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder
 
@@ -117,6 +117,20 @@ def test_silence(events: list[str], state: State, found: str) -> None:
 @pytest.mark.parametrize(("written", "state"), [(" second;\n}", "ok"), ("", "note"), (" first;", "note")])
 def test_what_the_expander_writes(written: str, state: State) -> None:
     said(check_generator(written), state, "return first +", "")
+
+
+@pytest.mark.parametrize(
+    ("note", "command"),
+    [
+        (
+            "the base layer glide is left out: run `deepcodeseek base get glide`",
+            "deepcodeseek base get glide",
+        ),
+        ("/models/reranker/model.onnx is damaged", "--force-reinstall"),
+    ],
+)
+def test_what_could_not_be_loaded(note: str, command: str) -> None:
+    said(check_note(note), "note", note, command)
 
 
 def test_the_encoder_that_ships_passes(encoder: Encoder) -> None:

@@ -3,6 +3,7 @@
 //
 // node first_start.mjs WHEELS VSIX OUT [CHROMIUM]
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import path from 'node:path';
 import { inWorkbench } from './workbench.mjs';
 
@@ -34,4 +35,10 @@ await inWorkbench(out, options, async bench => {
   assert(offered.slice(0, 3).includes('BerthAllocator'), offered.join(', '));
   await bench.shot('3-completion');
   bench.done(`offered after new: ${offered.slice(0, 5).join(', ')}`);
+  await bench.command('DeepCodeSeek: Remove the Server');
+  await bench.page.locator('.monaco-dialog-box').getByRole('button', { name: 'Remove' }).click();
+  await bench.states(/, not installed$/, 60_000);
+  const storage = path.resolve(out, 'home/data/User/globalStorage/deepcodeseek.deepcodeseek/venv');
+  assert(!fs.existsSync(storage), storage);
+  bench.done('removed');
 });

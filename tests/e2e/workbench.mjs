@@ -21,6 +21,7 @@ const QUIET = {
   'extensions.ignoreRecommendations': true,
   'update.mode': 'none',
   'chat.commandCenter.enabled': false,
+  'files.autoSave': 'off', // what is tried here is not indexed meanwhile
   'git.enabled': false,
   'npm.fetchOnlinePackageInfo': false,
   'typescript.disableAutomaticTypeAcquisition': true,
@@ -61,7 +62,7 @@ export async function inWorkbench(out, { vsix, browser: executable, machine, env
 async function startServer(home, vsix, port, environment) {
   const config = path.join(home, 'config.yaml');
   fs.writeFileSync(config, 'auth: none\n');
-  const own = { HOME: home, XDG_DATA_HOME: `${home}/xdg`, XDG_CONFIG_HOME: `${home}/config` };
+  const own = { HOME: home, XDG_DATA_HOME: `${home}/xdg`, XDG_CONFIG_HOME: `${home}/config`, XDG_CACHE_HOME: `${home}/cache` };
   // No gallery: nothing is looked for outside of this machine.
   const gallery = JSON.stringify({ serviceUrl: 'http://127.0.0.1:9/none', itemUrl: '', resourceUrlTemplate: '' });
   const env = { ...process.env, ...own, ...environment, EXTENSIONS_GALLERY: gallery };

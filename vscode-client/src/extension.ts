@@ -3,12 +3,12 @@ import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { install } from './install';
+import { install, uninstall } from './install';
 import { findLauncher, type Launcher } from './launcher';
 import { Panel } from './panel';
 import { Reports } from './reports';
 import { run, type RunOptions } from './run';
-import { Server } from './server';
+import { OWN_SETTINGS, Server } from './server';
 import { Status } from './status';
 
 /** Holds what the commands share. */
@@ -54,6 +54,7 @@ class Extension {
     const commands: Record<string, () => unknown> = {
       menu: () => this.menu(),
       install: () => this.install(),
+      uninstall: () => this.uninstall(),
       rebuild: () => this.withTool('Index', tool => this.rebuild(tool)),
       pause: () => this.pause(),
       switchMode: () => this.switchMode(),
@@ -70,7 +71,8 @@ class Extension {
       vscode.window.onDidChangeTextEditorSelection(() => this.panel.follow()),
       vscode.window.onDidChangeActiveTextEditor(() => this.panel.follow()),
       vscode.workspace.onDidChangeConfiguration(change => {
-        if (change.affectsConfiguration('deepcodeseek') && this.status.state !== 'paused') void this.start();
+        const isOurs = OWN_SETTINGS.some(name => change.affectsConfiguration(`deepcodeseek.${name}`));
+        if (isOurs && this.status.state !== 'paused') void this.start();
       }),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.start()), // with the settings that were held back
     );
@@ -83,7 +85,7 @@ class Extension {
       { label: '$(list-ordered) Show predicted APIs', command: 'showPanel' },
       { label: '$(refresh) Rebuild the index', command: 'rebuild' },
       { label: isPaused ? '$(debug-start) Resume' : '$(debug-pause) Pause', command: 'pause' },
-      { label: this.isFull() ? '$(zap) Switch to lite mode' : '$(rocket) Switch to full mode', command: 'switchMode' },
+      { label: this.isLite() ? '$(rocket) Switch to full mode' : '$(zap) Switch to lite mode', command: 'switchMode' },
       { label: '$(output) Show the log', command: 'showLog' },
       { label: '$(pulse) Doctor: check the installation', command: 'doctor' },
       { label: '$(graph) Measure on this workspace', command: 'measure' },
@@ -108,7 +110,8 @@ class Extension {
   private async install(): Promise<void> {
     try {
       await this.server.stop(); // what runs cannot be replaced everywhere
-      await install(this.environment, this.log);
+      this.status.show('starting', 'installing');
+      await install(this.environment, vscode.Uri.joinPath(this.context.extensionUri, 'dist').fsPath, this.log);
     } catch (reason) {
       if (reason instanceof vscode.CancellationError) this.status.show('missing', 'not installed');
       else this.fail('Installing failed', reason);
@@ -117,19 +120,31 @@ class Extension {
     await this.start();
   }
 
+  private async uninstall(): Promise<void> {
+    const question = 'Remove the server that this extension installed, with all models and the indexes of all workspaces?';
+    if ((await vscode.window.showWarningMessage(question, { modal: true }, 'Remove')) !== 'Remove') return;
+    try {
+      await this.server.stop();
+      await uninstall(this.environment, this.log);
+      this.launcher = undefined;
+      this.status.show('missing', 'not installed');
+    } catch (reason) {
+      this.fail('Removing failed', reason);
+    }
+  }
+
   private async pause(): Promise<void> {
     if (this.status.state === 'paused') return this.start();
     await this.server.stop();
     this.status.show('paused');
   }
 
-  private isFull(): boolean {
-    return vscode.workspace.getConfiguration('deepcodeseek').get('expand', true);
+  private isLite(): boolean {
+    return vscode.workspace.getConfiguration('deepcodeseek').get('lite', false);
   }
 
-  /** Lite mode does without the local language model: less memory, less work. */
   private async switchMode(): Promise<void> {
-    await vscode.workspace.getConfiguration('deepcodeseek').update('expand', !this.isFull(), vscode.ConfigurationTarget.Global);
+    await vscode.workspace.getConfiguration('deepcodeseek').update('lite', !this.isLite(), vscode.ConfigurationTarget.Global);
   }
 
   /** Runs commands of the tool under a cancellable progress; what goes wrong is said once. */

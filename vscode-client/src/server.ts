@@ -6,12 +6,13 @@ import type { Launcher } from './launcher';
 import type { Status } from './status';
 
 export const LANGUAGES = ['javascript', 'javascriptreact', 'typescript', 'typescriptreact'];
-const OWN_SETTINGS = ['pythonPath', 'installFrom']; // these the server does not know
+/** Settings that the server does not know; of all others it asks by itself, and again when they change. */
+export const OWN_SETTINGS = ['pythonPath', 'installFrom'];
 
 /** What the command `deepcodeseek.status` of the server answers, as far as it is used here. */
 interface ServerStatus {
   state: string;
-  settings: { expand?: boolean };
+  settings: { lite: boolean; expand: boolean };
   index: { directory: string; counts?: Record<string, number> };
   models: { kind: string; name: string; state: string }[];
 }
@@ -62,7 +63,8 @@ export class Server {
   async refresh(): Promise<void> {
     const status = await this.ask();
     if (!status) return;
-    const isFull = status.settings.expand !== false && status.models.some(model => model.kind === 'generator');
+    const { lite, expand } = status.settings;
+    const isFull = !lite && expand && status.models.some(model => model.kind === 'generator');
     const apis = status.index.counts?.apis;
     const detail = apis === undefined ? '' : `${apis.toLocaleString()} APIs indexed`;
     if (status.state === 'ready') {
