@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepcodeseek.server.bindings import Caller, Script
+from deepcodeseek.server.bindings import Script
 from deepcodeseek.server.lexer import code_of
 from deepcodeseek.server.models import Generator
+from deepcodeseek.server.modules import Caller
 from deepcodeseek.server.pipeline import Engine, load_engine, predict
 from deepcodeseek.server.statement import apis_named, continue_statement, write_statement
 from deepcodeseek.server.types import Context, RankedApi

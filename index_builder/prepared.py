@@ -93,15 +93,16 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
 
 
 def lists(corpus: Prepared, progress: Progress) -> list[Triple]:
-    """The candidates of a corpus's questions, of every other one with nothing after the cursor."""
+    """The candidates of a corpus's questions, of half of them with nothing after the cursor."""
     engine = corpus.engine()
     key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), engine.mark)
     path = corpus.folder / f"lists-{key}.jsonl"
     if not path.is_file():
         samples = corpus.samples(MAX_LISTS)
+        half = len(samples) // 2
         made = [
             triple
-            for part, after in ((samples[::2], True), (samples[1::2], False))
+            for part, after in ((samples[:half], True), (samples[half:], False))
             for triple in candidate_lists(engine, part, Asked(after=after), progress)
         ]
         write_triples(path, made)

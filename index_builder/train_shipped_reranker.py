@@ -79,7 +79,7 @@ def train_stages(
     """Supervised training, and reinforcement on top of it."""
     base = start or base_weights()
     supervised = train(triples, base, out / "sft", replace(SUPERVISED, seed=seed), progress)
-    few = drawn(triples, max(1, round(len(triples) * REINFORCED_SHARE)), seed + 1)
+    few = drawn(triples, max(1, round(len(triples) * REINFORCED_SHARE)), seed + 2)
     reinforced = train(few, supervised, out / "sft+rl", replace(REINFORCED, seed=seed), progress)
     return Stages(base, supervised, reinforced)
 
@@ -89,7 +89,7 @@ def _measured(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> dict[str
     return {name: ranks_of(model, triples, SUPERVISED.tokens) for name, triples in unseen.items()}
 
 
-def drawn(triples: Sequence[Triple], most: int, seed: int = 0) -> list[Triple]:
+def drawn(triples: Sequence[Triple], most: int, seed: int = 1) -> list[Triple]:
     """Some of them, by a seed."""
     return random.Random(seed).sample(list(triples), min(most, len(triples)))
 

@@ -6,14 +6,14 @@ be told is None, and nothing is shown.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from .index import Index
 from .lexer import closing_of
+from .modules import Caller, imports_of, module_apis
 from .places import PLATFORM
 from .signatures import is_namespace
 from .types import Api, Method
@@ -27,31 +27,8 @@ _DEFINED_CLASS = re.compile(
     r"\bclass\s+([A-Za-z_$][\w$]*)|([A-Za-z_$][\w$]*)\.prototype(?:\.[\w$]+)?\s*=(?!=)"
 )
 _BASE = re.compile(r"\bclass\s+[\w$]+\s+extends\s+([\w$.]+)|\bextendsObject\(\s*([\w$.]+)")
-_IMPORT = re.compile(
-    r"\bimport\s+(?:type\s+)?([\w$*\s{},]+?)\s*\bfrom\s*['\"]([^'\"\n]+)['\"]"
-    r"|\b(?:var|let|const)\s+([\w$]+|\{[^{}]*\})\s*=\s*require\(\s*['\"]([^'\"\n]+)['\"]\s*\)(?:\.([\w$]+))?"
-)
-_SPECIFIER = re.compile(r"([\w$]+)(?:\s*(?:\bas\b|:)\s*([\w$]+))?")
+_CONSTRUCTOR = re.compile(r"\binitialize\s*[:=(]|\bconstructor\s*\(")
 _TYPE_NAME = re.compile(r"[?!]?([A-Za-z_$][\w$.]*)(?:<.*>)?(?:\s*\|\s*(?:null|undefined))*\Z")
-_SUFFIX = re.compile(r"\.(?:d\.)?[cm]?[jt]sx?\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The script that names something: relative path, scope and package, "" where unknown."""
-
-    file: str = ""
-    scope: str = ""
-    package: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """`import { exported as local } from 'module'`; "*" is the whole module."""
-
-    local: str
-    module: str
-    exported: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +74,16 @@ def _inherited(index: Index, meaning: Meaning) -> Iterator[Meaning]:
             yield Meaning(base, meaning.is_object, method)
 
 
+def with_constructor(index: Index, api: Api) -> Api:
+    """An API with the constructor's parameters that it inherits, where it has no constructor of its own."""
+    base: Api | None = api
+    for _ in range(_DEPTH):
+        if base is None or base.params or not base.extends or _CONSTRUCTOR.search(base.code):
+            break
+        base = _reachable(index, Caller(base.source, base.scope, base.package), base.extends)
+    return replace(api, params=base.params, types=base.types) if base and base is not api else api
+
+
 def meaning_of(index: Index, script: Script, expression: str, depth: int = _DEPTH) -> Meaning | None:
     """What an expression means: names, dots and calls, with `new` before them or not."""
     steps = _steps(expression)
@@ -116,27 +103,36 @@ def _first(index: Index, script: Script, steps: list[Step], depth: int) -> tuple
     """The meaning of the longest beginning that has one, and what is left."""
     names = [name for name, _ in steps]
     if names[0].startswith("new "):
-        dotted = [names[0][4:], *names[1:]]
-        count = 1 + next((i for i, (_, called) in enumerate(steps) if called), len(steps) - 1)
-        api = api_named(index, script, ".".join(dotted[:count]))
-        return (Meaning(api, is_object=True) if api else None), steps[count:]
+        return _made(index, script, steps)
     if names[0] in _THIS and (len(steps) == 1 or not _assigned(script, ".".join(names[:2]))):
         around = _class_around(index, script)
         if around or names[0] == "this":
             return around, steps[1:]
     for count in range(min(2, len(steps)), 0, -1):
-        if any(called for _, called in steps[:count]):
-            continue
-        if found := _variable(index, script, ".".join(names[:count]), depth):
+        is_plain = not any(called for _, called in steps[:count])
+        if is_plain and (found := _variable(index, script, ".".join(names[:count]), depth)):
             return found, steps[count:]
     if (record := _RECORDS.get(names[0])) and not _assigned(script, names[0]):
         api = api_named(index, script, record)
         return (Meaning(api, is_object=True) if api else None), steps[1:]
+    return _named(index, script, steps)
+
+
+def _made(index: Index, script: Script, steps: list[Step]) -> tuple[Meaning | None, list[Step]]:
+    """Of `new a.b.C(...)`: the object."""
+    count = 1 + next((i for i, (_, called) in enumerate(steps) if called), len(steps) - 1)
+    name = ".".join(name for name, _ in steps[:count]).removeprefix("new ")
+    api = api_named(index, script, name)
+    return (Meaning(api, is_object=True) if api else None), steps[count:]
+
+
+def _named(index: Index, script: Script, steps: list[Step]) -> tuple[Meaning | None, list[Step]]:
+    """Of `a.b.C`: the API, or what calling it gives."""
     for count in range(min(3, len(steps)), 0, -1):
         if any(called for _, called in steps[: count - 1]):
             continue
-        api = api_named(index, script, ".".join(names[:count]))
-        if api and not _is_hidden(script, api, names[0]):
+        api = api_named(index, script, ".".join(name for name, _ in steps[:count]))
+        if api and not _is_hidden(script, api, steps[0][0]):
             return _called(index, Meaning(api), steps[count - 1][1]), steps[count:]
     return None, []
 
@@ -211,39 +207,6 @@ def api_named(index: Index, script: Script, name: str) -> Api | None:
             wanted = rest if each.exported == "*" and rest else each.exported
             return _in_module(index, script.caller, each.module, wanted, first)
     return _reachable(index, script.caller, name)
-
-
-def imports_of(text: str) -> tuple[Imported, ...]:
-    """What a text imports, in ES modules and CommonJS."""
-    return tuple(each for found in _IMPORT.finditer(text) for each in _imported(found))
-
-
-def _imported(found: re.Match[str]) -> Iterator[Imported]:
-    es_clause, es_module, required, cjs_module, member = found.groups()
-    module, clause = es_module or cjs_module, es_clause or required
-    listed = re.search(r"\{([^}]*)\}", clause)
-    for exported, local in _SPECIFIER.findall(listed[1]) if listed else ():
-        yield Imported(local or exported, module, exported)
-    rest = re.sub(r"\{[^}]*\}", "", clause)
-    if namespace := re.search(r"\*\s*as\s+([\w$]+)", rest):
-        yield Imported(namespace[1], module, "*")
-        rest = rest[: namespace.start()]
-    if name := re.search(r"[\w$]+", rest):
-        yield Imported(name.group(), module, "default" if es_clause else member or "*")
-
-
-def module_apis(index: Index, caller: Caller, module: str) -> tuple[int, ...]:
-    """Ids of the APIs that a module defines, or a package."""
-    if module.startswith("."):
-        wanted = _SUFFIX.sub("", posixpath.normpath(posixpath.join(posixpath.dirname(caller.file), module)))
-        sources = index.apis.source
-        known = [source for source in sources.values if _module_path(source) == wanted]
-        return tuple(i for source in known for i in sources.equal(source).nonzero()[0].tolist())
-    return tuple(index.apis.package.equal(module).nonzero()[0].tolist())
-
-
-def _module_path(source: str) -> str:
-    return _SUFFIX.sub("", source).removesuffix("/index")
 
 
 def _in_module(index: Index, caller: Caller, module: str, exported: str, local: str) -> Api | None:

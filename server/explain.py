@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .bindings import Caller
 from .index import Index
+from .modules import Caller
 from .types import Api
 
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from .bindings import Caller, Imported, imports_of
 from .lexer import code_of
+from .modules import Caller, Imported, imports_of
 from .places import PLATFORM
 from .types import Api
 

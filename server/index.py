@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, chain
@@ -252,7 +252,7 @@ class Index:
         """Ids of a file, one a layer that has it."""
         return self._files.get(path, ())
 
-    def _file_facts(self, path: str) -> Mapping[str, str]:
+    def _file_facts(self, path: str) -> dict[str, str]:
         """What is known of a file: all where it is indexed, else what its neighbours agree on."""
         database = self._layers[0].database
         columns = "package, scope, record_type, record_name, field, table_name"

@@ -26,7 +26,7 @@ from .lsp_config import configure, register, watch_configuration
 from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
 from .lsp_inline import inline_completion
-from .lsp_items import TRIGGERS, api_items, asked_at, look_of, member_items, resolve
+from .lsp_items import TRIGGERS, Look, api_items, asked_at, look_of, member_items, resolve
 from .lsp_life import Root, Server, Session, close, leave, log, renew, run_on, start, update
 from .lsp_navigation import (
     SIGNATURE_TRIGGERS,
@@ -201,11 +201,12 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     asked = await _read(ls, text, asked_at, document, text, offset, params.context, look)
     if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
-    session = root.session
-    members = await _read(ls, text, member_items, engine, session.workspace, document.path, asked)
-    if members is not None:
-        return lsp.CompletionList(is_incomplete=False, items=members)
-    question = await _question(ls, session, engine, text, offset, document.path)
+    if asked.cursor.receiver:
+        workspace = root.session.workspace
+        members = await _read(ls, text, member_items, engine, workspace, document.path, asked)
+        if members is not None:
+            return lsp.CompletionList(is_incomplete=False, items=members)
+    question = await _question(ls, root.session, engine, text, offset, document.path)
     ls.answer = answer = await ls.anytime.answer(question)
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))
@@ -241,6 +242,8 @@ async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str
     if session.engine is None or document.version is None:  # closed meanwhile
         return None
     offset = document.offset_at_position(place) + len(typed)
+    if asked_at(document, document.source, offset, None, Look()) is None:
+        return None
     return await _question(ls, session, session.engine, document.source, offset, document.path)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Caller
 from .documents import line_starts, position_at
+from .modules import Caller
 from .pipeline import Engine, known_facts
 
 

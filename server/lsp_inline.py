@@ -15,9 +15,10 @@ from .lsp_items import Asked, Look, asked_at
 from .lsp_life import Server
 from .pipeline import Engine, predict
 from .statement import write_statement
+from .stop import Stop
 
 PAUSE_SECONDS = 0.3  # in typing, before the model is set to work
-STATEMENT_MS = 5000.0  # of a model that writes; later than that nobody looks for it
+STATEMENT_MS = 10_000.0  # on a busy machine; what was typed meanwhile ends it sooner
 STATEMENT_TOKENS = 24
 _KINDS = ("start", "new")
 
@@ -39,13 +40,17 @@ async def inline_completion(
     asked = asked_at(document, text, offset, None, Look())
     if asked is None or asked.cursor.kind not in _KINDS or asked.is_called:
         return None
-    workspace = session.workspace
-    statement = await asyncio.to_thread(_statement, engine, workspace, document.path, asked)
+    stop = Stop()
+    try:
+        statement = await asyncio.to_thread(_statement, engine, session.workspace, document.path, asked, stop)
+    except asyncio.CancelledError:
+        stop.set()
+        raise
     item = lsp.InlineCompletionItem(statement, range=asked.edit)
     return lsp.InlineCompletionList([item] if statement and document.version == version else [])
 
 
-def _statement(engine: Engine, workspace: Path | None, path: str, asked: Asked) -> str:
+def _statement(engine: Engine, workspace: Path | None, path: str, asked: Asked, stop: Stop) -> str:
     """What belongs in place of the typed prefix."""
     if engine.generator is None:
         return ""
@@ -64,5 +69,5 @@ def _statement(engine: Engine, workspace: Path | None, path: str, asked: Asked) 
         caller_of(engine, workspace, path), code[: len(code) - typed], script[: len(script) - typed]
     )
     return write_statement(
-        engine.index, engine.generator, before, context, predicted, STATEMENT_TOKENS, STATEMENT_MS
+        engine.index, engine.generator, before, context, predicted, STATEMENT_TOKENS, STATEMENT_MS, stop
     )

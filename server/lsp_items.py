@@ -11,7 +11,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Caller, Meaning, Script, ajax_methods, imports_of, meaning_of, members_of, module_apis
+from .bindings import Meaning, Script, ajax_methods, meaning_of, members_of, with_constructor
 from .context import script_before
 from .cursor import Cursor, cursor_at
 from .documentation import api_markdown, is_deprecated, method_markdown, why_markdown
@@ -20,6 +20,7 @@ from .imports import Insertion, import_of, module_of
 from .index import Index
 from .lsp_files import caller_of
 from .lsp_life import Server, run_on
+from .modules import Caller, imports_of, module_apis
 from .pipeline import Engine
 from .signatures import api_parameters, is_namespace, snippet_call, snippet_text, written_name
 from .types import Answer, Api, Context, Method
@@ -191,7 +192,7 @@ def _is_constructed(api: Api) -> bool:
 def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> lsp.CompletionItem:
     is_function, is_constructed = api.kind == "function", _is_constructed(api)
     is_callable = is_function or is_constructed
-    params = api_parameters(api)
+    params = api_parameters(with_constructor(index, api))
     shown = f"({', '.join(params)})" if is_callable else None
     item = _item(place, api.name, asked, api.scope or api.package, shown)
     kinds = lsp.CompletionItemKind
@@ -243,12 +244,13 @@ def _import(item: lsp.CompletionItem, asked: Asked, insertion: Insertion | None)
 
 async def resolve(ls: Server, item: lsp.CompletionItem) -> lsp.CompletionItem:
     """Add the documentation; what the last answer holds is not looked up again."""
-    answer, data = ls.answer, item.data if isinstance(item.data, dict) else {}
-    engines = (root.session.engine for root in ls.roots)
+    data, answer = item.data if isinstance(item.data, dict) else {}, ls.answer
+    engines = [root.session.engine for root in ls.roots]
     engine = next((each for each in engines if each and each.index.id == data.get("index")), None)
     if engine is None:
         return item
-    ranked = next((ranked for ranked in answer.ranked if ranked.api.id == data["api"]), None)
+    listed = answer.ranked if answer.trace.index_id == engine.index.id else ()
+    ranked = next((ranked for ranked in listed if ranked.api.id == data["api"]), None)
     api = ranked.api if ranked else await run_on(ls.lookups, engine.index.api, int(data["api"]))
     method = next((method for method in api.methods if method.name == data.get("method")), None)
     markdown = method_markdown(api, method) if method else api_markdown(api)

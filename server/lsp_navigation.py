@@ -6,13 +6,14 @@ import asyncio
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from lsprotocol import types as lsp
+from pygls.workspace import TextDocument
 
-from .bindings import Meaning, Script, api_named, meaning_of
+from .bindings import Meaning, Script, api_named, meaning_of, with_constructor
 from .context import script_before
 from .cursor import call_at, end_of_name, mention_at
 from .documentation import api_markdown, example_markdown, method_markdown, why_markdown
@@ -20,6 +21,7 @@ from .explain import graph_path
 from .jsdoc import parse_doc
 from .lsp_files import Place, caller_of, find_call, locations, read_source
 from .lsp_life import Server, run_on
+from .modules import Caller
 from .pipeline import Engine
 from .signatures import api_parameters, api_signature, is_namespace, method_signature, typed_parameters
 from .types import Answer, Api, Usage
@@ -30,142 +32,129 @@ MAX_EXAMPLE = 300  # characters
 SIGNATURE_TRIGGERS = ("(", ",")
 
 
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A place in a document, and what questions about it are answered with."""
+
+    engine: Engine
+    workspace: Path | None
+    document: TextDocument
+    text: str
+    offset: int
+
+    @property
+    def caller(self) -> Caller:
+        return caller_of(self.engine, self.workspace, self.document.path)
+
+    def source(self, path: str) -> Path:
+        """A file that the index names."""
+        return (self.workspace or Path.cwd()) / path
+
+
 async def hover(ls: Server, params: lsp.HoverParams) -> lsp.Hover | None:
     """The documentation of what is named there, an example, and why it was predicted where it was."""
     ls.count("hover")
-    found = await _meaning(ls, params)
-    document = ls.workspace.get_text_document(params.text_document.uri)
-    session = ls.root_of(document.path).session
-    engine = session.engine
-    if found is None or engine is None:
-        return None
-    caller = (session.workspace, document.path)
-    markdown = await run_on(ls.lookups, _hover_markdown, engine, *caller, document.source, found, ls.answer)
-    return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, markdown))
+    here = _here(ls, params.text_document.uri, params.position)
+    markdown = await run_on(ls.lookups, _hover_markdown, here, ls.answer) if here else ""
+    return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, markdown)) if markdown else None
 
 
 async def signature_help(ls: Server, params: lsp.SignatureHelpParams) -> lsp.SignatureHelp | None:
     """The parameters of the call that is being written."""
-    document = ls.workspace.get_text_document(params.text_document.uri)
-    session = ls.root_of(document.path).session
-    engine = session.engine
-    offset = document.offset_at_position(params.position)
-    script = script_before(document.source[:offset])
-    call = call_at(script) if script is not None else None
-    if engine is None or call is None or script is None:
-        return None
-    caller = (session.workspace, document.path)
-    found = await run_on(ls.lookups, _script_meaning, engine, *caller, call.before, script, call.callee)
-    return _signatures(found, call.argument) if found else None
+    here = _here(ls, params.text_document.uri, params.position)
+    return await run_on(ls.lookups, _signature_help, here) if here else None
 
 
 async def definition(ls: Server, params: lsp.DefinitionParams) -> lsp.Location | None:
     """Where an API or a method is defined."""
-    found = await _meaning(ls, params)
-    document = ls.workspace.get_text_document(params.text_document.uri)
-    workspace = ls.root_of(document.path).session.workspace
-    if found is None or workspace is None:
+    here = _here(ls, params.text_document.uri, params.position)
+    found = await run_on(ls.lookups, meaning_at, here) if here else None
+    if here is None or found is None:
         return None
-    name = found.method.name if found.method else found.api.name
-    line = (found.method.line if found.method else 0) or found.api.line
-    place = Place(workspace / found.api.source, line, name)
-    located = await asyncio.to_thread(locations, [place], document)
+    located = await asyncio.to_thread(locations, [_definition(here, found)], here.document)
     return located[0] if located else None
 
 
 async def references(ls: Server, params: lsp.ReferenceParams) -> list[lsp.Location] | None:
     """The known calls of an API or a method."""
-    found = await _meaning(ls, params)
-    document = ls.workspace.get_text_document(params.text_document.uri)
-    session = ls.root_of(document.path).session
-    engine, workspace = session.engine, session.workspace
-    if found is None or engine is None or workspace is None:
+    here = _here(ls, params.text_document.uri, params.position)
+    found = await run_on(ls.lookups, meaning_at, here) if here else None
+    if here is None or found is None:
         return None
     method, name = (found.method.name if found.method else ""), found.api.name
-    usages = await run_on(ls.lookups, engine.index.usage_lines, found.api.id, method, MAX_REFERENCES)
-    places = [Place(workspace / file, line, method or name, bool(method)) for file, line in usages]
-    if params.context.include_declaration:
-        line = (found.method.line if found.method else 0) or found.api.line
-        places.insert(0, Place(workspace / found.api.source, line, method or name))
-    return await asyncio.to_thread(locations, places, document)
+    usages = await run_on(ls.lookups, here.engine.index.usage_lines, found.api.id, method, MAX_REFERENCES)
+    places = [Place(here.source(file), line, method or name, bool(method)) for file, line in usages]
+    declared = [_definition(here, found)] if params.context.include_declaration else []
+    return await asyncio.to_thread(locations, declared + places, here.document)
 
 
 async def workspace_symbols(ls: Server, params: lsp.WorkspaceSymbolParams) -> list[lsp.WorkspaceSymbol]:
-    """APIs of all workspace folders whose name a query stands for."""
+    """APIs whose name a query stands for, of all folders."""
     found: list[lsp.WorkspaceSymbol] = []
-    for session in [root.session for root in ls.roots]:
+    for session in (root.session for root in ls.roots):
         if session.engine and session.workspace:
             found += await run_on(ls.lookups, _symbols, session.engine, session.workspace, params.query)
     return found
 
 
-async def _meaning(
-    ls: Server, params: lsp.HoverParams | lsp.DefinitionParams | lsp.ReferenceParams
-) -> Meaning | None:
-    document = ls.workspace.get_text_document(params.text_document.uri)
+def _here(ls: Server, uri: str, position: lsp.Position) -> Here | None:
+    """None where no index is loaded."""
+    document = ls.workspace.get_text_document(uri)
     session = ls.root_of(document.path).session
-    engine = session.engine
-    if engine is None:
+    if session.engine is None:
         return None
-    offset = document.offset_at_position(params.position)
-    caller = (session.workspace, document.path)
-    return await run_on(ls.lookups, meaning_at, engine, *caller, document.source, offset)
+    offset = document.offset_at_position(position)
+    return Here(session.engine, session.workspace, document, document.source, offset)
 
 
-def meaning_at(engine: Engine, workspace: Path | None, path: str, text: str, offset: int) -> Meaning | None:
-    """What the name at an offset of a document means."""
-    before = text[: end_of_name(text, offset)]
+def meaning_at(here: Here) -> Meaning | None:
+    """What the name at a place means."""
+    before = here.text[: end_of_name(here.text, here.offset)]
     script = script_before(before)
     mention = mention_at(before if script is None else script)
     if not mention.name:
         return None
     expression = f"{mention.receiver}.{mention.name}" if mention.receiver else mention.name
+    index, caller = here.engine.index, here.caller
     if mention.is_code:
-        code = mention.before
-        if found := _script_meaning(engine, workspace, path, code, script or before, expression):
+        if found := meaning_of(index, Script(caller, mention.before, script or before), expression):
             return found
-    if mention.receiver and mention.is_code:
-        return None
-    api = _api_called(engine, workspace, path, expression)
+        if mention.receiver:
+            return None
+    api = api_named(index, Script(caller, "", ""), expression)  # alone, or in a string or comment
+    if api is None and (ids := index.find(expression)):
+        api = index.api(ids[0])  # wherever it is defined
     return Meaning(api) if api else None
 
 
-def _script_meaning(
-    engine: Engine, workspace: Path | None, path: str, code: str, text: str, expression: str
-) -> Meaning | None:
-    return meaning_of(engine.index, Script(caller_of(engine, workspace, path), code, text), expression)
+def _definition(here: Here, found: Meaning) -> Place:
+    name = found.method.name if found.method else found.api.name
+    line = (found.method.line if found.method else 0) or found.api.line
+    return Place(here.source(found.api.source), line, name)
 
 
-def _api_called(engine: Engine, workspace: Path | None, path: str, name: str) -> Api | None:
-    """The API of a name that stands alone, or in a string or comment; wherever it is defined."""
-    api = api_named(engine.index, Script(caller_of(engine, workspace, path), "", ""), name)
-    if api is None and (ids := engine.index.find(name)):
-        return engine.index.api(ids[0])
-    return api
-
-
-def _hover_markdown(
-    engine: Engine, workspace: Path | None, path: str, text: str, found: Meaning, answer: Answer
-) -> str:
-    api, method = found.api, found.method
-    caller = caller_of(engine, workspace, path)
+def _hover_markdown(here: Here, answer: Answer) -> str:
+    """What is told of the name at a place; "" where it means nothing."""
+    found = meaning_at(here)
+    if found is None:
+        return ""
+    index, api, method = here.engine.index, found.api, found.method
     parts = [method_markdown(api, method) if method else api_markdown(api)]
     shown = method or api
     if not parse_doc(shown.doc or shown.synthesized).examples:
-        usage = engine.index.example_of(api.id, method.name if method else "", caller.file)
-        if usage and method and workspace:
-            usage = _at_the_call(usage, workspace)
+        usage = index.example_of(api.id, method.name if method else "", here.caller.file)
+        usage = _at_the_call(here, usage) if usage and method else usage
         parts.append(example_markdown(usage) if usage else "")
     ranked = next((ranked for ranked in answer.ranked if ranked.api.id == api.id), None)
-    if ranked and answer.trace.index_id == engine.index.id and not method:
-        path_there = graph_path(engine.index, caller, text, api)
-        parts.append(why_markdown(ranked, answer.trace.stages, path_there))
+    if ranked and answer.trace.index_id == index.id and not method:
+        there = graph_path(index, here.caller, here.text, api)
+        parts.append(why_markdown(ranked, answer.trace.stages, there))
     return "\n\n".join(part for part in parts if part)
 
 
-def _at_the_call(usage: Usage, workspace: Path) -> Usage:
+def _at_the_call(here: Here, usage: Usage) -> Usage:
     """The line on which the method is called, where that is a later one."""
-    read = read_source(workspace / usage.file)
+    read = read_source(here.source(usage.file))
     if read is None or usage.line > len(read[1]):
         return usage
     text, starts = read
@@ -178,6 +167,17 @@ def _at_the_call(usage: Usage, workspace: Path) -> Usage:
 
 
 # Signatures
+
+
+def _signature_help(here: Here) -> lsp.SignatureHelp | None:
+    script = script_before(here.text[: here.offset])
+    call = call_at(script) if script is not None else None
+    if call is None or script is None:
+        return None
+    found = meaning_of(here.engine.index, Script(here.caller, call.before, script), call.callee)
+    if found and not found.method:
+        found = replace(found, api=with_constructor(here.engine.index, found.api))
+    return _signatures(found, call.argument) if found else None
 
 
 def _signatures(found: Meaning, argument: int) -> lsp.SignatureHelp | None:

@@ -10,12 +10,13 @@ import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from .bindings import Meaning, Script, api_named, meaning_of, members_of
+from .bindings import Meaning, Script, api_named, meaning_of, members_of, with_constructor
 from .cursor import MAX_CHARS, receiver_before
 from .index import Index
 from .lexer import BEFORE_OPERAND, code_of
 from .models import Generator, ModelProblem
 from .signatures import api_parameters, is_namespace, written_name
+from .stop import Stop
 from .text import last_line, statement_prompt
 from .types import Api, Context, RankedApi, Usage
 
@@ -44,15 +45,18 @@ def write_statement(
     predicted: Sequence[RankedApi],
     max_tokens: int,
     timeout_ms: float,
+    stop: Stop | None = None,
 ) -> str:
     """What stands in place of the typed prefix, to the end of a statement; "" where nothing holds.
 
     It begins with a call of the first API: which one is retrieval's to say, its arguments are the model's.
+    Raises Stopped by `stop`.
     """
     head = opening(index, script, context, predicted[0]) if predicted else ""
     written = head
     if head.endswith("("):
-        written = continue_statement(generator, script, context, predicted, head, max_tokens, timeout_ms)
+        limits = (max_tokens, timeout_ms, stop)
+        written = continue_statement(generator, script, context, predicted, head, *limits)
     return written if written and apis_named(index, script, written) else ""
 
 
@@ -64,10 +68,12 @@ def continue_statement(
     head: str,
     max_tokens: int,
     timeout_ms: float,
+    stop: Stop | None = None,
 ) -> str:
     """`head` and what the model writes behind it, whatever it names; "" where it comes to no end."""
     try:
-        generated = generator.generate(statement_prompt(context, told[:TOLD], head), max_tokens, timeout_ms)
+        prompt = statement_prompt(context, told[:TOLD], head)
+        generated = generator.generate(prompt, max_tokens, timeout_ms, stop)
     except ModelProblem:
         return ""
     return first_statement(script.text, head, generated if head else generated.lstrip())
@@ -92,7 +98,7 @@ def opening(index: Index, script: Script, context: Context, predicted: RankedApi
     made = f"{name}(" if context.trigger == "new" else f"{_variable(script, predicted) * is_first}new {name}("
     if method := _called(predicted.usage, api, methods):
         return f"{made}).{method}("
-    takes_some = bool(api_parameters(api) or api.extends)
+    takes_some = bool(api_parameters(with_constructor(index, api)))
     return made if takes_some else f"{made});" if is_first else f"{made})"
 
 

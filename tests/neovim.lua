@@ -74,9 +74,10 @@ local function main()
   end
   local keys = 'A<C-x><C-o><C-r>=v:lua.wait_for_menu()<CR><C-y><Esc>'
   vim.api.nvim_feedkeys(vim.api.nvim_replace_termcodes(keys, true, false, true), 'x', false)
-  say('line', vim.api.nvim_buf_get_lines(buffer, line - 1, line, false)[1])
+  local written = vim.api.nvim_buf_get_lines(buffer, line - 1, line, false)[1]
+  say('line', written)
 
-  local hover = request('textDocument/hover', at(line, column + 2))
+  local hover = request('textDocument/hover', at(line, #written))
   say('hover', hover.contents.value)
   say('documents', status().documents)
   say('text', table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n') .. '\n')

@@ -76,6 +76,12 @@ INSERTED = [
     (BERTH, "var a = new BerthAl|(x)", "BerthAllocator", "var a = new BerthAllocator(x)"),
     (BERTH, "var l = new Harb|", "HarbourLog", "var l = new global.HarbourLog(${1:source})"),
     (BERTH, "var l = new global.Harb|", "HarbourLog", "var l = new global.HarbourLog(${1:source})"),
+    (
+        "apps/cargo/x_hbr_cargo/new.js",
+        "new HazardousY|",
+        "HazardousYardPlanner",
+        "new HazardousYardPlanner(${1:yardId})",
+    ),
     (BERTH, "var t = TideM|", "TideMath", "var t = TideMath"),
     (BERTH, "var c = TideC|", "TideCalculator", None),
     (BERTH, "A.prototype = Object.extendsObject(BerthA|", "BerthAllocator", None),

@@ -12,9 +12,9 @@ from lsprotocol import types as lsp
 from pytest_lsp import LanguageClient
 from test_lsp import complete, connect, open_document, ready
 
-from deepcodeseek.server.bindings import Caller
 from deepcodeseek.server.explain import graph_path
 from deepcodeseek.server.lsp_navigation import matching_names
+from deepcodeseek.server.modules import Caller
 from deepcodeseek.server.pipeline import Engine
 
 BERTH = "apps/berth-planning/update/new.js"
@@ -54,6 +54,7 @@ SIGNATURES = [
     (MADE + "u.findFree(|", "findFree(arrival: GlideDateTime, length: number, draught: number): string", 0),
     (MADE + "u.findFree(a, g(b, c), |", "findFree(arrival: GlideDateTime, length: number, draught", 2),
     (MADE + "u.findFree('a, b', |)", "findFree(arrival: GlideDateTime, length: number, draught", 1),
+    ("new x_hbr_cargo.HazardousYardPlanner(|", "new HazardousYardPlanner(yardId", 0),
     ("new global.HarbourLog(|", "new HarbourLog(source: string)", 0),
     ("TideMath.rangeOf(1, |", "rangeOf(high: number, low: number): number", 1),
     ("new VesselRegistry().find(|", "find(", 0),

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
+from deepcodeseek.index_builder.cards import ABOUT, card_text
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.readme import README, updated
+from deepcodeseek.server.models import SHIPPED, ModelKind
 
 ROOT = Path(__file__).parents[1]
 TEXT = README.read_text(encoding="utf-8")
@@ -22,6 +24,13 @@ TABLE_COMMANDS = sorted(set(re.findall(r"^\| `(deepcodeseek [^`]+)`", TEXT, re.M
 
 def test_the_generated_parts_are_current() -> None:
     assert updated(TEXT) == TEXT, "run: python -m deepcodeseek.index_builder.readme"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ABOUT if kind in SHIPPED])
+def test_the_model_cards_are_current(kind: ModelKind) -> None:
+    folder = SHIPPED[kind]
+    written = (folder / "README.md").read_text(encoding="utf-8")
+    assert card_text(kind, folder) == written, "run: python -m deepcodeseek.index_builder.cards"
 
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS + TABLE_COMMANDS if "deepcodeseek " in c])

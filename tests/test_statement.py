@@ -7,9 +7,10 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 from lsprotocol import types as lsp
 from test_lsp import connect, open_document, ready
 
-from deepcodeseek.server.bindings import Caller, Script
+from deepcodeseek.server.bindings import Script
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.lexer import code_of
+from deepcodeseek.server.modules import Caller
 from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.statement import apis_named, first_statement, opening
 from deepcodeseek.server.types import RankedApi, Usage
@@ -96,7 +97,7 @@ async def test_grey_text_calls_what_is_predicted_and_is_off_by_default(is_on: bo
     async with connect(EXAMPLE, options=options) as editor:
         await ready(editor)
         uri = open_document(editor, EXAMPLE / DRAFT)
-        for _ in range(10):  # the model is loaded on first need, and a busy machine is slow
+        for _ in range(5):  # the model is loaded on first need, and a busy machine is slow
             answer = await editor.text_document_inline_completion_async(
                 lsp.InlineCompletionParams(
                     lsp.InlineCompletionContext(lsp.InlineCompletionTriggerKind.Automatic),

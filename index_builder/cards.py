@@ -1,0 +1,129 @@
+"""The model cards that people read, made from those that the server reads.
+
+    python -m deepcodeseek.index_builder.cards
+
+What is trained here states in its model.json on what and how; README.md beside it says the same in a table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from deepcodeseek.server.generation import sha256_file
+from deepcodeseek.server.models import CARD, SHIPPED, ModelKind
+
+README = "README.md"
+LICENCE = "Apache-2.0; it holds numbers alone, no code of the projects"
+CORPORA = "python -m deepcodeseek.index_builder.corpora --out DIR"
+ABOUT: Mapping[ModelKind, str] = MappingProxyType(
+    {
+        "fusion": """# Fusion
+
+A network of one hidden layer ({recipe[hidden]} units) that scores a candidate from all evidence of the
+retrieval: ranks, and scores only as they stand to the others of the same question. {questions:,} questions:
+calls mined from the projects below, each asked as it stands and with nothing after the cursor.
+
+| | |
+|---|---|
+| licence | {licence} |
+| command | `{corpora}`, then `{command}` |
+| recipe | {recipe_text} |
+| loss by epoch | {loss_text} |
+{files}
+""",
+        "reranker": """# Reranker
+
+A cross-encoder of six layers (22.7 million parameters, int8): it reads the lines at the cursor and an API
+with its nearest known usage, and says how well they go together. That is added to the score of the fusion. It
+began as all-MiniLM-L6-v2 ([card](../all-minilm-l6-v2/README.md), Apache-2.0) and learned from {lists:,} lists
+of candidates: calls mined from the projects below, half of them asked with nothing after the cursor.
+
+| | |
+|---|---|
+| licence | {licence} |
+| command | `{corpora}`, then `{command}` |
+| what ships | {stage}: reinforcement is kept where it gains more than chance gives |
+| SFT | {sft} |
+| RL | {rl} |
+{files}
+""",
+    }
+)
+COMMANDS: Mapping[ModelKind, str] = MappingProxyType(
+    {
+        "fusion": "deepcodeseek train fusion --corpora DIR --out MODELS --epochs {recipe[epochs]}",
+        "reranker": "deepcodeseek train reranker --corpora DIR --out MODELS --lists {lists}",
+    }
+)
+MEANING = MappingProxyType(
+    {
+        "general.npz": "evidence on questions of the projects that were not trained on, by which "
+        "`train adapt` shows what is forgotten",
+    }
+)
+
+
+def main() -> None:
+    """Write the cards of all that was trained here."""
+    for kind in ABOUT:
+        folder = SHIPPED.get(kind)
+        if folder and folder.is_dir():
+            (folder / README).write_text(card_text(kind, folder), encoding="utf-8")
+
+
+def card_text(kind: ModelKind, folder: Path) -> str:
+    """The card of a model for people."""
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    recipes = card.get("recipes", [{}, {}])
+    text = ABOUT[kind].format(
+        **card | {"licence": LICENCE, "corpora": CORPORA, "command": COMMANDS[kind].format(**card)},
+        recipe_text=_recipe(card.get("recipe", {})),
+        loss_text=", ".join(f"{loss:.3f}" for loss in card.get("loss", [])),
+        sft=_recipe(recipes[0]),
+        rl=_recipe(recipes[1]),
+        files="\n".join(_file(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, README)),
+    )
+    return text + _sources(card) + _figures(card)
+
+
+def _recipe(recipe: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in recipe.items())
+
+
+def _file(path: Path) -> str:
+    meaning = f": {MEANING[path.name]}" if path.name in MEANING else ""
+    return f"| `{path.name}` | {path.stat().st_size:,} bytes, SHA-256 `{sha256_file(path)}`{meaning} |"
+
+
+def _sources(card: Mapping[str, Any]) -> str:
+    rows = "\n".join(f"| {each['name']} | {', '.join(each['packages'])} |" for each in card["trained_on"])
+    return f"""
+Trained on, all from npm at the versions that `index_builder/corpora.json` pins:
+
+| project | packages |
+|---|---|
+{rows}
+"""
+
+
+def _figures(card: Mapping[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {first} | {second} | {' / '.join(f'{top:.1f}' for top in tops.values())} |"
+        for first, parts in card["top_k_percent"].items()
+        for second, tops in parts.items()
+    )
+    return f"""
+Not trained on, and measured (top-1 / 5 / 40 in percent):
+
+| | | |
+|---|---|---|
+{rows}
+"""
+
+
+if __name__ == "__main__":
+    main()
