@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from .index import Index
 from .retrieve import MAX_CANDIDATES
-from .types import Answer, Context, ExpandedQuery, Stage
+from .types import Answer, Context, ExpandedQuery, RankedApi, Stage
 
 CONTEXTS_KEPT = 24  # an answer holds some 150 KB
 PREFIXES_KEPT = 4  # of one context; a name that is typed needs one or two, as whole lists are narrowed
@@ -24,9 +24,10 @@ def context_key(context: Context, engine: str) -> str:
 
 @dataclass(slots=True)
 class _Known:
-    """Of one context: the answer for each prefix that was asked for, and the query's expansion."""
+    """Of one context: the answer for each prefix that was asked for, and what its refinement gave."""
 
     expanded: ExpandedQuery | None = None
+    head: tuple[RankedApi, ...] = ()  # what the cross-encoder read, in its order
     answers: dict[str, Answer] = field(default_factory=dict)
 
 
@@ -54,10 +55,21 @@ class Answers:
         while len(known.answers) > PREFIXES_KEPT:
             known.answers.pop(next(iter(known.answers)))
 
-    def refine(self, key: str, expanded: ExpandedQuery) -> None:
+    def refine(self, key: str, expanded: ExpandedQuery, prefix: str, answer: Answer) -> None:
         """From now on the expanded query is asked: what was answered without it no longer holds."""
-        self._entry(key).expanded = expanded
-        self._known[key].answers.clear()
+        known = self._entry(key)
+        known.expanded, known.answers = expanded, {prefix: answer}
+        known.head = tuple(item for item in answer.ranked if _was_read(item))
+
+    def with_refined_head(self, key: str, answer: Answer) -> Answer:
+        """An answer for other letters, first what the cross-encoder read of it before, in its order."""
+        known = self._known.get(key)
+        if known is None or not known.head:
+            return answer
+        ids = {item.api.id for item in answer.ranked}
+        head = tuple(item for item in known.head if item.api.id in ids)
+        read = {item.api.id for item in head}
+        return replace(answer, ranked=head + tuple(i for i in answer.ranked if i.api.id not in read))
 
     def remark(self, key: str, stage: Stage) -> None:
         """Add to the trace of what is known of a context why it is no better."""
@@ -77,6 +89,10 @@ class Answers:
         while len(self._known) > CONTEXTS_KEPT:
             self._known.popitem(last=False)
         return known
+
+
+def _was_read(item: RankedApi) -> bool:
+    return any(evidence.signal == "reranker" for evidence in item.evidence)
 
 
 def _is_whole(answer: Answer) -> bool:

@@ -11,9 +11,10 @@ import logging
 import os
 import sys
 import uuid
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from lsprotocol import types as lsp
 from pygls.uris import to_fs_path
@@ -41,8 +42,9 @@ from .pipeline import Engine
 from .settings import parse_settings
 from .types import Context
 
+T = TypeVar("T")
 STATUS_COMMAND = "deepcodeseek.status"
-INLINE_CHARS = 50_000  # a document so long is read in a millisecond; a change of threads may take longer
+INLINE_CHARS = 50_000  # so much is read in a millisecond; a change of threads takes longer on busy cores
 CONTEXT_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
 SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
@@ -196,12 +198,12 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     offset = document.offset_at_position(params.position)
     text = document.source
     look = look_of(ls.client_capabilities)
-    asked = await run_on(ls.lookups, asked_at, document, text, offset, params.context, look)
+    asked = await _read(ls, text, asked_at, document, text, offset, params.context, look)
     if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
     if asked.cursor.receiver:
         workspace = root.session.workspace
-        members = await run_on(ls.lookups, member_items, engine, workspace, document.path, asked)
+        members = await _read(ls, text, member_items, engine, workspace, document.path, asked)
         if members is not None:
             return lsp.CompletionList(is_incomplete=False, items=members)
     question = await _question(ls, root.session, engine, text, offset, document.path)
@@ -209,7 +211,7 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))
     most = question.settings.max_items
-    items = await run_on(ls.lookups, api_items, engine.index, asked, question.context, answer, most)
+    items = await _read(ls, text, api_items, engine.index, asked, question.context, answer, most)
     return lsp.CompletionList(is_incomplete=True, items=items)
 
 
@@ -248,12 +250,13 @@ async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str
 async def _question(
     ls: Server, session: Session, engine: Engine, text: str, offset: int, path: str
 ) -> Question:
-    given = (engine, session.workspace, text, offset, path)
-    if len(text) <= INLINE_CHARS:
-        context = _context(*given)
-    else:
-        context = await run_on(ls.lookups, _context, *given)
+    context = await _read(ls, text, _context, engine, session.workspace, text, offset, path)
     return Question(engine, session.settings, context)
+
+
+async def _read(ls: Server, text: str, work: Callable[..., T], *given: Any) -> T:
+    """The result of work on a document: at once where that is short, else beside the event loop."""
+    return work(*given) if len(text) <= INLINE_CHARS else await run_on(ls.lookups, work, *given)
 
 
 async def _as_it_is(question: Question) -> Question:

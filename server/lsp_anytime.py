@@ -67,6 +67,7 @@ class _Work:
 @dataclass(slots=True)
 class _Refinement:
     key: str
+    expands: bool
     stop: Stop = field(default_factory=Stop)
 
 
@@ -136,45 +137,51 @@ class Anytime:
 
     async def _first_list(self, question: Question, key: str, stop: Stop) -> Answer:
         expanded = self._answers.expanded(key)
-        answer = await self._predict(question, expanded, question.settings.deadline_ms, stop)
+        options = {"expanded": expanded, "first_only": True}  # the cross-encoder would let a key wait
+        answer = await self._predict(question, question.settings.deadline_ms, stop, **options)
+        answer = self._answers.with_refined_head(key, answer)
         if not is_late(answer):
             self._answers.keep(key, question.context.prefix, answer)
         return answer
 
-    async def _predict(
-        self, question: Question, expanded: ExpandedQuery | None, deadline_ms: float, stop: Stop
-    ) -> Answer:
+    async def _predict(self, question: Question, deadline_ms: float, stop: Stop, **options: Any) -> Answer:
         return await run_on(
             self._predictions,
             predict,
             question.engine,
             question.context,
-            expanded=expanded,
-            first_only=expanded is None,
             deadline_ms=deadline_ms,
             rerank_depth=question.settings.rerank_depth,
             stop=stop,
+            **options,
         )
 
     def _begin_refinement(self, question: Question) -> None:
         """Unless it is refined, or being refined, already; another one under way gives way."""
         key = question.key
-        can_expand = question.settings.expand and question.engine.generator
+        can_expand = bool(question.settings.expand and question.engine.generator)
         if not (can_expand or question.engine.reranker) or self._answers.expanded(key):
             return
         if self._refinement:
             if self._refinement.key == key and not self._refinement.stop.is_set:
                 return
             self._refinement.stop.set()
-        self._passed_over += 1
-        if self._fruitless >= FRUITLESS and self._passed_over < RARELY:
+        expands = can_expand and self._is_worth_expanding()
+        if not (expands or question.engine.reranker):
             return
-        self._passed_over = 0
-        self._refinement = _Refinement(key)
+        self._refinement = _Refinement(key, expands)
         task = asyncio.ensure_future(self._refine(question, self._refinement))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_log_failure)
+
+    def _is_worth_expanding(self) -> bool:
+        """Seldom, where the deadline ended the last expansions."""
+        self._passed_over += 1
+        if self._fruitless >= FRUITLESS and self._passed_over < RARELY:
+            return False
+        self._passed_over = 0
+        return True
 
     async def _refine(self, question: Question, refinement: _Refinement) -> None:
         try:
@@ -185,20 +192,21 @@ class Anytime:
             if self._refinement is refinement:
                 self._refinement = None
             self._rest_when_idle(question.engine)
-        self._fruitless = 0 if is_refined else self._fruitless + 1
         self._count("refined" if is_refined else "not refined")
 
     async def _refined(self, question: Question, refinement: _Refinement) -> bool:
         """Whether a better list is known now; why not stands in the trace of the one that is."""
         start, key = time.perf_counter(), refinement.key
-        expanded, note = await self._expand(question, refinement.stop)
+        expanded, note = ExpandedQuery(question.context), "off"
+        if refinement.expands:
+            expanded, note = await self._expand(question, refinement.stop)
+            self._fruitless = 0 if expanded.code else self._fruitless + 1
         taken = 1000 * (time.perf_counter() - start)
         if expanded.code or question.engine.reranker:
             left = question.settings.deadline_ms - taken
-            answer = await self._predict(question, expanded, left, refinement.stop)
+            answer = await self._predict(question, left, refinement.stop, expanded=expanded)
             if not is_late(answer):
-                self._answers.refine(key, expanded)
-                self._answers.keep(key, question.context.prefix, answer)
+                self._answers.refine(key, expanded, question.context.prefix, answer)
                 return True
         self._answers.remark(key, Stage("expand", taken, note))
         return False
@@ -211,9 +219,7 @@ class Anytime:
             self._resting = loop.call_later(self._idle_seconds, self._expansions.submit, rest)
 
     async def _expand(self, question: Question, stop: Stop) -> tuple[ExpandedQuery, str]:
-        settings, none = question.settings, ExpandedQuery(question.context)
-        if not (settings.expand and question.engine.generator):
-            return none, "off"
+        settings = question.settings
         left = settings.deadline_ms - RETRIEVE_RESERVE_MS
         expanded, note = await run_on(
             self._expansions,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 
@@ -19,7 +20,7 @@ from deepcodeseek.server.models import Encoder, ModelFiles, Remembering, Vectors
 from deepcodeseek.server.pipeline import Engine, is_late, predict
 from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.stop import Stop, Stopped
-from deepcodeseek.server.types import Answer, Context
+from deepcodeseek.server.types import Answer, Context, Evidence, ExpandedQuery
 
 ENDS = 0.5  # seconds; on an idle machine it is 0.05 (make bench-lsp), here others may be at work
 
@@ -228,3 +229,52 @@ def test_a_pause_makes_the_first_list_ahead_and_a_longer_one_refines_it(engine: 
 
     counts = asyncio_run(session)
     assert (generator.count, counts) == (1, ["refined"])  # and once is enough
+
+
+class LastFirst:
+    """A cross-encoder that turns over what it reads."""
+
+    pair_ms = 0.1
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
+        self.count += 1
+        return np.arange(len(documents), dtype=np.float32) * 1000
+
+
+@pytest.mark.usefixtures("example_report")
+def test_what_the_cross_encoder_read_stays_first_as_letters_are_typed(engine: Engine) -> None:
+    reranker = LastFirst()
+    reranked = question(replace(engine, generator=None, reranker=reranker))
+
+    async def make() -> Question:
+        return reranked
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        first = names(await anytime.answer(reranked))
+        anytime.look_ahead(make)
+        await asyncio.sleep(PAUSE_SECONDS + 1)
+        refined = names(await anytime.answer(reranked))
+        assert refined != first
+        letter = refined[0][0]
+        typed = replace(reranked, context=context(letter))
+        assert names(await anytime.answer(typed))[0] == refined[0]
+        assert reranker.count == 1  # a key does not wait for it
+
+    assert asyncio_run(session) == ["refined"]
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_cut_off_list_keeps_the_refined_head_for_other_letters(engine: Engine) -> None:
+    whole = predict(engine, context(), first_only=True)
+    read = tuple(
+        replace(item, evidence=(*item.evidence, Evidence("reranker", 1, 0.0))) for item in whole.ranked[4::-1]
+    )
+    answers = Answers()
+    answers.refine("key", ExpandedQuery(context()), "", replace(whole, ranked=read + whole.ranked[5:]))
+    merged = names(answers.with_refined_head("key", whole))
+    assert merged[:5] == names(whole)[4::-1]
+    assert sorted(merged) == sorted(names(whole))
+    assert answers.with_refined_head("other", whole) == whole
