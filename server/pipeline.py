@@ -111,6 +111,7 @@ METHODS: Mapping[str, Variant] = MappingProxyType(
         "dense-raw": _baseline("code, dense"),
         "rrf": Variant(WEIGHTS),
         "fused": Variant(WEIGHTS, learned=True),
+        "reranked": Variant(WEIGHTS, learned=True, rerank=True),
         "full": Variant(WEIGHTS, learned=True, expand=True, rerank=True),
     }
 )

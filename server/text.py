@@ -132,9 +132,12 @@ def encoder_query(query: ExpandedQuery) -> str:
 
 
 def reranker_query(query: ExpandedQuery) -> str:
-    """What a cross-encoder reads of a question: the lines next to the cursor, and what is called below it."""
+    """What a cross-encoder reads of a question: the lines next to the cursor, and what is called below it.
+
+    Hypothetical code is left out: it would push out what was really written, and none was trained with.
+    """
     context, most = query.context, RERANKER_CHARS
-    lines = _lines(f"{context.window}\n{query.code}" if query.code else context.window)[-RERANKER_LINES:]
+    lines = _lines(context.window)[-RERANKER_LINES:]
     parts = (
         " ".join(lexical_tokens(context.record_name))[: most["name"]],
         "\n".join(line.strip() for line in lines)[-most["window"] :],

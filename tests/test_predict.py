@@ -27,6 +27,7 @@ STAGES = {
     "dense-raw": ["encode", "retrieve"],
     "rrf": ["encode", "retrieve"],
     "fused": ["encode", "retrieve"],
+    "reranked": ["encode", "retrieve", "rerank"],
     "full": ["expand", "encode", "retrieve", "rerank"],
 }
 OWN = "x_hbr_berth.BerthAllocator"
