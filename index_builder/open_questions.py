@@ -39,7 +39,12 @@ def _synthetic(results: Path) -> tuple[str, ...]:
     path = results / "synthetic-size.json"
     question = "How does the size of the synthetic set matter?"
     if not path.exists():
-        return question, "not measured yet", "", "It takes a trained cross-encoder, and there is none yet."
+        return (
+            question,
+            "not measured yet",
+            "",
+            "It takes trainings on sets of each size.",
+        )
     rows = list(_by_method(path).values())
     tops = ", ".join(f"{row['top']['5']:.1f} % with {row['method']}" for row in rows)
     return (

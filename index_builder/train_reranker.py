@@ -119,6 +119,13 @@ def ranks_of(model: CrossEncoder, triples: Sequence[Triple], tokens: int) -> NDA
     return np.array(found, np.int64)
 
 
+def ranks_before(triples: Sequence[Triple]) -> NDArray[np.int64]:
+    """The same by the retriever alone."""
+    ranks = (1 + sum(prior >= triple.priors[0] for prior in triple.priors[1:]) for triple in triples)
+    within = map(is_within_reach, triples)
+    return np.array([rank if near else 0 for rank, near in zip(ranks, within, strict=True)], np.int64)
+
+
 def is_within_reach(triple: Triple) -> bool:
     """Whether the retriever had put the right one among those that the list holds."""
     return not triple.priors or sum(prior > triple.priors[0] for prior in triple.priors[1:]) < REACH

@@ -19,7 +19,7 @@ from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
 from .train_fusion import Ranks, is_gain, top
-from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
+from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, train
 from .train_shipped import NO_CORPUS
 from .triples import Triple
 
@@ -57,7 +57,8 @@ def train_shipped_reranker(
     unseen = {corpus.name: drawn(lists(corpus, progress), MEASURED_LISTS) for corpus in others}
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
-    found = {name: _measured(folder, unseen) for name, folder in models.items()}
+    found = {"fused, no cross-encoder": {name: ranks_before(triples) for name, triples in unseen.items()}}
+    found |= {name: _measured(folder, unseen) for name, folder in models.items()}
     supervised, reinforced = (np.concatenate(list(found[name].values())) for name in ("SFT", "SFT+RL"))
     is_better = is_gain(supervised, reinforced)
     about = {

@@ -29,7 +29,11 @@ ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(
-    {"encoder": ASSETS / "all-minilm-l6-v2", "fusion": ASSETS / "fusion"}
+    {
+        "encoder": ASSETS / "all-minilm-l6-v2",
+        "fusion": ASSETS / "fusion",
+        "reranker": ASSETS / "reranker",
+    }
 )
 
 

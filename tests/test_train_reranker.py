@@ -29,6 +29,7 @@ from deepcodeseek.index_builder.train_reranker import (
     _drawn,
     _loss,
     policy_loss,
+    ranks_before,
     reward,
     train,
 )
@@ -155,6 +156,12 @@ def test_the_retrievers_scores_are_added_before_the_loss() -> None:
     known = _loss(scores, None, triple, QUICK).item()
     assert known == pytest.approx(np.log(1 + 2 * np.exp(-5.0)), rel=1e-4)
     assert _loss(scores, None, replace(triple, priors=()), QUICK).item() == pytest.approx(np.log(3))
+
+
+def test_a_rank_by_the_retriever_alone() -> None:
+    first, third = (Triple("q", "a", ("b", "c"), priors) for priors in ((3.0, 2.0, 1.0), (1.0, 2.0, 3.0)))
+    out = Triple("q", "a", tuple(map(str, range(16))), (0.0, *(1.0 for _ in range(16))))
+    assert ranks_before([first, third, out]).tolist() == [1, 3, 0]
 
 
 def test_the_hardest_negatives_are_always_drawn() -> None:
