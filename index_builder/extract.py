@@ -76,7 +76,7 @@ def _extract(script: Script, code: bytes, root: Node, synthesize: bool) -> Extra
 
 
 def _is_name(definition: Definition) -> bool:
-    return definition.is_declared and "." not in definition.name
+    return definition.is_declared and bool(definition.name) and "." not in definition.name
 
 
 # APIs

@@ -468,6 +468,7 @@ def test_current_of_a_script_include_has_no_table() -> None:
 
 def test_names() -> None:
     assert include("var gr = new GlideRecord('incident'); function f() {} gr.a = 1;").names == ("gr", "f")
+    assert include("const>v,,g}").names == ("v", "g")  # what is not typed yet has none
 
 
 # Modules
