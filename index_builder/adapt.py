@@ -34,7 +34,7 @@ from .generations import source_of
 from .graph import find_exports, with_tails
 from .layers import last_options
 from .mine import FOLDS, mine
-from .train_fusion import LEAST_GAIN, Ranks, Recipe, as_fusion, ranks, reciprocal, top, train, write_fusion
+from .train_fusion import Ranks, Recipe, as_fusion, is_gain, ranks, reciprocal, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
 RECIPE = Recipe(epochs=6, rate=2e-3)
@@ -250,7 +250,7 @@ def _result(
         error=round(error, 4),
         general_before=general_before,
         general_after=general_after,
-        is_better=gain > LEAST_GAIN * error,
+        is_better=is_gain(before, after),
     )
 
 

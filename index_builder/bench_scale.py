@@ -17,7 +17,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, nullcontext
@@ -141,7 +141,7 @@ class Stages:
     """The seconds between the first word of one stage and that of another."""
 
     def __init__(self) -> None:
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._stage, self._since = "", time.monotonic()
 
     def __call__(self, task: str, done: int, total: int) -> None:
@@ -157,7 +157,7 @@ class Stages:
 
     def _close(self) -> None:
         now = time.monotonic()
-        self._seconds[self._stage] += now - self._since  # type: ignore[assignment]  # a Counter of floats
+        self._seconds[self._stage] += now - self._since
         self._since = now
 
 

@@ -1,10 +1,9 @@
 """Train the compact cross-encoder: supervised (SFT), then by reinforcement (GRPO).
 
 It begins as the sentence encoder it is made of: query and document go through the layers together, and the
-score is the product of their two means, weighed by dimension, plus what the first token says. At the start
-that is their similarity, so that a few thousand questions are enough where a head without a past stays at
-chance. What the retriever already knows is not learned again: its score, where a triple has it, is added
-before the loss, as it is when the server ranks.
+score is the product of their two means, weighed by dimension, plus what the first token says. At the
+start that is their similarity, and not chance. What the retriever already knows is not learned again: its
+score, where a triple has it, is added before the loss, as it is when the server ranks.
 
 Objectives over the candidates of a question, of which the first is the right one:
 - "pointwise": binary cross-entropy of each score (Nogueira and Cho, 2019), the retriever's left out.
@@ -109,21 +108,19 @@ def ranks_of(model: CrossEncoder, triples: Sequence[Triple], tokens: int) -> NDA
     """The rank [n] of the right one in its list, by retriever and model together; 0 where out of reach."""
     import torch
 
-    found = []
     with torch.inference_mode():
-        for triple in triples:
-            (scores,) = model.score([triple], tokens)
-            totals = scores.numpy() + np.array(triple.priors or [0.0] * len(scores))
-            rank = 1 + int((totals[1:] >= totals[0]).sum())
-            found.append(rank if is_within_reach(triple) else 0)
-    return np.array(found, np.int64)
+        ranks = [_rank(t, model.score([t], tokens)[0].numpy()) for t in triples]
+    return np.array(ranks, np.int64)
 
 
 def ranks_before(triples: Sequence[Triple]) -> NDArray[np.int64]:
     """The same by the retriever alone."""
-    ranks = (1 + sum(prior >= triple.priors[0] for prior in triple.priors[1:]) for triple in triples)
-    within = map(is_within_reach, triples)
-    return np.array([rank if near else 0 for rank, near in zip(ranks, within, strict=True)], np.int64)
+    return np.array([_rank(t, np.zeros(1 + len(t.negatives))) for t in triples], np.int64)
+
+
+def _rank(triple: Triple, scores: NDArray[Any]) -> int:
+    totals = scores + np.array(triple.priors or [0.0] * len(scores))
+    return 1 + int((totals[1:] >= totals[0]).sum()) if is_within_reach(triple) else 0
 
 
 def is_within_reach(triple: Triple) -> bool:

@@ -28,7 +28,7 @@ RERANKER_LINES = 5  # of the window
 RERANKER_CHARS = MappingProxyType(
     {"name": 40, "window": 240, "members": 60, "after": 80, "documentation": 140, "usage": 160, "methods": 80}
 )
-"""What each part may take: a pair of 130 tokens costs half of one of 256."""
+"""What each part may take: a pair then has about 150 tokens, and its cost grows with them."""
 SUMMARY_METHODS = 8  # of an API, that a generator is told
 SUMMARY_WORDS = 4  # fewer say nothing
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import pytest
 
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import Encoder, data_directory, find_model, load_encoder
+from deepcodeseek.server.models import SHIPPED, Encoder, data_directory, find_model, load_encoder
 from deepcodeseek.server.pipeline import Engine, load_engine
 
 DATA = Path(__file__).parent / "data"
 EXAMPLE = DATA / "example"
 DRAFT = "apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js"
+WIDTH = 32  # of the tiny sentence encoder
 DRAFT_LINE, DRAFT_COLUMN = 15, 5  # 1-based: where the next statement belongs
 
 
@@ -52,6 +54,20 @@ def engine(example_report: Report) -> Iterator[Engine]:
     if engine.generator:
         engine.generator.close()
     engine.index.close()
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder of two layers with the vocabulary of the real one, to train from."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    config = BertConfig(hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    shutil.copyfile(SHIPPED["encoder"] / "tokenizer.json", folder / "tokenizer.json")
+    return folder
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -349,7 +349,7 @@ def said(client: Client) -> list[str]:
 
 # Messages and documents
 
-OTHER = "file:///work/other.js"
+OTHER = "file:///elsewhere/other.js"
 METHODS = (
     *("initialize", "initialized", "textDocument/didOpen", "textDocument/didChange", "textDocument/didClose"),
     *("textDocument/completion", "textDocument/hover", "completionItem/resolve", "$/cancelRequest"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import EXAMPLE
+from conftest import EXAMPLE, WIDTH
 
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder import prepared, train_shipped
@@ -30,7 +30,7 @@ from deepcodeseek.index_builder.train_query import (
 )
 from deepcodeseek.index_builder.train_shipped import train_query_encoder
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import SHIPPED, Encoder
+from deepcodeseek.server.models import Encoder
 from deepcodeseek.server.pipeline import Engine, load_engine
 
 torch = pytest.importorskip("torch")
@@ -38,23 +38,9 @@ transformers = pytest.importorskip("transformers")
 torch.set_num_threads(1)  # tiny models: a second thread waits more than it works
 
 QUIET: Any = lambda *_: None  # noqa: E731
-WIDTH = 32
 WORDS = ("vessel", "crane", "berth", "invoice", "harbour", "tide", "cargo", "pilot")
 length: Any = lambda question: len(question.text)  # noqa: E731
 QUICK = Recipe(epochs=4, batch=8, rate=3e-3, tokens=16)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two layers with the vocabulary of the real one."""
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
-    )
-    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    shutil.copyfile(SHIPPED["encoder"] / "tokenizer.json", folder / "tokenizer.json")
-    return folder
 
 
 def unit(rows: int, seed: int) -> Any:

@@ -36,7 +36,7 @@ from deepcodeseek.index_builder.train_reranker import (
 from deepcodeseek.index_builder.triples import Triple, read_coder_pile, write_triples
 from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, ModelProblem, find_model
+from deepcodeseek.server.models import CARD, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.pipeline import load_engine
 from deepcodeseek.server.stop import Stop, Stopped
 
@@ -45,7 +45,6 @@ transformers = pytest.importorskip("transformers")
 torch.set_num_threads(1)  # tiny models: a second thread waits more than it works
 
 QUIET: Any = lambda *_: None  # noqa: E731
-WIDTH = 32
 GOOD, BAD = ("vessel", "crane", "berth", "tide"), ("invoice", "lawyer", "ticket", "salary", "printer")
 QUICK = Recipe(epochs=6, batch=4, documents=4, rate=1e-3, tokens=32, frozen=0)
 # What has to do with a harbour is right: nothing that the likeness of query and document tells.
@@ -54,19 +53,6 @@ TRIPLES = tuple(
     for query in ("find", "store", "print", "count")
     for i, right in enumerate(GOOD)
 )
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sentence encoder of two layers with the vocabulary of the real one."""
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
-    )
-    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    shutil.copyfile(SHIPPED["encoder"] / "tokenizer.json", folder / "tokenizer.json")
-    return folder
 
 
 @pytest.fixture(scope="module")
