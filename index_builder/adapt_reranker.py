@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,8 @@ def adapt_reranker(
     for number, (learned, unseen) in enumerate(zip(halves, halves[::-1], strict=True)):
         near = [triple for triple in learned if is_within_reach(triple)]
         folder = train(near, start, work / str(number), RECIPE, progress)
-        before.append(ranks_of(CrossEncoder.load(start), unseen, RECIPE.tokens))
-        after.append(ranks_of(CrossEncoder.load(folder), unseen, RECIPE.tokens))
+        before.append(_ranks(start, unseen))
+        after.append(_ranks(folder, unseen))
         folders.append(folder)
     result = _result(np.concatenate(before), np.concatenate(after))
     if result.is_better:
@@ -64,6 +65,10 @@ def adapt_reranker(
         about = {"name": "adapted", "adapted": {"before": result.before, "after": result.after}}
         export_reranker(mean, out, about, GOLDEN_LISTS, RECIPE.tokens, say)
     return result
+
+
+def _ranks(weights: Path, unseen: Sequence[Triple]) -> Ranks:
+    return ranks_of(partial(CrossEncoder.load(weights).reads, tokens=RECIPE.tokens), unseen)
 
 
 def _result(before: Ranks, after: Ranks) -> Reranked:

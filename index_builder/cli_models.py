@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .cli_common import clear_errors
+from .cli_common import EXISTING_FOLDER, FOLDER, clear_errors, say
 
 
 @click.group()
@@ -35,6 +35,31 @@ def models_import(path: Path) -> None:
 
     with clear_errors():
         click.echo(f"imported: {import_generator(path)}")
+
+
+@models.command("export")
+@click.argument("checkpoint", type=EXISTING_FOLDER)
+@click.option("--out", type=FOLDER, help="A models directory; default: the one in use. It goes into causal/.")
+@click.option("--bits", type=click.Choice(["8", "4"]), default="8", help="Of the weights.")
+@click.option("--weight", type=float, default=1.0, help="Of its logit beside the score of the stages before.")
+def models_export(checkpoint: Path, out: Path | None, bits: str, weight: float) -> None:
+    """Make a reranker for the server of CHECKPOINT, a Hugging Face folder of the Qwen3 or Llama family.
+
+    It reads what the compact cross-encoder left on top, where a deadline leaves time for it. Needs the extra
+    [train].
+    """
+    from deepcodeseek.server.models import data_directory
+
+    from .export_causal import export_causal
+
+    with clear_errors(out):
+        try:
+            card = export_causal(
+                checkpoint, out or data_directory(), 8 if bits == "8" else 4, say, weight=weight
+            )
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(f"exported: {card['name']} in {(out or data_directory()) / 'causal'}")
 
 
 @models.command("list")

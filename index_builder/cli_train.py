@@ -59,14 +59,33 @@ def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
 @click.option("--out", type=FOLDER, required=True, help="A models directory; it goes into reranker/.")
 @click.option("--lists", "most", type=click.IntRange(1), default=4000, help="The most lists to learn from.")
 @click.option("--seed", type=int, default=0)
-def train_reranker(corpora: Path, out: Path, most: int, seed: int) -> None:
-    """Train the cross-encoder on the corpora of the list `train`: supervised, then by reinforcement."""
+@click.option(
+    "--base",
+    type=EXISTING_FOLDER,
+    help="Train this causal model instead: a Hugging Face folder of the Qwen3 or Llama family.",
+)
+@click.option("--lora", type=click.IntRange(0), default=16, help="With --base: the rank; 0: all weights.")
+@click.option("--measured", type=click.IntRange(1), default=120, help="Lists of each unseen corpus.")
+def train_reranker(
+    corpora: Path, out: Path, most: int, seed: int, base: Path | None, lora: int, measured: int
+) -> None:
+    """Train the cross-encoder on the corpora of the list `train`: supervised, then by reinforcement.
+
+    With --base on several devices: `torchrun --nproc-per-node N --no-python deepcodeseek train reranker ...`.
+    What came of it lies in OUT/causal-training; `deepcodeseek models export` makes a model of it.
+    """
     from .terminal import progress_reporter
-    from .train_shipped_reranker import train_shipped_reranker
 
     with clear_errors(out), progress_reporter("auto") as progress:
         try:
-            card = train_shipped_reranker(corpora, out, most, seed, progress, say)
+            if base:
+                from .train_base import Plan, train_base
+
+                card = train_base(base, corpora, out, Plan(most, measured, lora, seed), progress)
+            else:
+                from .train_shipped_reranker import train_shipped_reranker
+
+                card = train_shipped_reranker(corpora, out, most, seed, progress, say, measured)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
     click.echo(json.dumps({key: card[key] for key in ("stage", "lists", "top_k_percent")}, indent=1))

@@ -16,6 +16,7 @@ import numpy as np
 
 from deepcodeseek.server.cross_encoder import GOLDEN_MARGIN, load_reranker
 from deepcodeseek.server.generation import sha256_file
+from deepcodeseek.server.lexical import Scores
 from deepcodeseek.server.models import CARD, ModelFiles
 from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
@@ -69,8 +70,7 @@ def export_reranker(
             return score_of(states, mask, types, self.likeness, self.first)
 
     model = CrossEncoder.load(weights)
-    with torch.inference_mode():
-        reference = [model.score([triple], tokens)[0].numpy() for triple in golden]
+    reference = [model.reads(triple, tokens) for triple in golden]
     with model_folder(out) as staged:
         write_tokenizer(weights, staged)
         scale_rows(model.bert)
@@ -90,22 +90,28 @@ def export_reranker(
         }
         reranker = load_reranker(ModelFiles("reranker", staged, card))
         found = [reranker.score(triple.query, (triple.positive, *triple.negatives)) for triple in golden]
-        _check_agreement(found, reference, say)
-        pairs = zip(golden, found, strict=True)
-        card["golden"] = [
-            {
-                "query": triple.query,
-                "documents": [triple.positive, *triple.negatives],
-                "scores": [round(score, 3) for score in scores.tolist()],
-            }
-            for triple, scores in pairs
-        ]
+        check_agreement(found, reference, say, MIN_AGREEMENT)
+        card["golden"] = golden_entries(golden, found)
         (staged / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
 
-def _check_agreement(found: Sequence[Any], reference: Sequence[Any], say: Callable[[str], None]) -> None:
-    """Raises ValueError where too many documents stand in another order than the float model's."""
+def golden_entries(golden: Sequence[Triple], scores: Sequence[Scores]) -> list[dict[str, Any]]:
+    """Golden lists as a card states them, for `check_golden` of the server."""
+    return [
+        {
+            "query": triple.query,
+            "documents": [triple.positive, *triple.negatives],
+            "scores": [round(score, 3) for score in found.tolist()],
+        }
+        for triple, found in zip(golden, scores, strict=True)
+    ]
+
+
+def check_agreement(
+    found: Sequence[Scores], reference: Sequence[Scores], say: Callable[[str], None], least: float
+) -> None:
+    """Raises ValueError where less than the share `least` stands in the float model's order."""
     agreed = total = 0
     for ours, theirs in zip(found, reference, strict=True):
         clear = theirs[:, None] - theirs[None, :] > GOLDEN_MARGIN
@@ -114,5 +120,5 @@ def _check_agreement(found: Sequence[Any], reference: Sequence[Any], say: Callab
     share = agreed / total if total else 1.0
     apart = max((float(np.abs(o - t).max()) for o, t in zip(found, reference, strict=True)), default=0.0)
     say(f"{share:.3f} of {total} pairs of documents in the same order, scores at most {apart:.2f} apart")
-    if not share >= MIN_AGREEMENT:
-        raise ValueError(f"{share:.3f} of the documents are in the float model's order, not {MIN_AGREEMENT}")
+    if not share >= least:
+        raise ValueError(f"{share:.3f} of the documents are in the float model's order, not {least}")

@@ -25,7 +25,7 @@ from deepcodeseek.server.models import (
     verify,
 )
 
-KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "reranker")
+KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "reranker", "causal")
 GGUF_MAGIC = b"GGUF"
 
 

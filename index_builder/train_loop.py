@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,17 +33,34 @@ class Place:
     fingerprint: str  # of recipe and data
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """How one of the processes that train together goes backward, and whether it is the one that writes."""
+
+    backward: Callable[[Tensor], None]
+    writes: bool
+
+
+def _backward(loss: Tensor) -> None:
+    loss.backward()
+
+
+ALONE = Processes(_backward, True)
+
+
 def run_steps(
     steps: Sequence[T],
-    loss_of: Callable[[T], Tensor],
+    losses_of: Callable[[T], Iterable[Tensor]],
     modules: Mapping[str, Any],
     optimizer: Any,
     place: Place,
     progress: Progress,
     stop_after: int | None = None,
+    processes: Processes = ALONE,
 ) -> None:
     """Take all steps with a rate that rises and falls once, from the checkpoint on if there is one.
 
+    The loss of a step is the sum of several; of each the gradients are made before the next is.
     `stop_after` so many steps it ends with a checkpoint.
     """
     import torch
@@ -53,16 +70,18 @@ def run_steps(
     moving = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number in range(_resume(place, state), len(steps)):
         progress("training", number, len(steps))
-        loss = loss_of(steps[number])
         optimizer.zero_grad()
-        loss.backward()
+        total = 0.0
+        for loss in losses_of(steps[number]):
+            processes.backward(loss)
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(moving, 1.0)
         optimizer.step()
         schedule.step()
-        with (place.folder / CURVE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": number, "loss": round(loss.item(), 4)}) + "\n")
-        if number + 1 in (len(steps), stop_after) or (number + 1) % SAVE_STEPS == 0:
-            _save(place, state, number + 1)
+        if processes.writes:
+            _note(place, number, total)
+            if number + 1 in (len(steps), stop_after) or (number + 1) % SAVE_STEPS == 0:
+                _save(place, state, number + 1)
         if number + 1 == stop_after:
             break
 
@@ -96,6 +115,11 @@ def _share(step: int, steps: int) -> float:
     """Of the highest rate: up for a tenth of the steps, then down to nothing."""
     rising = max(1, steps // 10)
     return min((step + 1) / rising, (steps - step) / max(1, steps - rising))
+
+
+def _note(place: Place, step: int, loss: float) -> None:
+    with (place.folder / CURVE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": step, "loss": round(loss, 4)}) + "\n")
 
 
 def _save(place: Place, state: Mapping[str, Any], step: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,16 +119,16 @@ def train(
     freeze(model, recipe.frozen)
     tensors = {project: _tensors(each) for project, each in documents.items()}
 
-    def mean_loss(batch: Sequence[Question]) -> Tensor:
+    def losses(batch: Sequence[Question]) -> Iterator[Tensor]:
         vectors = _encode(model, tokenizer, [question.text for question in batch], recipe.tokens)
         pairs = zip(vectors, batch, strict=True)
-        return torch.stack([loss(v, q, tensors[q.project], recipe.temperature) for v, q in pairs]).mean()
+        yield torch.stack([loss(v, q, tensors[q.project], recipe.temperature) for v, q in pairs]).mean()
 
     moving = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(moving, lr=recipe.rate, weight_decay=0.01)
     fingerprint = json.dumps([asdict(recipe), len(questions), questions[0].text, questions[-1].text])
     steps = batches(questions, lambda question: len(question.text), recipe.batch, recipe.epochs, recipe.seed)
-    run_steps(steps, mean_loss, {"model": model}, optimizer, Place(out, fingerprint), progress, stop_after)
+    run_steps(steps, losses, {"model": model}, optimizer, Place(out, fingerprint), progress, stop_after)
     return _write_weights(model, weights, out)
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,11 +83,11 @@ def train(
     freeze(model.bert, recipe.frozen)
     model.bert.train(recipe.objective != "grpo")  # chance enters there by the choices alone
 
-    def mean_loss(batch: Sequence[Triple]) -> Tensor:
-        lists = [_drawn(triple, recipe) for triple in batch]
+    def losses(batch: Sequence[Triple]) -> Iterator[Tensor]:
+        lists = [drawn_list(triple, recipe.documents, recipe.seed) for triple in batch]
         scores = model.score(lists, recipe.tokens)
         start = _without_gradient(reader, lists, recipe.tokens)
-        return torch.stack(
+        yield torch.stack(
             [
                 _loss(each, began, triple, recipe)
                 for each, began, triple in zip(scores, start, lists, strict=True)
@@ -100,22 +100,18 @@ def train(
     fingerprint = json.dumps([asdict(recipe), len(triples), triples[0].query, triples[-1].query])
     steps = batches(triples, _length, recipe.batch, recipe.epochs, recipe.seed)
     modules = {"bert": model.bert, "head": _Weights(model.head)}
-    run_steps(steps, mean_loss, modules, optimizer, Place(out, fingerprint), progress, stop_after)
+    run_steps(steps, losses, modules, optimizer, Place(out, fingerprint), progress, stop_after)
     return model.save(weights, out / "weights")
 
 
-def ranks_of(model: CrossEncoder, triples: Sequence[Triple], tokens: int) -> NDArray[np.int64]:
-    """The rank [n] of the right one in its list, by retriever and model together; 0 where out of reach."""
-    import torch
-
-    with torch.inference_mode():
-        ranks = [_rank(t, model.score([t], tokens)[0].numpy()) for t in triples]
-    return np.array(ranks, np.int64)
+def ranks_of(score: Callable[[Triple], NDArray[Any]], triples: Sequence[Triple]) -> NDArray[np.int64]:
+    """The rank [n] of the right one in its list, by retriever and `score` together; 0 where out of reach."""
+    return np.array([_rank(triple, score(triple)) for triple in triples], np.int64)
 
 
 def ranks_before(triples: Sequence[Triple]) -> NDArray[np.int64]:
     """The same by the retriever alone."""
-    return np.array([_rank(t, np.zeros(1 + len(t.negatives))) for t in triples], np.int64)
+    return ranks_of(lambda triple: np.zeros(1 + len(triple.negatives)), triples)
 
 
 def _rank(triple: Triple, scores: NDArray[Any]) -> int:
@@ -165,6 +161,14 @@ class CrossEncoder:
         for name in ("tokenizer.json", "config.json"):
             shutil.copyfile(base / name, out / name)
         return out
+
+    def reads(self, triple: Triple, tokens: int) -> NDArray[np.float32]:
+        """Scores [documents] of a list, the right one first, without gradients."""
+        import torch
+
+        with torch.inference_mode():
+            scores: NDArray[np.float32] = self.score([triple], tokens)[0].numpy()
+        return scores
 
     def score(self, lists: Sequence[Triple], tokens: int) -> list[Tensor]:
         """Scores [documents] of each list, the right one first."""
@@ -216,12 +220,12 @@ class _Weights:
         self.tensor.data.copy_(state["tensor"])
 
 
-def _drawn(triple: Triple, recipe: Recipe) -> Triple:
-    """The hardest negatives and some of the others, as many as the recipe says."""
-    wanted = recipe.documents - 1
+def drawn_list(triple: Triple, documents: int, seed: int) -> Triple:
+    """The hardest negatives and some of the others: a list of so many documents."""
+    wanted = documents - 1
     numbers = list(range(len(triple.negatives)))
     rest = numbers[HARDEST:]
-    rng = random.Random(f"{recipe.seed} {triple.query}")
+    rng = random.Random(f"{seed} {triple.query}")
     kept = numbers[:HARDEST] + rng.sample(rest, min(len(rest), max(0, wanted - HARDEST)))
     priors = triple.priors and (triple.priors[0], *(triple.priors[1 + i] for i in kept[:wanted]))
     return Triple(triple.query, triple.positive, tuple(triple.negatives[i] for i in kept[:wanted]), priors)
@@ -242,18 +246,25 @@ def _loss(scores: Tensor, start: Tensor | None, triple: Triple, recipe: Recipe) 
     """Of one list: scores [n], and those of the model it began as where the objective wants them."""
     import torch
 
-    right = torch.zeros_like(scores)
-    right[0] = 1.0
-    if recipe.objective == "pointwise":
-        return torch.nn.functional.binary_cross_entropy_with_logits(scores, right)
-    prior = torch.tensor(triple.priors or [0.0] * len(scores))
-    policy = torch.log_softmax(scores + prior, 0)
-    if recipe.objective == "listwise":
-        return -policy[0]
+    if recipe.objective != "grpo":
+        return list_loss(scores, triple, recipe.objective)
     assert start is not None
-    began = torch.log_softmax(start + prior, 0)
+    prior = torch.tensor(triple.priors or [0.0] * len(scores))
+    policy, began = (torch.log_softmax(each + prior, 0) for each in (scores, start))
     divergence = (policy.exp() * (policy - began)).sum()
     return policy_loss(policy, recipe.group) + recipe.divergence * divergence
+
+
+def list_loss(scores: Tensor, triple: Triple, objective: Objective) -> Tensor:
+    """The supervised loss of a list by its scores [documents], the right document first."""
+    import torch
+
+    if objective == "pointwise":
+        right = torch.zeros_like(scores)
+        right[0] = 1.0
+        return torch.nn.functional.binary_cross_entropy_with_logits(scores, right)
+    prior = torch.tensor(triple.priors or [0.0] * len(scores), device=scores.device)
+    return -torch.log_softmax(scores + prior, 0)[0]
 
 
 def policy_loss(policy: Tensor, group: int) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,20 @@ class Stages:
 
 
 def train_shipped_reranker(
-    corpora: Path, out: Path, most: int, seed: int, progress: Progress, say: Callable[[str], None]
+    corpora: Path,
+    out: Path,
+    most: int,
+    seed: int,
+    progress: Progress,
+    say: Callable[[str], None],
+    measured: int = MEASURED_LISTS,
 ) -> dict[str, Any]:
     """Train on at most so many lists of the list `train`; the card of what goes to out/reranker.
 
     Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
     on, or the exported graph disagrees.
     """
-    every = prepared(corpora, TRAIN)
-    learned = drawn([t for corpus in every for t in lists(corpus, progress) if is_within_reach(t)], most)
-    if not learned:
-        raise ValueError(NO_CORPUS.format(corpora))
-    others = prepared(corpora, EVAL_ONLY)
-    unseen = {corpus.name: drawn(lists(corpus, progress), MEASURED_LISTS) for corpus in others}
+    learned, unseen = gathered(corpora, most, measured, progress)
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
     found = {"fused, no cross-encoder": {name: ranks_before(triples) for name, triples in unseen.items()}}
@@ -70,10 +72,24 @@ def train_shipped_reranker(
         "top_k_percent": {
             name: {part: top(ranks) for part, ranks in by_part.items()} for name, by_part in found.items()
         },
-        "trained_on": [corpus.source for corpus in every],
+        "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)],
     }
     weights = stages.reinforced if is_better else stages.supervised
     return export_reranker(weights, out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
+
+
+def gathered(
+    corpora: Path, most: int, measured: int, progress: Progress
+) -> tuple[list[Triple], dict[str, list[Triple]]]:
+    """At most so many lists to learn from, and of each corpus of the list `eval-only` some to measure on.
+
+    Raises ValueError where the folder holds no corpus to train on.
+    """
+    every = [t for corpus in prepared(corpora, TRAIN) for t in lists(corpus, progress) if is_within_reach(t)]
+    if not every:
+        raise ValueError(NO_CORPUS.format(corpora))
+    others = prepared(corpora, EVAL_ONLY)
+    return drawn(every, most), {corpus.name: drawn(lists(corpus, progress), measured) for corpus in others}
 
 
 def train_stages(
@@ -89,7 +105,8 @@ def train_stages(
 
 def _measured(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> dict[str, Ranks]:
     model = CrossEncoder.load(weights)
-    return {name: ranks_of(model, triples, SUPERVISED.tokens) for name, triples in unseen.items()}
+    reads = partial(model.reads, tokens=SUPERVISED.tokens)
+    return {name: ranks_of(reads, triples) for name, triples in unseen.items()}
 
 
 def drawn(triples: Sequence[Triple], most: int, seed: int = 1) -> list[Triple]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .lexical import Scores
-from .models import ModelFiles, ModelProblem, OnnxGraph, verify
+from .models import ModelFiles, ModelProblem, OnnxGraph, Reranker, verify
 from .stop import Stop
 from .text import RERANKER_TEXT_VERSION
 
@@ -29,10 +29,11 @@ class OnnxReranker:
     def __init__(self, model: ModelFiles) -> None:
         if model.card.get("text_version") != RERANKER_TEXT_VERSION:
             raise ModelProblem(f"{model.directory} was trained on other texts than this version makes")
-        self._graph = OnnxGraph(model, "score")
+        self._graph = OnnxGraph(model)
         self.files = model
         self.state = "loaded"
-        self._check_golden()
+        self.query_ms = 0.0
+        check_golden(self)
         self.pair_ms = self._measured()
 
     def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> Scores:
@@ -40,7 +41,7 @@ class OnnxReranker:
         for row, encoding in enumerate(self._graph.tokens([(query, document) for document in documents])):
             ids, types = (np.array([values], np.int64) for values in (encoding.ids, encoding.type_ids))
             inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
-            scores[row] = self._graph.run(inputs, stop or Stop())
+            scores[row] = self._graph.run(["score"], inputs, stop or Stop())[0][0]
         return scores
 
     def _measured(self) -> float:
@@ -50,10 +51,12 @@ class OnnxReranker:
         self.score(text, [text] * MEASURED)
         return (time.perf_counter() - started) * 1000 / MEASURED
 
-    def _check_golden(self) -> None:
-        for golden in self.files.card["golden"]:
-            scores = self.score(golden["query"], golden["documents"])
-            expected = np.array(golden["scores"], np.float32)
-            clear = expected[:, None] - expected[None, :] > GOLDEN_MARGIN
-            if np.any(clear & (scores[:, None] <= scores[None, :])):
-                raise ModelProblem(f"{self.files.directory} ranks its golden pairs otherwise than it should")
+
+def check_golden(reranker: Reranker) -> None:
+    """Raises ModelProblem where documents that the card tells apart come out in another order."""
+    for golden in reranker.files.card["golden"]:
+        scores = reranker.score(golden["query"], golden["documents"])
+        expected = np.array(golden["scores"], np.float32)
+        clear = expected[:, None] - expected[None, :] > GOLDEN_MARGIN
+        if np.any(clear & (scores[:, None] <= scores[None, :])):
+            raise ModelProblem(f"{reranker.files.directory} ranks its golden lists otherwise than it should")

@@ -1,9 +1,9 @@
 """Models: where they lie, whether they are whole, and the objects that run them.
 
 A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
-tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files),
-`fusion/` (fusion.npz), `generator/` (one GGUF). A directory named by the user is looked up first, then the
-user's data directory, then what ships in `assets/`.
+tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files), `causal/` (the same
+and model.onnx.data), `fusion/` (fusion.npz), `generator/` (one GGUF). A directory named by the user is
+looked up first, then the user's data directory, then what ships in `assets/`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .generation import sha256_file
 from .stop import Stop
 
 Vectors = NDArray[np.float32]
-ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker"]
+ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker", "causal"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(
@@ -81,7 +81,8 @@ class Reranker(Protocol):
 
     files: ModelFiles
     state: str
-    pair_ms: float  # that a pair takes on this machine
+    query_ms: float  # that a query takes on this machine, before its documents
+    pair_ms: float  # and each document
 
     def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> NDArray[np.float32]:
         """Scores [len(documents)], higher is better. Raises Stopped as soon as `stop` is set."""
@@ -153,7 +154,7 @@ class OnnxEncoder:
     """A sentence encoder in ONNX: token ids in, one unit vector a text out."""
 
     def __init__(self, model: ModelFiles) -> None:
-        self._graph = OnnxGraph(model, "embedding")
+        self._graph = OnnxGraph(model)
         self.dimension = int(model.card["dimension"])
         self.files = model
         self.state = "loaded"
@@ -167,48 +168,58 @@ class OnnxEncoder:
         for row, encoding in enumerate(self._graph.tokens(list(texts))):
             ids = np.array([encoding.ids], np.int64)
             inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-            vectors[row] = self._graph.run(inputs, stop or Stop())
+            vectors[row] = self._graph.run(["embedding"], inputs, stop or Stop())[0][0]
         return vectors
 
 
-class OnnxGraph:
-    """A graph of onnxruntime with one output, and its tokenizer. Raises ModelProblem where it is damaged."""
+def onnx_session(path: Path) -> Any:
+    """A session of onnxruntime as all models here run in; raises what the library does."""
+    import onnxruntime
 
-    def __init__(self, model: ModelFiles, output: str) -> None:
-        import onnxruntime
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+    options.log_severity_level = 3
+    # Waiting threads would spin, and take a core from the generator and the editor.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(
+        str(path),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["SkipLayerNormFusion"],  # its kernel costs a fifth of the time
+    )
+
+
+class OnnxGraph:
+    """A graph of onnxruntime, and its tokenizer. Raises ModelProblem where they are damaged."""
+
+    def __init__(self, model: ModelFiles) -> None:
         from tokenizers import Tokenizer
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = min(4, os.cpu_count() or 1)
-        options.log_severity_level = 3
-        # Waiting threads would spin, and take a core from the generator and the editor.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(model.path(model.file)),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=["SkipLayerNormFusion"],  # its kernel costs a fifth of the time
-            )
+            self._session = onnx_session(model.path(model.file))
             self._tokenizer = Tokenizer.from_file(str(model.path("tokenizer.json")))
             self._tokenizer.enable_truncation(int(model.card["max_tokens"]))
         except Exception as error:
             raise ModelProblem(f"{model.directory} cannot be loaded: {error}") from None
         self._tokenizer.no_padding()
-        self._run_options = onnxruntime.RunOptions
-        self._output = output
 
-    def tokens(self, texts: list[str] | list[tuple[str, str]]) -> list[Any]:
-        """The encodings of texts or of pairs, the longer part of a pair cut first."""
-        encodings: list[Any] = self._tokenizer.encode_batch(texts)
+    def tokens(self, texts: list[str] | list[tuple[str, str]], special: bool = True) -> list[Any]:
+        """The encodings of texts or of pairs, the longer part of a pair cut first.
+
+        Unless `special`, a model's own tokens are added nowhere.
+        """
+        encodings: list[Any] = self._tokenizer.encode_batch(texts, add_special_tokens=special)
         return encodings
 
-    def run(self, inputs: Mapping[str, NDArray[np.int64]], stop: Stop) -> Any:
-        """What it says of the first item of a batch. Raises Stopped as soon as `stop` is set."""
-        options = self._run_options()
+    def run(self, outputs: list[str], inputs: Mapping[str, NDArray[Any]], stop: Stop) -> list[Any]:
+        """The outputs of these names. Raises Stopped as soon as `stop` is set."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
         with stop.ending(lambda: setattr(options, "terminate", True)):
             try:
-                return self._session.run([self._output], inputs, options)[0][0]
+                results: list[Any] = self._session.run(outputs, inputs, options)
+                return results
             except Exception:
                 stop.check()  # it says so in words of its own
                 raise

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from zipfile import BadZipFile
 
+from .causal_reranker import load_causal
 from .cross_encoder import load_reranker
 from .expand import expand
 from .fusion import Fusion, read_fusion
@@ -46,7 +47,7 @@ RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 _LATE = "no time left"
 Places = tuple[Path | None, ...]
-_LEARNED: tuple[ModelKind, ...] = ("query", "reranker", "fusion")
+_LEARNED: tuple[ModelKind, ...] = ("query", "reranker", "causal", "fusion")
 """What training replaces while the server runs."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
@@ -56,6 +57,8 @@ ENCODE_RESERVE_MS = 40.0
 
 RERANK_DEPTH = 20
 """How many candidates the cross-encoder reads where nobody says."""
+CAUSAL_DEPTH = 8
+"""And a causal reranker after it, which takes far longer for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Engine:
     encoder: Encoder | None = None
     generator: Generator | None = None
     reranker: Reranker | None = None
+    causal: Reranker | None = None  # reads what the reranker left on top, where the time is enough for it
     notes: tuple[str, ...] = ()  # what could not be loaded, and the way out
     fusion: Fusion | None = None
     query_encoder: Encoder | None = None  # of questions, where one was trained: documents keep their vectors
@@ -123,7 +127,7 @@ def load_engine(
     """Index and models for answering; what is missing but the index and the encoder becomes a note.
 
     Unless `adapted`, what learned from this index and lies beside it is left out; where `lite`, so are the
-    generator and the cross-encoder. Raises IndexProblem or ModelProblem where nothing can answer.
+    generator and the rerankers. Raises IndexProblem or ModelProblem where nothing can answer.
     """
     encoder_files = find_model("encoder", models_directory)
     if encoder_files is None:
@@ -135,9 +139,10 @@ def load_engine(
     fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
     generator, notes = (None, ()) if lite else _load_generator(models_directory)
-    reranker, reranker_notes = (None, ()) if lite else _load_reranker(places)
-    every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *index.notes)
-    return Engine(index, encoder, generator, reranker, every, fusion, query_encoder, mark)
+    reranker, reranker_notes = (None, ()) if lite else _load_reranker("reranker", load_reranker, places)
+    causal, causal_notes = (None, ()) if lite else _load_reranker("causal", load_causal, places)
+    every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *causal_notes, *index.notes)
+    return Engine(index, encoder, generator, reranker, causal, every, fusion, query_encoder, mark)
 
 
 def _load_generator(directory: Path | None) -> tuple[Generator | None, tuple[str, ...]]:
@@ -188,11 +193,13 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
         return None, (str(problem),)
 
 
-def _load_reranker(places: Places) -> tuple[Reranker | None, tuple[str, ...]]:
-    """The cross-encoder, or none and why: the fused order stands in."""
+def _load_reranker(
+    kind: ModelKind, load: Callable[[ModelFiles], Reranker], places: Places
+) -> tuple[Reranker | None, tuple[str, ...]]:
+    """A reranker, or none and why: the order before it stands in."""
     try:
-        files = find_model("reranker", *places)
-        return (load_reranker(files) if files else None), ()
+        files = find_model(kind, *places)
+        return (load(files) if files else None), ()
     except ModelProblem as problem:
         return None, (str(problem),)
 
@@ -322,8 +329,12 @@ def predict(
     ranked = tuple(RankedApi(engine.index.api(c.api_id), c.score, c.evidence, c.usage) for c in candidates)
     clock.done("retrieve", note)
     if variant.rerank and not first_only:
-        ranked, note = _rerank(engine, query, ranked, rerank_depth, clock.left(math.inf), stop)
+        ranked, note = _rerank(engine.reranker, query, ranked, rerank_depth, clock.left(math.inf), stop)
         clock.done("rerank", note)
+        if engine.causal:
+            depth = min(rerank_depth, CAUSAL_DEPTH)
+            ranked, note = _rerank(engine.causal, query, ranked, depth, clock.left(math.inf), stop)
+            clock.done("causal", note)
     return Answer(ranked, Trace(engine.index.id, tuple(clock.stages)))
 
 
@@ -344,7 +355,7 @@ def expand_context(
 
 
 def _rerank(
-    engine: Engine,
+    reranker: Reranker | None,
     query: ExpandedQuery,
     ranked: tuple[RankedApi, ...],
     depth: int,
@@ -353,4 +364,4 @@ def _rerank(
 ) -> tuple[tuple[RankedApi, ...], str]:
     if left_ms < RERANK_RESERVE_MS:
         return ranked, f"skipped: {_LATE}"
-    return rerank(query, ranked, engine.reranker, depth, left_ms, stop)
+    return rerank(query, ranked, reranker, depth, left_ms, stop)

@@ -1,4 +1,4 @@
-"""Rerank the first candidates with a cross-encoder, as deep as the time allows."""
+"""Rerank the first candidates with a model that reads them, as deep as the time allows."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ def rerank(
     left_ms: float = math.inf,
     stop: Stop | None = None,
 ) -> tuple[tuple[RankedApi, ...], str]:
-    """The same APIs, the first `depth` of them by what retrieval and cross-encoder say together, and a note.
+    """The same APIs, the first `depth` of them by their score so far and the model's together, and a note.
 
-    The scores are added, as they were while it learned. With `left_ms` no more are read than it can read in
-    that time. Raises Stopped as soon as `stop` is set.
+    The scores are added, as they were while the model learned. With `left_ms` no more are
+    read than it can read in that time. Raises Stopped as soon as `stop` is set.
     """
     if reranker is None:
         return ranked, "no reranker installed"
-    head = ranked[: int(min(depth, left_ms / reranker.pair_ms))]
+    head = ranked[: int(max(0, min(depth, (left_ms - reranker.query_ms) / reranker.pair_ms)))]
+    if not head:
+        return ranked, "no candidate can be read in time"
     documents = [reranker_document(item.api, item.usage) for item in head]
     scores = reranker.score(reranker_query(query), documents, stop)
     tail = ranked[len(head) :]
@@ -38,7 +40,7 @@ def rerank(
         replace(
             head[i],
             score=float(totals[i]),
-            evidence=(*head[i].evidence, Evidence("reranker", int(places[i]), float(scores[i]))),
+            evidence=(*head[i].evidence, Evidence(reranker.files.kind, int(places[i]), float(scores[i]))),
         )
         for i in np.argsort(-totals, kind="stable").tolist()
     )

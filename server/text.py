@@ -24,6 +24,7 @@ ENCODER_AFTER_CHARS = 200
 DOCUMENT_CHARS = 1500
 EXPANSION_CHARS = 300
 RERANKER_TEXT_VERSION = "1"  # of the two functions below that a cross-encoder reads: its card states it
+CAUSAL_TEXT_VERSION = f"{RERANKER_TEXT_VERSION}.1"  # of the same, and of the template around them
 RERANKER_LINES = 5  # of the window
 RERANKER_CHARS = MappingProxyType(
     {"name": 40, "window": 240, "members": 60, "after": 80, "documentation": 140, "usage": 160, "methods": 80}
@@ -157,6 +158,21 @@ def reranker_document(api: Api, usage: Usage | None) -> str:
         " ".join(m.name for m in api.methods if not m.is_private)[: most["methods"]],
     )
     return "\n".join(part for part in parts if part)
+
+
+def causal_text(text: str) -> str:
+    """A query or a document as a causal reranker reads it: no token that steers the model is made of it."""
+    return text.replace("<|", "< |")
+
+
+CAUSAL_OPENING = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
+    'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<Instruct>: Given JavaScript up to the cursor, judge whether the API is called next.\n<Query>: "
+)
+"""What a causal reranker reads before the query: the template of Qwen3-Reranker (arXiv 2506.05176)."""
+CAUSAL_BETWEEN = "\n<Document>: "
+CAUSAL_ENDING = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
 def _usage_end(usage: Usage) -> str:

@@ -234,6 +234,8 @@ def test_a_pause_makes_the_first_list_ahead_and_a_longer_one_refines_it(engine: 
 class LastFirst:
     """A cross-encoder that turns over what it reads."""
 
+    files = ModelFiles("reranker", Path(), {})
+    query_ms = 0.0
     pair_ms = 0.1
 
     def __init__(self) -> None:

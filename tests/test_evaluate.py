@@ -260,8 +260,9 @@ class NamingGenerator:
 class LastReranker:
     """The last one first: what it reads is turned over."""
 
-    files: ModelFiles
+    files = ModelFiles("reranker", Path(), {})
     state = "loaded"
+    query_ms = 0.0
     pair_ms = 1.0
 
     def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:

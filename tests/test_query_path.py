@@ -203,8 +203,9 @@ def test_expand_by_a_description() -> None:
 class LengthReranker:
     """The longer the document, the better."""
 
-    files: ModelFiles
+    files = ModelFiles("reranker", Path(), {})
     state = "loaded"
+    query_ms = 0.0
     pair_ms = 10.0
 
     def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
@@ -212,19 +213,26 @@ class LengthReranker:
 
 
 @pytest.mark.parametrize(
-    ("depth", "left_ms", "expected"),
+    ("depth", "left_ms", "query_ms", "expected"),
     [
-        (3, math.inf, ["ccc", "bb", "a", "dddd"]),  # the first three, the rest stays
-        (4, math.inf, ["dddd", "ccc", "bb", "a"]),
-        (4, 29.0, ["ccc", "a", "bb", "dddd"]),  # time for two
-        (4, 9.0, ["a", "ccc", "bb", "dddd"]),  # for none
+        (3, math.inf, 0.0, ["ccc", "bb", "a", "dddd"]),  # the first three, the rest stays
+        (4, math.inf, 0.0, ["dddd", "ccc", "bb", "a"]),
+        (4, 29.0, 0.0, ["ccc", "a", "bb", "dddd"]),  # time for two
+        (4, 29.0, 9.0, ["ccc", "a", "bb", "dddd"]),
+        (4, 29.0, 10.0, ["a", "ccc", "bb", "dddd"]),  # for one
+        (4, 29.0, 50.0, ["a", "ccc", "bb", "dddd"]),  # for none
+        (4, 9.0, 0.0, ["a", "ccc", "bb", "dddd"]),
     ],
 )
-def test_rerank_reads_the_first_and_keeps_the_rest(depth: int, left_ms: float, expected: list[str]) -> None:
+def test_rerank_reads_the_first_and_keeps_the_rest(
+    depth: int, left_ms: float, query_ms: float, expected: list[str]
+) -> None:
     names = ("a", "ccc", "bb", "dddd")
     ranked = tuple(RankedApi(Api(f"global.{n}", n, "script_include"), 1.0) for n in names)
     query = ExpandedQuery(Context("", "", "", ""))
-    reordered, _ = rerank(query, ranked, LengthReranker(), depth, left_ms)
+    reranker = LengthReranker()
+    reranker.query_ms = query_ms
+    reordered, _ = rerank(query, ranked, reranker, depth, left_ms)
     assert [item.api.name for item in reordered] == expected
     told = [e for item in reordered for e in item.evidence if e.signal == "reranker"]
     assert [e.rank for e in told] == list(range(1, len(told) + 1))

@@ -26,8 +26,8 @@ from deepcodeseek.index_builder.train_reranker import (
     START_SCALE,
     CrossEncoder,
     Recipe,
-    _drawn,
     _loss,
+    drawn_list,
     policy_loss,
     ranks_before,
     reward,
@@ -152,7 +152,7 @@ def test_a_rank_by_the_retriever_alone() -> None:
 
 def test_the_hardest_negatives_are_always_drawn() -> None:
     triple = Triple("q", "right", tuple("abcdefgh"), tuple(range(9)))
-    drawn = _drawn(triple, replace(QUICK, documents=7))
+    drawn = drawn_list(triple, 7, QUICK.seed)
     assert drawn.negatives[:4] == ("a", "b", "c", "d")
     assert len(drawn.negatives) == 6
     assert [triple.priors[1 + triple.negatives.index(text)] for text in drawn.negatives] == list(

@@ -1,0 +1,68 @@
+"""Train a causal reranker of the user's own on prepared corpora, and measure each stage on unseen projects.
+
+Base -> SFT -> SFT+RL, as train_shipped_reranker.py does with the compact one. Needs the extra [train].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .atomic import write_lines
+from .train_causal import Recipe, causal_scores, train_causal
+from .train_fusion import is_gain, top
+from .train_reranker import ranks_before, ranks_of
+from .train_shipped_reranker import REINFORCED_LISTS, Progress, drawn, gathered
+
+WORK = "causal-training"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is learned from, and how."""
+
+    lists: int  # the most
+    measured: int  # lists of each unseen corpus
+    lora: int  # rank; 0: all weights
+    seed: int
+
+
+def train_base(base: Path, corpora: Path, out: Path, plan: Plan, progress: Progress) -> dict[str, Any]:
+    """Train both stages in out/causal-training, each with a folder `weights`; the result lies there too.
+
+    Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
+    on, or no such model.
+    """
+    learned, unseen = gathered(corpora, plan.lists, plan.measured, progress)
+    few = drawn(learned, REINFORCED_LISTS, plan.seed + 2)
+    recipes = (
+        Recipe(lora=plan.lora, seed=plan.seed),
+        Recipe("grpo", rate=2e-5, lora=plan.lora, seed=plan.seed),
+    )
+    supervised = train_causal(learned, base, out / WORK / "sft", recipes[0], progress)
+    reinforced = train_causal(few, supervised, out / WORK / "sft+rl", recipes[1], progress)
+    if int(os.environ.get("RANK", "0")):  # the first process measures
+        return {"stage": "", "lists": len(learned), "top_k_percent": {}}
+    found = {"fused, no reranker": {name: ranks_before(triples) for name, triples in unseen.items()}}
+    for stage, folder in (("base", base), ("SFT", supervised), ("SFT+RL", reinforced)):
+        progress(f"measuring {stage}", 0, 0)
+        scores = causal_scores(folder)
+        found[stage] = {name: ranks_of(scores, triples) for name, triples in unseen.items()}
+    before, after = (np.concatenate(list(found[stage].values())) for stage in ("SFT", "SFT+RL"))
+    result = {
+        "stage": "SFT+RL" if is_gain(before, after) else "SFT",
+        "lists": len(learned),
+        "measured": {name: len(triples) for name, triples in unseen.items()},
+        "recipes": [asdict(recipe) for recipe in recipes],
+        "top_k_percent": {
+            stage: {name: top(ranks) for name, ranks in parts.items()} for stage, parts in found.items()
+        },
+    }
+    write_lines(out / WORK / RESULT, [json.dumps(result, indent=1)])
+    return result
