@@ -15,7 +15,7 @@ from typing import Any
 
 from deepcodeseek.server.fusion import FEATURES
 from deepcodeseek.server.generation import read_manifest, sha256_file
-from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.models import Encoder, ModelKind, find_model
 from deepcodeseek.server.pipeline import Engine, load_engine
 from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
@@ -30,6 +30,7 @@ SAMPLES = "samples.jsonl"
 MAX_SAMPLES = 1000  # of a corpus: a large one must not drown the others
 MAX_LISTS = 500  # of a corpus, that a cross-encoder learns from
 TRAIN, EVAL_ONLY = "train", "eval-only"
+RETRIEVING: tuple[ModelKind, ...] = ("encoder", "fusion")  # what decides over a list
 
 Progress = Callable[[str, int, int], None]
 
@@ -94,11 +95,11 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
 
 def lists(corpus: Prepared, progress: Progress) -> list[Triple]:
     """The candidates of a corpus's questions, of half of them with nothing after the cursor."""
-    engine = corpus.engine()
-    key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), engine.mark)
+    retrieved_by = [files.sha256 for kind in RETRIEVING if (files := find_model(kind))]
+    key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), *retrieved_by)
     path = corpus.folder / f"lists-{key}.jsonl"
     if not path.is_file():
-        samples = corpus.samples(MAX_LISTS)
+        engine, samples = corpus.engine(), corpus.samples(MAX_LISTS)
         half = len(samples) // 2
         made = [
             triple
