@@ -129,7 +129,7 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
         kind=call.kind,
         lines_before=sum(map(bool, map(str.strip, before.split("\n")))),
         fold=digest(script.path)[0] % FOLDS,
-        leak=_tells(before, told),
+        leak=tells(before, told),
     )
 
 
@@ -173,16 +173,16 @@ def _has_word(code: str, name: str) -> bool:
 
 def _without_lines(code: str, names: Sequence[str]) -> str:
     """Without the lines that tell any of the names."""
-    if not _tells(code, names):
+    if not tells(code, names):
         return code
     marks = tuple(map(_plain, names))
     lines = zip(code.split("\n"), code.lower().split("\n"), strict=True)
     return "\n".join(
-        line for line, lower in lines if not (any(mark in lower for mark in marks) and _tells(line, names))
+        line for line, lower in lines if not (any(mark in lower for mark in marks) and tells(line, names))
     )
 
 
-def _tells(code: str, names: Sequence[str]) -> bool:
+def tells(code: str, names: Sequence[str]) -> bool:
     """Whether any of the names stands in code, or a variable that is plainly named after one."""
     lower = code.lower()
     return any(name in lower and _telling(name).search(lower) is not None for name in map(_plain, names))

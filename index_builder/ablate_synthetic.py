@@ -1,0 +1,135 @@
+"""How the size of a synthetic set matters: reinforcement on 204, 1,000 and 10,000 made-up lists, three seeds.
+
+    python -m deepcodeseek.index_builder.ablate_synthetic --corpora DIR --work DIR --out FILE
+
+The sets are written from the corpora of the list `train` (synthetic.py), each contained in the next larger.
+Reinforced on them is the cross-encoder that ships, and the lists of the corpora of `eval-only`, which are
+real calls, are ranked before and after. Cut short, it goes on where it was. Needs the extra [train].
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import click
+import numpy as np
+
+from deepcodeseek.server.models import Generator, find_model
+
+from .atomic import write_lines
+from .export_encoder import base_weights
+from .export_weights import float_weights
+from .metrics import DEPTHS, wilson
+from .prepared import EVAL_ONLY, TRAIN, Prepared, lists, prepared
+from .synthetic import sizes_of, synthetic_triples
+from .terminal import progress_reporter
+from .train_fusion import Ranks
+from .train_reranker import CrossEncoder, is_within_reach, ranks_of, train
+from .train_shipped_reranker import REINFORCED, Progress, drawn
+from .triples import Triple, read_coder_pile, write_triples
+
+DOCUMENTS = 4  # of a list: more would take twice as long
+MEASURED = 240  # lists of an eval-only corpus
+
+
+@click.command()
+@click.option("--corpora", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--work", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--sizes", default="204,1000,10000", help="Lists, smallest first.")
+@click.option("--seeds", default=3)
+@click.option("--generator/--no-generator", "writes", default=True, help="Whether a model writes lines too.")
+def main(corpora: Path, work: Path, out: Path, sizes: str, seeds: int, writes: bool) -> None:
+    """Write the sets, train on each with each seed, and write the figures."""
+    numbers = [int(size) for size in sizes.split(",")]
+    work.mkdir(parents=True, exist_ok=True)
+    with progress_reporter("auto") as progress:
+        made = synthetic_set(prepared(corpora, TRAIN), max(numbers), work, progress, writes)
+        unseen = [
+            t for corpus in prepared(corpora, EVAL_ONLY) for t in drawn(lists(corpus, progress), MEASURED)
+        ]
+        result = measured(made, unseen, numbers, seeds, work, progress)
+    write_lines(out, [json.dumps(result, indent=1)])
+    click.echo(json.dumps([{row["method"]: row["top"]} for row in result["results"]], indent=1))
+
+
+def synthetic_set(
+    corpora: Sequence[Prepared], size: int, work: Path, progress: Progress, writes: bool
+) -> list[Triple]:
+    """As many lists of each corpus, mixed; written once into `work`."""
+    path = work / f"synthetic-{size}.jsonl"
+    if not path.is_file():
+        made = []
+        for corpus, wanted in zip(corpora, sizes_of(len(corpora), size), strict=True):
+            engine = corpus.engine()
+            generator: Generator | None = engine.generator if writes else None
+            try:
+                made += synthetic_triples(engine, wanted, 0, progress, generator)
+            finally:
+                engine.index.close()
+                if engine.generator:
+                    engine.generator.close()
+        random.Random(0).shuffle(made)
+        write_triples(path, made)
+    return list(read_coder_pile(path, lambda _: None))
+
+
+def measured(
+    made: Sequence[Triple],
+    unseen: Sequence[Triple],
+    sizes: Sequence[int],
+    seeds: int,
+    work: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The figures of the weights that ship and of each size, the mean over the seeds."""
+    files = find_model("reranker")
+    assert files, "the cross-encoder ships with the package"
+    start = float_weights(files, base_weights() / "config.json", work / "start")
+    rows = [_row("no synthetic lists", [_ranks(start, unseen)])]
+    for size in sizes:
+        ranks = []
+        for seed in range(seeds):
+            recipe = replace(REINFORCED, documents=DOCUMENTS, seed=seed)
+            few = [t for t in drawn(made, len(made), seed) if is_within_reach(t)][:size]
+            ranks.append(_ranks(train(few, start, work / f"{size}-{seed}", recipe, progress), unseen))
+        rows.append(_row(f"{size:,} synthetic lists", ranks))
+    return {
+        "description": __doc__.split("\n\n")[2].replace("\n", " "),
+        "commands": [
+            "python -m deepcodeseek.index_builder.ablate_synthetic --corpora CORPORA --work WORK "
+            f"--sizes {','.join(map(str, sizes))} --out synthetic-size.json"
+        ],
+        "results": rows,
+    }
+
+
+def _ranks(weights: Path, unseen: Sequence[Triple]) -> Ranks:
+    return ranks_of(partial(CrossEncoder.load(weights).reads, tokens=REINFORCED.tokens), unseen)
+
+
+def _row(name: str, ranks: Sequence[Ranks]) -> dict[str, Any]:
+    """Percents by depth: the mean over the seeds, its interval by the lists, its spread by the seeds."""
+    tops = {k: [100 * float(np.mean((each > 0) & (each <= k))) for each in ranks] for k in DEPTHS[:3]}
+    n = len(ranks[0])
+    return {
+        "method": name,
+        "n": n,
+        "seeds": len(ranks),
+        "top": {str(k): round(mean(values), 1) for k, values in tops.items()},
+        "interval": {
+            str(k): [round(end, 1) for end in wilson(mean(values) * n / 100, n)] for k, values in tops.items()
+        },
+        "spread": {str(k): round(stdev(values), 2) if len(values) > 1 else 0.0 for k, values in tops.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()
