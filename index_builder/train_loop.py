@@ -11,13 +11,15 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKPOINT = "checkpoint.pt"
-CURVE = "curve.jsonl"
+CURVE, PICTURE = "curve.jsonl", "curve.png"
+SMOOTHED = 20  # steps, whose mean is drawn
 SAVE_STEPS = 25  # between two checkpoints
 LENGTH_BUCKET = 8  # batches whose items are sorted by length: padding costs as much as text
 
@@ -84,6 +86,8 @@ def run_steps(
                 _save(place, state, number + 1)
         if number + 1 == stop_after:
             break
+    if processes.writes and (place.folder / CURVE).is_file():
+        _draw(place.folder)
 
 
 def batches(
@@ -120,6 +124,23 @@ def _share(step: int, steps: int) -> float:
 def _note(place: Place, step: int, loss: float) -> None:
     with (place.folder / CURVE).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, "loss": round(loss, 4)}) + "\n")
+
+
+def _draw(folder: Path) -> None:
+    """The losses of a training as a picture; a step that was taken again counts as it was at last."""
+    from matplotlib.figure import Figure
+
+    lines = map(json.loads, (folder / CURVE).read_text(encoding="utf-8").splitlines())
+    losses = {line["step"]: line["loss"] for line in lines}
+    steps = sorted(losses)
+    means = [mean(losses[step] for step in steps[max(0, i - SMOOTHED) : i + 1]) for i in range(len(steps))]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(steps, [losses[step] for step in steps], color="0.8", linewidth=0.8, label="each step")
+    axes.plot(steps, means, color="tab:blue", label=f"mean of {SMOOTHED}")
+    axes.set(xlabel="step", ylabel="loss")
+    axes.legend()
+    figure.savefig(folder / PICTURE, dpi=100)
 
 
 def _save(place: Place, state: Mapping[str, Any], step: int) -> None:

@@ -21,7 +21,7 @@ from deepcodeseek.index_builder.candidates import NEGATIVES, candidate_lists
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.export_reranker import export_reranker
 from deepcodeseek.index_builder.export_weights import float_weights
-from deepcodeseek.index_builder.train_loop import CURVE
+from deepcodeseek.index_builder.train_loop import CURVE, PICTURE
 from deepcodeseek.index_builder.train_reranker import (
     START_SCALE,
     CrossEncoder,
@@ -83,6 +83,7 @@ def test_the_loss_falls(objective: Any, weights: Path, tmp_path: Path) -> None:
     train(TRIPLES, weights, tmp_path, replace(QUICK, objective=objective, epochs=12), QUIET)
     losses = curve(tmp_path)
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+    assert (tmp_path / PICTURE).read_bytes().startswith(b"\x89PNG")
 
 
 def test_supervision_puts_the_right_one_on_top(weights: Path, supervised: Path) -> None:
