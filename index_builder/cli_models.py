@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from .cli_common import clear_errors
+from .cli_common import clear_errors, say
 
 
 @click.group()
 def models() -> None:
-    """Fetch, import, list and verify models."""
+    """Fetch, import, list, verify and remove models."""
 
 
 @models.command("get")
@@ -23,27 +23,46 @@ def models_get() -> None:
     from .model_store import get_generator
 
     with clear_errors():
-        path, fetched = get_generator()
+        path, fetched = get_generator(say=say)
     click.echo(f"{'fetched' if fetched else 'already there and whole'}: {path}")
 
 
 @models.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
-def models_import(path: Path) -> None:
-    """Use the GGUF file at PATH as the expander; it is copied after it has loaded and generated."""
-    from .model_store import import_generator
+@click.option("--name", default="", help="What a checkpoint is called; else as its folder.")
+def models_import(path: Path, name: str) -> None:
+    """Take in the model at PATH.
 
-    with clear_errors():
-        click.echo(f"imported: {import_generator(path)}")
+    A GGUF file becomes the expander, once it has loaded and generated. A folder with a model.json that was
+    exported here becomes the encoder, reranker or fusion in use, once it loads. A Hugging Face folder
+    (config.json, tokenizer.json, safetensors) is kept as a checkpoint, to be trained and exported.
+    """
+    from .model_import import import_model
+    from .model_store import only_one
+    from .terminal import progress_reporter
+
+    with clear_errors(), only_one(say), progress_reporter("auto") as progress:
+        place = import_model(path, name, progress)
+    click.echo(f"imported: {place}")
+
+
+@models.command("remove")
+@click.argument("name")
+def models_remove(name: str) -> None:
+    """Delete an installed model by its kind, such as reranker, or a checkpoint by its name."""
+    from .model_store import only_one, remove_model
+
+    with clear_errors(), only_one(say):
+        click.echo(f"removed: {remove_model(name)}")
 
 
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def models_list(as_json: bool) -> None:
-    """The models in use, where they lie, and whether they are whole."""
-    from .model_store import list_models
+    """The models in use and the checkpoints, where they lie, and whether they are whole."""
+    from .model_store import list_checkpoints, list_models
 
-    states = list_models()
+    states = (*list_models(), *list_checkpoints())
     if as_json:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
         return
@@ -56,10 +75,11 @@ def models_list(as_json: bool) -> None:
 @models.command("verify")
 def models_verify() -> None:
     """Check every installed model against its SHA-256; exit status 1 where one is damaged."""
-    from .model_store import list_models
+    from .model_store import list_checkpoints, list_models
 
-    states = list_models()
+    states = (*list_models(), *list_checkpoints())
     for state in states:
-        click.echo(f"{state.kind}: {state.state}")
+        named = f" {state.name}" if state.kind == "checkpoint" else ""
+        click.echo(f"{state.kind}{named}: {state.state}")
     if any(state.state not in ("whole", "not installed") for state in states):
         sys.exit(1)
