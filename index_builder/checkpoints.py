@@ -63,13 +63,12 @@ def checkpoints_directory() -> Path:
 
 def inspect_checkpoint(folder: Path) -> Checkpoint:
     """What a folder holds; raises ModelProblem where it is no checkpoint of ARCHITECTURES, or OSError."""
-    config = _read_json(folder / CONFIG)
-    architecture = _architecture(folder, config)
+    architecture = supported_architecture(folder)
     if not isinstance(_read_json(folder / TOKENIZER).get("model"), dict):
         raise ModelProblem(f"{folder / TOKENIZER} is no tokenizer")
     shards, index = _shards(folder)
     tensors = _tensors(folder, shards, index)
-    _check_shapes(folder, config, tensors)
+    _check_shapes(folder, _read_json(folder / CONFIG), tensors)
     optional = [name for name in OPTIONAL if (folder / name).is_file()]
     for name in optional:
         _read_json(folder / name)
@@ -82,6 +81,17 @@ def inspect_checkpoint(folder: Path) -> Checkpoint:
         tuple(_stamp(folder / name) for name in names),
         _licence(folder / "README.md"),
     )
+
+
+def supported_architecture(folder: Path) -> str:
+    """What the config.json of a checkpoint names; raises ModelProblem where it is none of ARCHITECTURES."""
+    stated = _read_json(folder / CONFIG).get("architectures")
+    names = [str(name) for name in stated] if isinstance(stated, list) else []
+    for name in names:
+        if name in ARCHITECTURES:
+            return name
+    what = f"an architecture that is not supported, {', '.join(names)[:80]}" if names else "no architecture"
+    raise ModelProblem(f"{folder / CONFIG} names {what}: supported are {' and '.join(ARCHITECTURES)}")
 
 
 def import_checkpoint(
@@ -152,16 +162,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelProblem(f"{path} is no JSON object")
     return content
-
-
-def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
-    stated = config.get("architectures")
-    names = [str(name) for name in stated] if isinstance(stated, list) else []
-    for name in names:
-        if name in ARCHITECTURES:
-            return name
-    what = f"an architecture that is not supported, {', '.join(names)[:80]}" if names else "no architecture"
-    raise ModelProblem(f"{folder / CONFIG} names {what}: supported are {' and '.join(ARCHITECTURES)}")
 
 
 def _shards(folder: Path) -> tuple[list[str], Mapping[str, str]]:

