@@ -95,7 +95,8 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
 def lists(corpus: Prepared, progress: Progress) -> list[Triple]:
     """The candidates of a corpus's questions, of half of them with nothing after the cursor."""
     engine = corpus.engine()
-    key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), engine.mark)
+    fusion = engine.mark.rpartition(" ")[2]  # of all that is learned, the candidates depend on it alone
+    key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), fusion)
     path = corpus.folder / f"lists-{key}.jsonl"
     if not path.is_file():
         samples = corpus.samples(MAX_LISTS)
