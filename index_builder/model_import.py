@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from deepcodeseek.server.cross_encoder import load_reranker
 from deepcodeseek.server.generation import sha256_file
@@ -113,6 +113,8 @@ def _try_out(model: ModelFiles) -> None:
                 load_fusion(model)
             case "generator":
                 _probe(model)
+            case _:
+                assert_never(model.kind)
     except (LookupError, TypeError, ValueError, RuntimeError) as error:  # of a card, or of onnxruntime
         raise ModelProblem(f"{model.directory} cannot be used as {model.kind}: {error}") from None
 
