@@ -23,6 +23,7 @@ from .copying import Progress, copy_file, in_megabytes, silent
 from .machine import existing
 from .tensor_files import Tensor, read_tensors
 
+KIND = "checkpoint"
 ARCHITECTURES = ("Qwen3ForCausalLM", "LlamaForCausalLM")
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -103,10 +104,11 @@ def import_checkpoint(
 ) -> Path:
     """Copy a checkpoint into the data directory, as a whole and in the place of one of that name.
 
-    `origin` goes into its card. Where `link`, files are linked and not copied if that is possible. Raises
-    ModelProblem or OSError, and then nothing is left of it.
+    `origin` goes into its card, or that of the card it has already. Where `link`, files are linked and not
+    copied if that is possible. Raises ModelProblem or OSError, and then nothing is left of it.
     """
     found = inspect_checkpoint(folder)
+    origin = origin or _origin(folder)
     place = checkpoints_directory() / _named(name or _usual_name(folder))
     if not link:
         _check_space(place, found.size)
@@ -116,7 +118,7 @@ def import_checkpoint(
         if inspect_checkpoint(folder) != found:
             raise ModelProblem(f"{folder} changed while it was copied: nothing was imported")
         card = {
-            "kind": "checkpoint",
+            "kind": KIND,
             "name": place.name,
             "architecture": found.architecture,
             "parameters": found.parameters,
@@ -148,6 +150,14 @@ def verify_checkpoint(place: Path) -> Mapping[str, Any]:
         if found != expected:
             raise ModelProblem(f"{path} is damaged (its SHA-256 differs from its card): import it again")
     return card
+
+
+def _origin(folder: Path) -> Mapping[str, Any]:
+    """Where a checkpoint that was imported elsewhere is from; raises ModelProblem where it is damaged."""
+    if not (folder / CARD).is_file() or _read_json(folder / CARD).get("kind") != KIND:
+        return NOTHING
+    card = verify_checkpoint(folder)
+    return {key: card[key] for key in ("licence", "source", "revision") if key in card}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

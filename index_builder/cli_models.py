@@ -82,7 +82,7 @@ def models_import(path: Path, name: str) -> None:
 @models.command("remove")
 @click.argument("name")
 def models_remove(name: str) -> None:
-    """Delete an installed model by its kind, such as reranker, or a checkpoint by its name."""
+    """Delete a model by its kind, such as reranker, or a checkpoint or unfinished download by its name."""
     from .model_store import only_one, remove_model
 
     with clear_errors(), only_one(say):
@@ -93,9 +93,9 @@ def models_remove(name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def models_list(as_json: bool) -> None:
     """The models in use and the checkpoints, where they lie, and whether they are whole."""
-    from .model_store import list_checkpoints, list_models
+    from .model_store import list_checkpoints, list_downloads, list_models
 
-    states = (*list_models(), *list_checkpoints())
+    states = (*list_models(), *list_checkpoints(), *list_downloads())
     if as_json:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
         return

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any
 
-from deepcodeseek.server.models import CARD, ModelProblem, data_directory, find_model, read_card, verify
+from deepcodeseek.server.models import CARD, ModelProblem, find_model, read_card, verify
 
 from .checkpoints import (
     CONFIG,
@@ -27,6 +27,7 @@ from .download import RemoteFile
 from .hub import Hub
 from .machine import existing
 from .model_import import import_model
+from .model_store import downloads_directory
 
 MAX_GIGABYTES = 20.0
 GGUF = ".gguf"
@@ -148,7 +149,7 @@ def get_model(
     installed = _installed(offer)
     if installed:
         return installed, False
-    folder = data_directory() / "downloads" / f"{offer.name.replace('/', '--')}--{offer.revision[:12]}"
+    folder = downloads_directory() / f"{offer.name.replace('/', '--')}--{offer.revision[:12]}"
     _check_size(offer, folder, max_gigabytes)
     told = in_megabytes("fetch", offer.size, progress)
     for file in offer.files:

@@ -98,11 +98,11 @@ def only_one(say: Callable[[str], None]) -> FileLock:
 
 
 def remove_model(name: str) -> Path:
-    """Delete an installed model by its kind, or a checkpoint by its name; where it lay.
+    """Delete a model by its kind, a checkpoint or an unfinished download by its name; where it lay.
 
     What ships with the package is in use again then. Raises ModelProblem.
     """
-    places = {each.name: each for each in installed_checkpoints()}
+    places = {each.name: each for each in (*_downloads(), *installed_checkpoints())}
     places |= {kind: data_directory() / kind for kind in KINDS if (data_directory() / kind).is_dir()}
     if name not in places:
         there = f"there are {', '.join(sorted(places))}" if places else "none is"
@@ -122,6 +122,24 @@ def list_models() -> tuple[ModelState, ...]:
 def list_checkpoints() -> tuple[ModelState, ...]:
     """Every checkpoint that was imported, and whether it is whole."""
     return tuple(_checkpoint_state(place) for place in installed_checkpoints())
+
+
+def list_downloads() -> tuple[ModelState, ...]:
+    """What was begun to be fetched from a hub and is not imported yet."""
+    return tuple(
+        ModelState("download", place.name, str(place), _megabytes(place), "not finished")
+        for place in _downloads()
+    )
+
+
+def downloads_directory() -> Path:
+    """Where what comes from a hub lies until it is imported."""
+    return data_directory() / "downloads"
+
+
+def _downloads() -> list[Path]:
+    place = downloads_directory()
+    return sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else []
 
 
 def _whole_generator(place: Path) -> Path | None:

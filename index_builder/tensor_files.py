@@ -70,12 +70,20 @@ def _read_header(path: Path) -> tuple[dict[str, Any], int]:
             raise ModelProblem(f"{path} is no safetensors file, or cut off: its header has {length:,} bytes")
         text = file.read(length)
     try:
-        header = json.loads(text)
+        header = json.loads(text, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
-        raise ModelProblem(f"{path} is no safetensors file: its header is no JSON object")
+        raise ModelProblem(f"{path} is no safetensors file: its header is no sound JSON object")
     return header, size - length
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of a name that stands there twice readers would differ."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return made
 
 
 def _tensor(path: Path, name: str, entry: Any) -> Tensor:

@@ -42,6 +42,7 @@ from deepcodeseek.index_builder.checkpoints import checkpoints_directory, verify
 from deepcodeseek.index_builder.download import RemoteFile
 from deepcodeseek.index_builder.hub import Hub, Patience
 from deepcodeseek.index_builder.hub_models import KNOWN, get_model, look_up
+from deepcodeseek.index_builder.model_store import list_downloads, remove_model
 from deepcodeseek.server.models import ModelProblem, data_directory, find_model
 
 CONTENT = bytes(index * 7 % 251 for index in range(10_000))
@@ -514,9 +515,12 @@ def test_a_killed_download_is_gone_on_with(hub: Behaviour, address: str, tmp_pat
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not checkpoints_directory().exists()
+    (left,) = list_downloads()
+    assert (left.name, left.state) == (f"owner--Tiny--{COMMIT[:12]}", "not finished")
     asked = len(hub.fetched)
     assert get(address, NAME)[0] == 0
     assert [each.headers.get("Range") for each in hub.fetched[asked:]] == ["bytes=100-"]
+    assert list_downloads() == ()
     verify_checkpoint(checkpoints_directory() / "Tiny")
 
 
@@ -527,6 +531,9 @@ def test_what_is_not_supported_is_not_fetched(hub: Behaviour, address: str, tmp_
     assert status == 1
     assert "supported are Qwen3ForCausalLM and LlamaForCausalLM" in err.splitlines()[-1]
     assert not any("safetensors" in each.path for each in hub.fetched)
+    (left,) = list_downloads()
+    remove_model(left.name)
+    assert list_downloads() == ()
 
 
 def _disk_full() -> None:

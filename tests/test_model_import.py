@@ -79,6 +79,17 @@ def test_the_name_is_the_repositorys_in_the_cache_of_hugging_face(tmp_path: Path
     assert import_model(snapshot, name="other").name == "other"
 
 
+def test_a_checkpoint_that_is_carried_on_keeps_its_origin(tmp_path: Path, home: Path) -> None:
+    """From the data directory of a machine with a network to one without."""
+    origin = {"licence": "mit", "source": "https://hub/owner/Tiny", "revision": "0" * 40}
+    carried = import_model(checkpoint(tmp_path / "Tiny"), origin=origin).rename(tmp_path / "carried")
+    place = import_model(carried, "again")
+    assert verify_checkpoint(place).items() >= origin.items()
+    _weights(WHOLE[:-1] + b"?")(carried)
+    with pytest.raises(ModelProblem, match="is damaged"):
+        import_model(carried, "once-more")
+
+
 def _config(**changes: Any) -> Callable[[Path], object]:
     return lambda folder: (folder / "config.json").write_text(json.dumps({**CONFIG, **changes}))
 
@@ -125,8 +136,9 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "cut off in the weights": (_weights(WHOLE[:-5]), "is cut off: 5 bytes are missing"),
     "bytes too many": (_weights(WHOLE + b"xx"), "2 bytes belong to no tensor"),
     "header too long": (_weights((1 << 40).to_bytes(8, "little") + HEADER), "its header has 1,099,511"),
-    "header no JSON": (_weights(safetensors(b"{" + b"x" * 20)), "its header is no JSON object"),
-    "header a list": (_weights(safetensors(b"[1, 2]")), "its header is no JSON object"),
+    "header no JSON": (_weights(safetensors(b"{" + b"x" * 20)), "its header is no sound JSON object"),
+    "header a list": (_weights(safetensors(b"[1, 2]")), "its header is no sound JSON object"),
+    "a tensor twice": (_weights(safetensors(HEADER[:-1] + b"," + HEADER[1:])), "no sound JSON object"),
     "an unknown type": (_tensor(dtype="PICKLE"), "what it says of 'model.embed_tokens.weight' cannot be"),
     "a negative length": (_tensor(shape=[-7, -4]), "cannot be"),
     "a fraction": (_tensor(shape=[7.0, 4]), "cannot be"),
@@ -224,6 +236,19 @@ def test_checkpoints_are_listed_verified_and_removed(tmp_path: Path) -> None:
     assert remove_model("Tiny") == place
     assert list_checkpoints() == ()
     assert list(place.parent.iterdir()) == []
+
+
+def test_what_has_no_room_is_not_begun(tmp_path: Path, home: Path) -> None:
+    source = checkpoint(tmp_path / "Tiny")
+    more = shutil.disk_usage(tmp_path).free + (1 << 30)
+    made = header()
+    made["more"] = {"dtype": "I8", "shape": [more], "data_offsets": [2 * PARAMETERS, 2 * PARAMETERS + more]}
+    _weights(safetensors(made))(source)
+    with (source / "model.safetensors").open("ab") as file:
+        file.truncate(file.tell() + more)  # a hole, which takes no room
+    with pytest.raises(ModelProblem, match="MB are free: nothing was imported"):
+        import_model(source)
+    assert installed(home) == {}
 
 
 # Models that were exported here
