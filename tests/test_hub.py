@@ -40,7 +40,7 @@ from hypothesis import strategies as st
 
 from deepcodeseek.index_builder.checkpoints import checkpoints_directory, verify_checkpoint
 from deepcodeseek.index_builder.download import RemoteFile
-from deepcodeseek.index_builder.hub import Hub, Patience
+from deepcodeseek.index_builder.hub import HUB, Hub, Patience
 from deepcodeseek.index_builder.hub_models import KNOWN, get_model, look_up
 from deepcodeseek.index_builder.model_store import list_downloads, remove_model
 from deepcodeseek.server.models import ModelProblem, data_directory, find_model
@@ -456,6 +456,9 @@ def test_what_is_known_has_to_be_so(name: str, hub: Behaviour, address: str, tmp
     with pytest.raises(ModelProblem, match=r"lists another .*: nothing was fetched"):
         look_up(Hub(address, "", QUICK), name)
     assert hub.fetched == []
+    help_text = " ".join(subprocess.run(command("--help"), capture_output=True, text=True).stdout.split())
+    assert name in help_text
+    assert f"[default: {HUB}]" in help_text
 
 
 # The whole way
