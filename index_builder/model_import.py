@@ -115,8 +115,11 @@ def _try_out(model: ModelFiles) -> None:
                 _probe(model)
             case _:
                 assert_never(model.kind)
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:  # of a card, or of onnxruntime
-        raise ModelProblem(f"{model.directory} cannot be used as {model.kind}: {error}") from None
+    except ModelProblem:
+        raise
+    except Exception as error:  # of a card that lacks something, or one of onnxruntime's own
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ModelProblem(f"{model.directory} cannot be used as {model.kind}: {said}") from None
 
 
 def _check_documents(model: ModelFiles) -> None:

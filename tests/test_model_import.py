@@ -274,6 +274,21 @@ def test_an_exported_model_is_tried_and_used(kind: Any, tmp_path: Path, home: Pa
     assert found.directory == SHIPPED[kind]
 
 
+def test_a_generator_is_carried_over_with_its_card(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEEPCODESEEK_DATA_HOME")
+    real = find_model("generator")
+    if real is None:
+        pytest.skip("no generator is installed")
+    monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(home))
+    assert import_model(real.directory) == home / "models/generator"
+    found = find_model("generator")
+    assert found
+    assert found.card == real.card
+    assert import_model(real.path(real.file)) == found.path(found.file)
+
+
 def _card(**changes: Any) -> Callable[[Path], object]:
     def change(folder: Path) -> None:
         card = json.loads((folder / "model.json").read_text())
@@ -300,6 +315,7 @@ BAD_EXPORTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "without golden pairs": (_card(golden=None), "cannot be used as reranker"),
     "another order": (_golden, "ranks its golden pairs otherwise"),
     "not what it says": (_card(kind="fusion"), "the fusion in .* is left out"),
+    "a graph for something else": (_card(kind="encoder", dimension=384), "cannot be used as encoder"),
     "of another encoder": (_card(kind="query"), "was trained for another encoder"),
 }
 
