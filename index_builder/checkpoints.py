@@ -91,7 +91,7 @@ def supported_architecture(folder: Path) -> str:
     for name in names:
         if name in ARCHITECTURES:
             return name
-    what = f"an architecture that is not supported, {', '.join(names)[:80]}" if names else "no architecture"
+    what = f"an architecture that is not supported, {', '.join(names)[:80]!r}" if names else "no architecture"
     raise ModelProblem(f"{folder / CONFIG} names {what}: supported are {' and '.join(ARCHITECTURES)}")
 
 

@@ -132,7 +132,7 @@ class Download:
             raise Fault(f"the server answers with status {status}")
         stated = headers.get("Content-Length", str(expected))
         if stated != str(expected):
-            raise Fault(f"the server has {stated[:20]} bytes instead of {expected:,}")
+            raise Fault(f"the server has {stated[:20]!r} bytes instead of {expected:,}")
         if status == 200:
             self.discard()
         return expected

@@ -240,7 +240,8 @@ def _no_connection(url: str, error: Exception) -> Exception:
 def _reason(error: object) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    said = " ".join(str(error).split())[:200]
+    return "".join(each for each in said if each.isprintable()) or type(error).__name__
 
 
 def _host(url: str) -> str:

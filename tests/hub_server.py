@@ -135,7 +135,7 @@ def hangs(after: int) -> Answer:
     def answer(request: Request, content: bytes) -> None:
         breaks_off(after)(request, content)
         request.wfile.flush()
-        time.sleep(2)
+        time.sleep(4)
 
     return answer
 

@@ -117,7 +117,7 @@ HEADER = json.dumps(header()).encode()
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "another architecture": (
         _config(architectures=["BertModel"]),
-        "not supported, BertModel: supported are Qwen3ForCausalLM and LlamaForCausalLM",
+        "not supported, 'BertModel': supported are Qwen3ForCausalLM and LlamaForCausalLM",
     ),
     "no architecture": (_config(architectures=None), "names no architecture"),
     "config missing": (_without("config.json"), "there is no config.json"),
