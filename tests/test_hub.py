@@ -90,11 +90,15 @@ def fetch(
     address: str, target: Path, file: RemoteFile = FILE, token: str = "", patience: Patience = QUICK
 ) -> str:
     """What the user is told where it fails; the file is in its place or it is not."""
+    said: list[str] = []
     try:
-        Hub(address, token, patience).fetch(PATH, file, target, lambda count: None)
+        Hub(address, token, patience, said.append).fetch(PATH, file, target, lambda count: None)
     except ModelProblem as problem:
         assert not target.exists()
-        return str(problem)
+        said.append(str(problem))
+        return said[-1]
+    finally:
+        assert all(line.isprintable() for line in said)
     assert target.read_bytes() == CONTENT
     assert [path.name for path in target.parent.iterdir()] == [target.name]
     return ""
