@@ -1,15 +1,20 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
+import glob
 import secrets
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+PART, OLD = ".part", ".old"  # what is being made, and what it takes the place of
 
 
 def write_lines(out: Path, lines: Iterable[str]) -> int:
     """Write lines to a file that appears when all are made; how many there were."""
-    part = out.with_name(f"{out.name}.{secrets.token_hex(3)}.part")
+    part = out.with_name(f"{out.name}.{secrets.token_hex(3)}{PART}")
     count = 0
     try:
         with part.open("w", encoding="utf-8") as file:
@@ -20,3 +25,49 @@ def write_lines(out: Path, lines: Iterable[str]) -> int:
     finally:
         part.unlink(missing_ok=True)
     return count
+
+
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `place` when the block ends without an error.
+
+    Else it is gone, and what stood at `place` stands there still. What killed processes left beside it goes
+    as well, so no two processes may make the same folder at a time. Raises OSError.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(place)
+    staged, retired = _beside(place, PART), _beside(place, OLD)
+    try:
+        staged.mkdir()
+        yield staged
+        if place.exists():
+            place.rename(retired)
+        staged.rename(place)
+    finally:
+        if retired.exists() and not place.exists():
+            retired.rename(place)
+        _delete(staged)
+        _delete(retired)
+
+
+def remove_folder(place: Path) -> None:
+    """Take a folder away by one rename, then delete it; raises OSError."""
+    retired = _beside(place, OLD)
+    place.rename(retired)
+    _delete(retired)
+
+
+def _beside(place: Path, end: str) -> Path:
+    return place.with_name(f"{place.name}.{secrets.token_hex(3)}{end}")
+
+
+def _sweep(place: Path) -> None:
+    for end in (PART, OLD):
+        for left in place.parent.glob(f"{glob.escape(place.name)}.{'[0-9a-f]' * 6}{end}"):
+            _delete(left)
+
+
+def _delete(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -60,14 +60,12 @@ def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
 @click.option("--lists", "most", type=click.IntRange(1), default=4000, help="The most lists to learn from.")
 @click.option("--seed", type=int, default=0)
 @click.option(
-    "--base",
-    type=EXISTING_FOLDER,
-    help="Train this causal model instead: a Hugging Face folder of the Qwen3 or Llama family.",
+    "--base", help="Train this causal model instead: a checkpoint of Qwen3 or Llama, name or folder."
 )
 @click.option("--lora", type=click.IntRange(0), default=16, help="With --base: the rank; 0: all weights.")
 @click.option("--measured", type=click.IntRange(1), default=120, help="Lists of each unseen corpus.")
 def train_reranker(
-    corpora: Path, out: Path, most: int, seed: int, base: Path | None, lora: int, measured: int
+    corpora: Path, out: Path, most: int, seed: int, base: str | None, lora: int, measured: int
 ) -> None:
     """Train the cross-encoder on the corpora of the list `train`: supervised, then by reinforcement.
 
@@ -79,9 +77,12 @@ def train_reranker(
     with clear_errors(out), progress_reporter("auto") as progress:
         try:
             if base:
+                from .checkpoints import find_checkpoint
                 from .train_base import Plan, train_base
 
-                card = train_base(base, corpora, out, Plan(most, measured, lora, seed), progress)
+                card = train_base(
+                    find_checkpoint(base), corpora, out, Plan(most, measured, lora, seed), progress
+                )
             else:
                 from .train_shipped_reranker import train_shipped_reranker
 

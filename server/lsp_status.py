@@ -48,10 +48,11 @@ def _manifest(session: Session) -> dict[str, Any]:
 
 
 def _models(engine: Engine | None) -> list[dict[str, str]]:
-    loaded = [m for m in (engine.encoder, engine.query_encoder, engine.generator) if m] if engine else []
+    every = (engine.encoder, engine.query_encoder, engine.generator, engine.reranker) if engine else ()
     fusion = {"kind": "fusion", "name": "fusion", "state": "loaded"}
     fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine and engine.fusion else []
     return fused + [
         {"kind": m.files.kind, "name": m.files.name, "sha256": m.files.sha256, "state": m.state}
-        for m in loaded
+        for m in every
+        if m
     ]

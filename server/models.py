@@ -128,7 +128,7 @@ def find_model(kind: ModelKind, *directories: Path | None) -> ModelFiles | None:
     places += [SHIPPED[kind]] if kind in SHIPPED else []
     for place in places:
         if place.is_dir():
-            return ModelFiles(kind, place, _read_card(place / CARD))
+            return ModelFiles(kind, place, read_card(place / CARD))
     return None
 
 
@@ -248,7 +248,8 @@ class Remembering:
         return self._vectors[text]
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
+    """A model's card, which names the file of its weights and hashes; raises ModelProblem."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -262,4 +263,8 @@ def _read_card(path: Path) -> dict[str, Any]:
 
 
 def _mend(model: ModelFiles) -> str:
-    return "run `deepcodeseek models get`" if model.kind == "generator" else "reinstall deepcodeseek"
+    if model.kind == "generator":
+        return "run `deepcodeseek models get`"
+    if model.directory == data_directory() / model.kind:
+        return f"import it again, or `deepcodeseek models remove {model.kind}`"
+    return "reinstall deepcodeseek"

@@ -17,6 +17,7 @@ BUILDER = sorted((ROOT / "index_builder").glob("*.py"))
 STAGES = {"context", "expand", "retrieve", "rerank"}
 NATIVE = {"llama_cpp", "hnswlib", "onnxruntime", "tokenizers"}
 TRAINING = {"torch", "transformers", "onnx"}
+NETWORK = {"socket", "http", "urllib", "ssl", "ftplib", "requests", "httpx", "aiohttp", "huggingface_hub"}
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -74,7 +75,13 @@ def test_training_libraries_only_in_training_and_export(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SERVER, ids=ids)
 def test_the_server_opens_no_socket(path: Path) -> None:
-    assert roots(path).isdisjoint({"socket", "http", "urllib", "ssl", "requests", "httpx", "aiohttp"})
+    assert roots(path).isdisjoint(NETWORK)
+
+
+@pytest.mark.parametrize("path", BUILDER, ids=ids)
+def test_only_the_hub_opens_a_connection(path: Path) -> None:
+    """What else is fetched is fetched by the user's own pip and npm."""
+    assert path.stem == "hub" or roots(path).isdisjoint(NETWORK)
 
 
 @pytest.mark.parametrize("path", SERVER + BUILDER, ids=ids)

@@ -27,6 +27,7 @@ from deepcodeseek.index_builder.corpora import (
     summary,
 )
 from deepcodeseek.index_builder.evaluate import read_samples
+from deepcodeseek.index_builder.prepared import lists, prepared
 from deepcodeseek.index_builder.readme import CORPORA
 from deepcodeseek.server.generation import IndexProblem, read_manifest
 from deepcodeseek.server.models import Encoder
@@ -206,6 +207,25 @@ def test_what_is_cut_off_damaged_or_asked_otherwise_is_made_again(
         assert len(asked_of(registry)) == times
     assert prepare_all((corpus,), out, encoder, Asked(per_target=3)) == []
     assert len(asked_of(registry)) == len(changes) + 1
+
+
+def test_candidates_are_gathered_anew_only_where_what_finds_them_changed(
+    registry: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tarball(FILES)
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
+    (corpus,) = prepared(tmp_path, "train")
+    monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path / "home"))
+    made = []
+    for kind in ("", "reranker", "query", "fusion"):
+        if kind:  # another one is installed
+            card = {"file": "x", "sha256": {"x": "0" * 64}}
+            (tmp_path / f"home/models/{kind}").mkdir(parents=True)
+            (tmp_path / f"home/models/{kind}/model.json").write_text(json.dumps(card))
+        lists(corpus, lambda task, done, total: None)
+        made.append(len(list(corpus.folder.glob("lists-*.jsonl"))))
+    assert made == [1, 1, 1, 2]
 
 
 MANY = 12  # files that call the same API

@@ -73,6 +73,12 @@ def test_llama(version: str, system: str, flags: frozenset[str], state: State, f
         (ModelState("generator", "", "", 0, "not installed"), "note", "lite mode", "deepcodeseek models get"),
         (ModelState("generator", "", "", 0, "x is damaged"), "broken", "damaged", "deepcodeseek models get"),
         (ModelState("fusion", "", "", 0, "x is damaged"), "broken", "damaged", "--force-reinstall"),
+        (
+            ModelState("reranker", "", "", 0, "x is damaged: `deepcodeseek models remove reranker`"),
+            "broken",
+            "damaged",
+            "deepcodeseek models remove reranker",
+        ),
         (ModelState("reranker", "", "", 0, "not installed"), "ok", "not needed", ""),
     ],
 )

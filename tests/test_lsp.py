@@ -247,7 +247,7 @@ async def test_status_is_what_a_bug_report_needs() -> None:
         assert now["settings"]["max_items"] == 3
         assert now["settings"]["deadline_ms"] == 400
         assert now["index"]["counts"]["apis"] > 50
-        assert {model["kind"] for model in now["models"]} == {"encoder", "fusion", "generator"}
+        assert {model["kind"] for model in now["models"]} == {"encoder", "fusion", "generator", "reranker"}
         (document,) = now["documents"]
         assert document == {"uri": uri, "version": 1, "sha256": hashlib.sha256(text.encode()).hexdigest()}
         said = [message.message for message in editor.log_messages]
