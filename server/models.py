@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from .generation import sha256_file
 from .stop import Stop
+from .types import Prompt
 
 Vectors = NDArray[np.float32]
 ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker"]
@@ -54,7 +55,7 @@ class Encoder(Protocol):
 
 
 class Generator(Protocol):
-    """Continues text."""
+    """Writes what a prompt asks for."""
 
     files: ModelFiles
 
@@ -62,8 +63,11 @@ class Generator(Protocol):
         """Be ready for the first request; raises ModelProblem."""
         ...
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
-        """Greedy continuation; shorter where the time is up. Raises ModelProblem, and Stopped by `stop`."""
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+        """Greedily, up to the prompt's end and no further; shorter where tokens or time are up.
+
+        Raises ModelProblem, and Stopped by `stop`.
+        """
         ...
 
     @property
