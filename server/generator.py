@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("model")
     parser.add_argument("--no-repack", action="store_true", help="avoid repacked weights (AMX)")
     parser.add_argument("--form", default="auto", help="of prompts: auto, or one of PromptForm")
+    parser.add_argument("--adapter", help="a GGUF file of low-rank adapters to add")
     given = parser.parse_args(arguments)
     _give_way()
     answers = _claim_stdout()
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
     cancelled: set[int] = set()
     threading.Thread(target=_read, args=(requests, cancelled), daemon=True).start()
     try:
-        model = Model(given.model, not given.no_repack, given.form, cancelled)
+        model = Model(given.model, not given.no_repack, given.form, given.adapter, cancelled)
         model.generate(Prompt("function", "statement"), 2, time.monotonic() + 60)
     except Exception as error:
         _say(answers, {"error": f"{type(error).__name__}: {error}"})
@@ -80,6 +81,7 @@ class Model:
         path: str,
         repack: bool = True,
         form: str = "auto",
+        adapter: str | None = None,
         cancelled: AbstractSet[int] = frozenset(),
     ) -> None:
         import llama_cpp
@@ -88,6 +90,7 @@ class Model:
             _disable_repacking(llama_cpp.llama_cpp)
         self.llama = llama_cpp.Llama(
             path,
+            lora_path=adapter,
             n_ctx=CONTEXT_TOKENS,
             n_threads=THREADS,
             n_threads_batch=THREADS,

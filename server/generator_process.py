@@ -33,12 +33,16 @@ Lines = SimpleQueue[dict[str, Any] | None]
 class GeneratorProcess:
     """A GGUF model in a child process, started when it is first needed."""
 
-    def __init__(self, model: ModelFiles, form: str = "auto") -> None:
+    def __init__(self, model: ModelFiles, form: str = "auto", adapter: ModelFiles | None = None) -> None:
         """`form` of its prompts: what the model is made for, or one of PromptForm."""
-        verify(model)
+        for files in (model, adapter):
+            if files:
+                verify(files)
         self.files = model
         self._path = model.path(model.file)
-        self._form = form
+        self.options = ["--form", form]
+        if adapter:
+            self.options += ["--adapter", str(adapter.path(adapter.file))]
         self._lock = threading.Lock()  # one request at a time
         self._writing = threading.Lock()  # a cancel may come while a request is written
         self._flags: list[str] = []
@@ -120,8 +124,8 @@ class GeneratorProcess:
             self._start()
 
     def _spawn(self) -> None:
-        command = [sys.executable, "-I", "-m", "deepcodeseek.server.generator", str(self._path), *self._flags]
-        command += ["--form", self._form]
+        command = [sys.executable, "-I", "-m", "deepcodeseek.server.generator", str(self._path)]
+        command += [*self.options, *self._flags]
         self._lines = SimpleQueue()
         try:
             self._child = subprocess.Popen(

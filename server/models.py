@@ -2,8 +2,8 @@
 
 A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
 tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files),
-`fusion/` (fusion.npz), `generator/` (one GGUF). A directory named by the user is looked up first, then the
-user's data directory, then what ships in `assets/`.
+`fusion/` (fusion.npz), `generator/` (one GGUF), `adapter/` (a GGUF of what was learned over that one). A
+directory named by the user is looked up first, then the user's data directory, then what ships in `assets/`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .stop import Stop
 from .types import Prompt
 
 Vectors = NDArray[np.float32]
-ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker"]
+ModelKind = Literal["encoder", "query", "fusion", "generator", "adapter", "reranker"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(

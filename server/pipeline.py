@@ -151,9 +151,15 @@ def _load_generator(directory: Path | None, prompt_form: str) -> tuple[Generator
         files = find_model("generator", directory)
         if files is None:
             return None, ("no generator installed: run `deepcodeseek models get`",)
-        return GeneratorProcess(files, prompt_form), ()
+        return GeneratorProcess(files, prompt_form, _adapter_of(files, directory)), ()
     except ModelProblem as problem:
         return None, (str(problem),)
+
+
+def _adapter_of(generator: ModelFiles, directory: Path | None) -> ModelFiles | None:
+    """What was trained over this very GGUF file, and no other."""
+    adapter = find_model("adapter", directory)
+    return adapter if adapter and adapter.card.get("base") == generator.sha256 else None
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:

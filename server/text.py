@@ -22,6 +22,7 @@ WINDOW_CHARS = 1200  # one minified or data line must not push everything else o
 ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines next to the cursor
 ENCODER_AFTER_CHARS = 200
 DOCUMENT_CHARS = 1500
+EXPANDER_CHARS = 400  # of the window: reading them takes most of the time that a small model takes
 EXPANSION_CHARS = 300
 RERANKER_TEXT_VERSION = "1"  # of the two functions below that a cross-encoder reads: its card states it
 RERANKER_LINES = 5  # of the window
@@ -172,7 +173,8 @@ def expander_prompt(context: Context) -> Prompt:
     On an empty line it ends with the cursor's indentation: without it a small model closes blocks or writes
     comments.
     """
-    text = f"{_header(context)}\n\n{context.window}{_line_start(context.before)}"
+    window = _whole_lines(context.window, EXPANDER_CHARS)
+    text = f"{_header(context)}\n\n{window}{_line_start(context.before)}"
     return Prompt(text, "statement", _STATEMENT_TASK, _behind(context.after))
 
 
@@ -275,6 +277,11 @@ def _documentation(api: Api) -> str:
 def _header(context: Context) -> str:
     table = f", table {context.table}" if context.table else ""
     return f"// {context.record_name or 'script'}.js{table}"
+
+
+def _whole_lines(text: str, chars: int) -> str:
+    """The last lines of a text, as many as that many characters hold; of a longer one its end."""
+    return text if len(text) <= chars else text[-chars:].partition("\n")[2] or text[-chars:]
 
 
 def _behind(after: str) -> str:

@@ -74,6 +74,7 @@ IM_START, IM_END = "<|im_start|>", "<|im_end|>"
 SPECIAL = (PRE, SUF, MID, END, IM_START, IM_END)
 MERGES = ("a b", "ab c")
 WIDTH, HEADS, FORWARD = 32, 2, 64
+SPREAD = 0.5  # of its random weights: with less it could not be sure of any token
 
 
 def byte_letters() -> list[str]:
@@ -93,6 +94,8 @@ def write_model(path: Path, *, special: tuple[str, ...] = SPECIAL, ids: dict[str
     file.add_block_count(1)
     file.add_feed_forward_length(FORWARD)
     file.add_head_count(HEADS)
+    file.add_head_count_kv(1)
+    file.add_vocab_size(len(vocabulary))
     file.add_layer_norm_rms_eps(1e-5)
     file.add_tokenizer_model("gpt2")
     file.add_tokenizer_pre("default")
@@ -105,8 +108,8 @@ def write_model(path: Path, *, special: tuple[str, ...] = SPECIAL, ids: dict[str
     shapes = {
         "token_embd": (len(vocabulary), WIDTH),
         "blk.0.attn_q": (WIDTH, WIDTH),
-        "blk.0.attn_k": (WIDTH, WIDTH),
-        "blk.0.attn_v": (WIDTH, WIDTH),
+        "blk.0.attn_k": (WIDTH // HEADS, WIDTH),
+        "blk.0.attn_v": (WIDTH // HEADS, WIDTH),
         "blk.0.attn_output": (WIDTH, WIDTH),
         "blk.0.ffn_gate": (FORWARD, WIDTH),
         "blk.0.ffn_up": (FORWARD, WIDTH),
@@ -114,7 +117,7 @@ def write_model(path: Path, *, special: tuple[str, ...] = SPECIAL, ids: dict[str
     }
     chance = np.random.default_rng(2)
     for name, shape in shapes.items():
-        file.add_tensor(f"{name}.weight", chance.normal(0, 0.1, shape).astype(np.float32))
+        file.add_tensor(f"{name}.weight", chance.normal(0, SPREAD, shape).astype(np.float32))
     for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
         file.add_tensor(f"{name}.weight", np.ones(WIDTH, np.float32))
     file.write_header_to_file()
