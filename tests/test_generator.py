@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +11,14 @@ import gguf
 import numpy as np
 import pytest
 
+from deepcodeseek.index_builder.model_store import PackagedModel, get_generator
+from deepcodeseek.index_builder.requantize import requantized
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.endings import sentence_end, statement_end
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.generator import Model
 from deepcodeseek.server.generator_process import GeneratorProcess
-from deepcodeseek.server.models import ModelFiles, find_model
+from deepcodeseek.server.models import CARD, ModelFiles, find_model
 from deepcodeseek.server.prompts import AFTER_TOKENS, PROMPT_TOKENS
 from deepcodeseek.server.text import expander_prompt, statement_prompt
 from deepcodeseek.server.types import Prompt
@@ -230,3 +234,31 @@ def test_prompts_hold_the_lines_after_the_cursor() -> None:
     prompts = (expander_prompt(context), statement_prompt(context, (), "new A("))
     assert [prompt.after for prompt in prompts] == [" + 1;\n\nb();\nc();\nd();"] * 2
     assert [prompt.begun for prompt in prompts] == [0, len("new A(")]
+
+
+# Made faster to read
+
+
+def test_models_get_makes_what_is_installed_faster_once(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path))
+    place = tmp_path / "models/generator"
+    place.mkdir(parents=True)
+    shutil.copyfile(tiny, place / "tiny.Q4_1.gguf")
+    digest = sha256_file(tiny)
+    (place / CARD).write_text(json.dumps({"file": "tiny.Q4_1.gguf", "sha256": {"tiny.Q4_1.gguf": digest}}))
+    pinned = PackagedModel("none", "1", "", "none/tiny.Q4_1.gguf", digest, "Apache-2.0")
+    made = place / "tiny.Q4_0.gguf"
+    assert [get_generator(pinned), get_generator(pinned)] == [(made, True), (made, False)]
+    kinds = {str(tensor.name): tensor.tensor_type for tensor in gguf.GGUFReader(made).tensors}
+    assert kinds["blk.0.attn_q.weight"] == gguf.GGMLQuantizationType.Q4_0
+    files = find_model("generator")
+    assert files
+    assert files.card["made_from"] == digest
+    assert Model(str(made)).generate(CODE, 4, float("inf"))["tokens"] > 0
+
+
+def test_what_cannot_be_made_faster_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF and no more")
+    assert not requantized(tmp_path / "bad.gguf", tmp_path / "out.gguf")

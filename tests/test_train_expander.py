@@ -35,7 +35,7 @@ pytest.importorskip("peft")
 torch.set_num_threads(1)  # tiny models: a second thread waits more than it works
 
 QUIET: Any = lambda *_: None  # noqa: E731
-QUICK = Recipe(epochs=40, batch=2, rate=3e-2, rank=4, alpha=8)
+QUICK = Recipe(epochs=80, batch=2, rate=3e-2, rank=8, alpha=16)
 TAUGHT = {"x = ": "berth(1);", "y = ": "crane(2);", "z = ": "vessel(3);", "w = ": "tide(4);"}
 
 
