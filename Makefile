@@ -70,6 +70,7 @@ bench: setup ## Measure what each part is worth on WORKSPACE=folder (default: th
 bench-full: MODEL_SAMPLES = 100000
 bench-full: bench ## The same with every sample for the models, then builds and lookups at 1,000 to 100,000 APIs (hours, 3 GB)
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
+	for shape in 0.5B 1.5B; do $(BIN)/python -m deepcodeseek.index_builder.bench_expander --shape $$shape --out index_builder/results/expander-sizes.json || exit 1; done
 	$(BIN)/python -m deepcodeseek.index_builder.readme
 
 bench-lsp: setup ## Replay typing in WORKSPACE=folder against INDEX=folder (built where none is named); RESULT=file

@@ -16,7 +16,7 @@ SERVER = sorted((ROOT / "server").glob("*.py"))
 BUILDER = sorted((ROOT / "index_builder").glob("*.py"))
 STAGES = {"context", "expand", "retrieve", "rerank"}
 NATIVE = {"llama_cpp", "hnswlib", "onnxruntime", "tokenizers"}
-TRAINING = {"torch", "transformers", "onnx", "peft", "gguf"}
+TRAINING = {"torch", "transformers", "onnx", "peft"}
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
