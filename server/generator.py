@@ -100,6 +100,7 @@ class Model:
         self.prompts = _prompts_of(self.llama, form)
         self._vocabulary = self.llama._model.vocab
         self._is_last = llama_cpp.llama_vocab_is_eog  # of a text, of a turn, of what fills a gap
+        self._set_adapters, self._is_adapted = llama_cpp.llama_set_adapters_lora, True
         self._cancelled = cancelled
         self._request = -1
         self._deadline = float("inf")
@@ -109,6 +110,7 @@ class Model:
     def generate(self, prompt: Prompt, max_tokens: int, deadline: float, request: int = 0) -> dict[str, Any]:
         """What is written greedily up to the prompt's end, or so far where the deadline or a cancel comes."""
         self._request, self._deadline = request, deadline
+        self._use_adapter(prompt.end == "statement")
         written: list[int] = []
         text, end = "", -1
         try:
@@ -125,6 +127,15 @@ class Model:
                 raise
         text = text[:end] if end >= 0 else text
         return {"text": text, "tokens": len(written), "aborted": self._must_stop(None)}
+
+    def _use_adapter(self, is_wanted: bool) -> None:
+        """It learned statements alone, and what was read with it is not what is read without."""
+        if self.llama._lora_adapter is None or is_wanted == self._is_adapted:
+            return
+        adapters = (type(self.llama._lora_adapter) * 1)(self.llama._lora_adapter)
+        self._set_adapters(self.llama._ctx.ctx, adapters, int(is_wanted), (ctypes.c_float * 1)(1.0))
+        self._is_adapted = is_wanted
+        self.llama.reset()
 
     def _must_stop(self, _data: object) -> bool:
         return self._request in self._cancelled or time.monotonic() > self._deadline

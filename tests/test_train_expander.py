@@ -59,6 +59,10 @@ def test_llama_cpp_writes_what_was_learned(base: Path, tmp_path: Path) -> None:
     model = Model(str(base), adapter=str(adapter))
     written = {prompt: model.generate(Prompt(prompt, "statement"), 20, 1e12)["text"] for prompt in TAUGHT}
     assert written == TAUGHT
+    for end in ("sentence", "statement", "sentence"):
+        prompt = Prompt("x = ", end)
+        unadapted = Model(str(base)).generate(prompt, 20, 1e12)["text"]
+        assert (model.generate(prompt, 20, 1e12)["text"] == unadapted) is (end == "sentence")
 
 
 def test_a_training_that_was_cut_short_goes_on_to_the_same_weights(base: Path, tmp_path: Path) -> None:
