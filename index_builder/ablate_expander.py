@@ -124,5 +124,34 @@ def _figures(asked: Sequence[Outcome], without: Sequence[Outcome]) -> dict[str, 
     }
 
 
+def expansion_table(content: Mapping[str, Any]) -> str:
+    """Markdown: for each code base and way of asking, what is written and what it is worth."""
+    head = (
+        "| code base | expander | names the right API, % | top-5, `fused` | top-5, `reranked` "
+        "| gained / lost, p | ms, p95 |",
+        "|---|---|---|---|---|---|---|",
+    )
+    rows = (
+        _row(f"{name}, n = {result['n']}", case, found)
+        for name, result in content["results"].items()
+        for case, found in result["cases"].items()
+    )
+    return "\n".join((*head, *rows, "", content["description"])) + "\n"
+
+
+def _row(base: str, case: str, found: Mapping[str, Any]) -> str:
+    predicted = [found["predicted"][method] for method in ON_TOP]
+    tops = " | ".join("{:.1f} [{:.1f}, {:.1f}]".format(*each["top"]["5"]) for each in predicted)
+    if "right" not in found:
+        return f"| {base} | {case} | | {tops} | | |"
+    right, ms = found["right"], found["ms"]
+    low, high = right["interval"]
+    flips = "; ".join(f"{each['gained']} / {each['lost']}, {each['p']:.2f}" for each in predicted)
+    return (
+        f"| {base} | {case} | {right['percent']} [{low}, {high}] | {tops} | {flips} "
+        f"| {ms['p50']:,.0f}, {ms['p95']:,.0f} |"
+    )
+
+
 if __name__ == "__main__":
     main()

@@ -135,7 +135,7 @@ class Model:
         adapters = (type(self.llama._lora_adapter) * 1)(self.llama._lora_adapter)
         self._set_adapters(self.llama._ctx.ctx, adapters, int(is_wanted), (ctypes.c_float * 1)(1.0))
         self._is_adapted = is_wanted
-        self.llama.reset()
+        self.llama.n_tokens = 0
 
     def _must_stop(self, _data: object) -> bool:
         return self._request in self._cancelled or time.monotonic() > self._deadline
