@@ -41,9 +41,9 @@ demo: setup ## Index the example application and rank APIs at a cursor in it
 test: setup ## Run the tests
 	$(BIN)/python -m pytest
 
-test-train: setup ## Test the training of encoders and cross-encoders (fetches torch; see the README for its small build)
+test-train: setup ## Test the training of encoders, cross-encoders and expanders (fetches torch; see the README for its small build)
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
-	$(BIN)/python -m pytest -q tests/test_train_query.py tests/test_train_reranker.py tests/test_causal.py
+	$(BIN)/python -m pytest -q tests/test_train_query.py tests/test_train_reranker.py tests/test_train_expander.py tests/test_causal.py
 
 fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour), FUZZ_EDITS=20000 on documents
 	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'
@@ -70,6 +70,7 @@ bench: setup ## Measure what each part is worth on WORKSPACE=folder (default: th
 bench-full: MODEL_SAMPLES = 100000
 bench-full: bench ## The same with every sample for the models, then builds and lookups at 1,000 to 100,000 APIs (hours, 3 GB)
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
+	for shape in 0.5B 1.5B; do $(BIN)/python -m deepcodeseek.index_builder.bench_expander --shape $$shape --out index_builder/results/expander-sizes.json || exit 1; done
 	$(BIN)/python -m deepcodeseek.index_builder.readme
 
 bench-lsp: setup ## Replay typing in WORKSPACE=folder against INDEX=folder (built where none is named); RESULT=file

@@ -127,7 +127,7 @@ def ablate(
     Cases that ask a model run on at most `model_samples` of the samples, drawn by `seed`. The generator,
     where there is one, has been started.
     """
-    part = _drawn(samples, model_samples, seed)
+    part = drawn(samples, model_samples, seed)
     results: list[dict[str, Any]] = []
     ranks: dict[str, dict[str, int]] = {}
     written: dict[QueryForm, Mapping[str, Written]] = {}
@@ -136,7 +136,7 @@ def ablate(
         progress("ablating", done, len(every))
         asked = part if case.model else samples
         if case.form and case.form not in written:
-            written[case.form] = _write(engine, asked, case.form)
+            written[case.form] = write_ahead(engine, asked, case.form)
         before = written[case.form] if case.form else NOTHING_WRITTEN
         outcomes = tuple(run(engine, asked, case.variant, case.asked, lambda *_: None, before))
         if not outcomes:  # no call is a `new`
@@ -161,13 +161,13 @@ def without_models(engine: Engine) -> Engine:
     return replace(engine, generator=None, reranker=None)
 
 
-def _drawn(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
+def drawn(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
     """Some of the samples, in their order."""
     drawn = np.random.default_rng(seed).permutation(len(samples))[:count]
     return [samples[i] for i in sorted(drawn.tolist())]
 
 
-def _write(engine: Engine, samples: Sequence[Sample], form: QueryForm) -> dict[str, Written]:
+def write_ahead(engine: Engine, samples: Sequence[Sample], form: QueryForm) -> dict[str, Written]:
     """By sample id, once for all cases of a form: writing takes by far the most time of them."""
     written = {}
     for sample in samples:

@@ -131,14 +131,15 @@ def summary(written: Sequence[Written]) -> dict[str, Any]:
     shown, right = sum(each.is_shown for each in written), sum(each.is_right for each in written)
     return {
         "whole": sum(each.is_whole for each in written),
-        "shown": _share(shown, n),
-        "right": _share(right, n),
-        "right of shown": _share(right, shown),
+        "shown": share(shown, n),
+        "right": share(right, n),
+        "right of shown": share(right, shown),
         "ms": round(sorted(each.ms for each in written)[n // 2]),
     }
 
 
-def _share(hits: int, n: int) -> dict[str, Any]:
+def share(hits: int, n: int) -> dict[str, Any]:
+    """In percent, with its 95 % Wilson interval."""
     low, high = wilson(hits, n) if n else (0.0, 100.0)
     percent = round(100 * hits / n, 1) if n else 0.0
     return {"percent": percent, "interval": [round(max(0.0, low), 1), round(high, 1)]}

@@ -92,6 +92,30 @@ def train_reranker(
     click.echo(json.dumps({key: card[key] for key in ("stage", "lists", "top_k_percent")}, indent=1))
 
 
+@train.command("expander")
+@click.option("--corpora", type=EXISTING_FOLDER, required=True, help="What the corpora were prepared in.")
+@click.option("--out", type=FOLDER, required=True, help="A models directory; it goes into adapter/.")
+@click.option("--lessons", "most", type=click.IntRange(1), default=4000, help="The most calls to learn from.")
+@click.option("--seed", type=int, default=0)
+def train_expander(corpora: Path, out: Path, most: int, seed: int) -> None:
+    """Teach the installed GGUF model to write the next statement: an adapter of a few megabytes."""
+    from deepcodeseek.server.models import find_model
+
+    from .terminal import progress_reporter
+    from .train_expander import Recipe
+    from .train_shipped_expander import train_shipped_expander
+
+    base = find_model("generator")
+    if base is None:
+        raise click.ClickException("no generator is installed: run `deepcodeseek models get`")
+    with clear_errors(out), progress_reporter("auto") as progress:
+        try:
+            card = train_shipped_expander(corpora, base, out, Recipe(seed=seed), most, progress)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(json.dumps({key: card[key] for key in ("lessons", "nats_per_token")}, indent=1))
+
+
 @train.command("adapt")
 @click.option("--index", "directory", type=FOLDER, help="Default: where the server looks, for this folder.")
 @click.option(

@@ -18,6 +18,7 @@ from typing import Literal
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
 from deepcodeseek.server.models import Encoder, ModelProblem
 from deepcodeseek.server.pipeline import Engine, load_engine
+from deepcodeseek.server.types import Prompt
 
 from .llama_flags import FEATURES, cmake_args
 from .machine import ask_llama, available_mb, cpuinfo, existing, processor_flags, recorded_network, size_mb
@@ -36,7 +37,8 @@ GOLDEN = (
     ("Sends an e-mail to a user.", "notify someone by a message"),
 )
 """A document and a question that means it: an encoder that works puts each question nearest to its own."""
-GOLDEN_PROMPT, GOLDEN_ANSWER = "function add(first, second) {\n    return first +", "second"
+GOLDEN_PROMPT = Prompt("function add(first, second) {\n    return first +", "statement")
+GOLDEN_ANSWER = "second"
 # What llama.cpp calls a feature, by the name of its build option.
 _SYSTEM_NAMES = tuple((option.removeprefix("GGML_"), flags) for option, flags in FEATURES)
 

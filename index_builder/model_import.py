@@ -20,7 +20,7 @@ from deepcodeseek.server.models import (
     load_encoder,
     read_card,
 )
-from deepcodeseek.server.pipeline import load_fusion
+from deepcodeseek.server.pipeline import is_made_for, load_fusion
 
 from .atomic import new_folder
 from .checkpoints import CONFIG, NOTHING, import_checkpoint
@@ -116,6 +116,8 @@ def _try_out(model: ModelFiles) -> None:
                 load_fusion(model)
             case "generator":
                 _probe(model)
+            case "adapter":
+                _probe(_base_of(model), model)
             case _:
                 assert_never(model.kind)
     except ModelProblem:
@@ -132,8 +134,16 @@ def _check_documents(model: ModelFiles) -> None:
         raise ModelProblem(f"{model.directory} was trained for another encoder than {encoder.name}")
 
 
-def _probe(model: ModelFiles) -> None:
-    generator = GeneratorProcess(model)
+def _base_of(adapter: ModelFiles) -> ModelFiles:
+    """The generator that an adapter was trained over."""
+    generator = find_model("generator")
+    if generator is None or not is_made_for(adapter, generator):
+        raise ModelProblem(f"{adapter.directory} was trained over another expander than the one installed")
+    return generator
+
+
+def _probe(model: ModelFiles, adapter: ModelFiles | None = None) -> None:
+    generator = GeneratorProcess(model, adapter=adapter)
     try:
         generator.start()
     finally:

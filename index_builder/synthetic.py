@@ -19,8 +19,8 @@ import numpy as np
 
 from deepcodeseek.server.models import Generator
 from deepcodeseek.server.pipeline import Engine
-from deepcodeseek.server.text import expansion_code, lexical_tokens, method_heading
-from deepcodeseek.server.types import Api, Method
+from deepcodeseek.server.text import lexical_tokens, method_heading
+from deepcodeseek.server.types import Api, Method, Prompt
 
 from .candidates import candidate_lists
 from .evaluate import Asked
@@ -148,10 +148,9 @@ def _beside(engine: Engine, call: Call, rng: random.Random) -> str:
 
 
 def _written(generator: Generator, before: str) -> str:
-    """The lines that a generator goes on with, but for the last, which may be unfinished."""
-    text = generator.generate(before, WRITTEN_TOKENS, WRITTEN_MS)
-    lines = [line for line in expansion_code(text).split("\n")[:-1] if "}" not in line or "{" in line]
-    return "".join(f"    {line}\n" for line in lines[:2])
+    """The statement that a generator goes on with, where it comes to its end."""
+    text = generator.generate(Prompt(f"{before}    ", "statement"), WRITTEN_TOKENS, WRITTEN_MS).strip()
+    return f"    {text}\n" if text.endswith(";") else ""
 
 
 def _statement(call: Call) -> str:

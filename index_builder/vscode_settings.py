@@ -46,7 +46,11 @@ def client_settings_table(package: str) -> str:
 
 def _property(field: Any) -> dict[str, Any]:
     kind, bounds = _TYPES[type(field.default)], field.metadata
-    limits = {"minimum": bounds["low"], "maximum": bounds["high"]} if bounds["high"] else {}
+    limits: dict[str, Any] = {}
+    if bounds["high"]:
+        limits = {"minimum": bounds["low"], "maximum": bounds["high"]}
+    elif bounds["choices"]:
+        limits = {"enum": list(bounds["choices"])}
     return {
         "type": kind,
         "default": field.default,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from .models import Generator, ModelProblem
 from .stop import Stop
 from .text import description_prompt, description_sentence, expander_prompt, expansion_code
-from .types import Context, ExpandedQuery, QueryForm
+from .types import Context, ExpandedQuery, Prompt, QueryForm
 
 
 def expand(
@@ -33,7 +33,7 @@ def expand(
     return ExpandedQuery(context, code, "llm"), " ".join(code.split())
 
 
-_FORMS: Mapping[QueryForm, tuple[Callable[[Context], str], Callable[[str], str]]] = MappingProxyType(
+_FORMS: Mapping[QueryForm, tuple[Callable[[Context], Prompt], Callable[[str], str]]] = MappingProxyType(
     {
         "code": (expander_prompt, expansion_code),
         "description": (description_prompt, description_sentence),

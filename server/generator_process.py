@@ -13,11 +13,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from .models import ModelFiles, ModelProblem, verify
 from .stop import Stop
+from .types import Prompt
 
 START_SECONDS = 60.0  # to load and probe the model
 HANG_SECONDS = 5.0  # without an answer after its deadline, which the child keeps itself
@@ -31,10 +33,16 @@ Lines = SimpleQueue[dict[str, Any] | None]
 class GeneratorProcess:
     """A GGUF model in a child process, started when it is first needed."""
 
-    def __init__(self, model: ModelFiles) -> None:
-        verify(model)
+    def __init__(self, model: ModelFiles, form: str = "auto", adapter: ModelFiles | None = None) -> None:
+        """`form` of its prompts: what the model is made for, or one of PromptForm."""
+        for files in (model, adapter):
+            if files:
+                verify(files)
         self.files = model
         self._path = model.path(model.file)
+        self.options = ["--form", form]
+        if adapter:
+            self.options += ["--adapter", str(adapter.path(adapter.file))]
         self._lock = threading.Lock()  # one request at a time
         self._writing = threading.Lock()  # a cancel may come while a request is written
         self._flags: list[str] = []
@@ -46,7 +54,7 @@ class GeneratorProcess:
         self._child: subprocess.Popen[str] | None = None
         self._lines: Lines = SimpleQueue()
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         stop = stop or Stop()
         with self._lock:
             stop.check()
@@ -54,9 +62,8 @@ class GeneratorProcess:
             self._number += 1
             number, lines = self._number, self._lines
             with stop.ending(lambda: self._cancel(number, lines)):
-                self._send(
-                    {"id": number, "prompt": prompt, "max_tokens": max_tokens, "timeout_ms": timeout_ms}
-                )
+                request = {"id": number, "max_tokens": max_tokens, "timeout_ms": timeout_ms}
+                self._send({**request, "prompt": asdict(prompt)})
                 answer = self._receive(timeout_ms / 1000 + HANG_SECONDS, number)
             stop.check()
             self._deaths = 0
@@ -117,7 +124,8 @@ class GeneratorProcess:
             self._start()
 
     def _spawn(self) -> None:
-        command = [sys.executable, "-I", "-m", "deepcodeseek.server.generator", str(self._path), *self._flags]
+        command = [sys.executable, "-I", "-m", "deepcodeseek.server.generator", str(self._path)]
+        command += [*self.options, *self._flags]
         self._lines = SimpleQueue()
         try:
             self._child = subprocess.Popen(

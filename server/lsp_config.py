@@ -13,7 +13,12 @@ from .lsp_life import NAME, Root, Server, log
 from .settings import Settings, option_name, parse_settings
 
 ANSWER_SECONDS = 2.0  # for an editor to say what its configuration is
-LOADED_BY = ("index_directory", "models_directory", "lite")  # settings that say what is loaded
+LOADED_BY = (
+    "index_directory",
+    "models_directory",
+    "lite",
+    "expand_prompt",
+)  # settings that say what is loaded
 
 
 async def configure(ls: Server, pushed: object = None) -> list[Root]:

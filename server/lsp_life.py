@@ -158,7 +158,9 @@ async def _load(ls: Server, root: Root) -> bool:
     async with progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
             directory = chosen_index(root.session)
-            engine = await run_on(ls.loading, load_engine, directory, models, True, settings.lite)
+            engine = await run_on(
+                ls.loading, load_engine, directory, models, True, settings.lite, settings.expand_prompt
+            )
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, root, str(problem))
             return False

@@ -2,8 +2,9 @@
 
 A models directory holds one folder a kind, each with its card model.json: `encoder/` (model.onnx,
 tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files), `causal/` (the same
-and model.onnx.data), `fusion/` (fusion.npz), `generator/` (one GGUF). A directory named by the user is
-looked up first, then the user's data directory, then what ships in `assets/`.
+and model.onnx.data), `fusion/` (fusion.npz), `generator/` (one GGUF), `adapter/` (a GGUF of what was learned
+over that one). A directory named by the user is looked up first, then the user's data directory, then what
+ships in `assets/`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from .generation import sha256_file
 from .stop import Stop
+from .types import Prompt
 
 Vectors = NDArray[np.float32]
-ModelKind = Literal["encoder", "query", "fusion", "generator", "reranker", "causal"]
+ModelKind = Literal["encoder", "query", "fusion", "generator", "adapter", "reranker", "causal"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
 SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(
@@ -54,7 +56,7 @@ class Encoder(Protocol):
 
 
 class Generator(Protocol):
-    """Continues text."""
+    """Writes what a prompt asks for."""
 
     files: ModelFiles
 
@@ -62,8 +64,11 @@ class Generator(Protocol):
         """Be ready for the first request; raises ModelProblem."""
         ...
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
-        """Greedy continuation; shorter where the time is up. Raises ModelProblem, and Stopped by `stop`."""
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+        """Greedily, up to the prompt's end and no further; shorter where tokens or time are up.
+
+        Raises ModelProblem, and Stopped by `stop`.
+        """
         ...
 
     @property

@@ -122,12 +122,17 @@ METHODS: Mapping[str, Variant] = MappingProxyType(
 
 
 def load_engine(
-    directory: Path, models_directory: Path | None = None, adapted: bool = True, lite: bool = False
+    directory: Path,
+    models_directory: Path | None = None,
+    adapted: bool = True,
+    lite: bool = False,
+    prompt_form: str = "auto",
 ) -> Engine:
     """Index and models for answering; what is missing but the index and the encoder becomes a note.
 
     Unless `adapted`, what learned from this index and lies beside it is left out; where `lite`, so are the
-    generator and the rerankers. Raises IndexProblem or ModelProblem where nothing can answer.
+    generator and the rerankers. `prompt_form`: "auto" or a form of the generator's prompts. Raises
+    IndexProblem or ModelProblem where nothing can answer.
     """
     encoder_files = find_model("encoder", models_directory)
     if encoder_files is None:
@@ -138,22 +143,32 @@ def load_engine(
     places = (models_directory, directory / ADAPTED if adapted else None)
     fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
-    generator, notes = (None, ()) if lite else _load_generator(models_directory)
+    generator, notes = (None, ()) if lite else _load_generator(models_directory, prompt_form)
     reranker, reranker_notes = (None, ()) if lite else _load_reranker("reranker", load_reranker, places)
     causal, causal_notes = (None, ()) if lite else _load_reranker("causal", load_causal, places)
     every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *causal_notes, *index.notes)
     return Engine(index, encoder, generator, reranker, causal, every, fusion, query_encoder, mark)
 
 
-def _load_generator(directory: Path | None) -> tuple[Generator | None, tuple[str, ...]]:
+def _load_generator(directory: Path | None, prompt_form: str) -> tuple[Generator | None, tuple[str, ...]]:
     """The generator, which starts when it is first needed, or none and why."""
     try:
         files = find_model("generator", directory)
         if files is None:
             return None, ("no generator installed: run `deepcodeseek models get`",)
-        return GeneratorProcess(files), ()
+        return GeneratorProcess(files, prompt_form, _adapter_of(files, directory)), ()
     except ModelProblem as problem:
         return None, (str(problem),)
+
+
+def _adapter_of(generator: ModelFiles, directory: Path | None) -> ModelFiles | None:
+    adapter = find_model("adapter", directory)
+    return adapter if adapter and is_made_for(adapter, generator) else None
+
+
+def is_made_for(adapter: ModelFiles, generator: ModelFiles) -> bool:
+    """Whether an adapter was trained over this GGUF file, whatever was made of it since."""
+    return bool(adapter.card.get("base") == generator.card.get("made_from", generator.sha256))
 
 
 def mark_of(directory: Path, models_directory: Path | None = None) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
+
+from .types import PromptForm
 
 
-def _option(default: Any, description: str, low: int = 0, high: int = 0) -> Any:
-    return field(default=default, metadata={"description": description, "low": low, "high": high})
+def _option(
+    default: Any, description: str, low: int = 0, high: int = 0, choices: tuple[str, ...] = ()
+) -> Any:
+    metadata = {"description": description, "low": low, "high": high, "choices": choices}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,12 @@ class Settings:
     lite: bool = _option(False, "Least memory: neither the generator nor the cross-encoder is loaded.")
     expand: bool = _option(True, "Write hypothetical code with the local GGUF model.")
     expand_tokens: int = _option(24, "The most tokens of hypothetical code.", 1, 256)
+    expand_prompt: str = _option(
+        "auto",
+        "How the GGUF model is asked: to go on (plain), in a chat (instruct), to fill a gap (fim), or as it "
+        "is made for (auto).",
+        choices=("auto", *get_args(PromptForm)),
+    )
     rerank_depth: int = _option(20, "How many candidates the cross-encoder reads.", 0, 100)
     inline_completion: bool = _option(False, "Write the next statement with the local GGUF model.")
     auto_index: bool = _option(True, "Build the index when a workspace without one is opened.")
@@ -55,6 +66,8 @@ def parse_settings(options: object) -> tuple[Settings, tuple[str, ...]]:
 def _problem(value: object, default: object, bounds: Mapping[str, Any]) -> str:
     if type(value) is not type(default):
         return f"must be of type {type(default).__name__}, not {value!r}"
+    if bounds["choices"] and value not in bounds["choices"]:
+        return f"must be one of {', '.join(bounds['choices'])}, not {value!r}"
     if isinstance(value, int) and bounds["high"] and not bounds["low"] <= value <= bounds["high"]:
         return f"must lie between {bounds['low']} and {bounds['high']}, not {value}"
     return ""

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 
 from .bindings import Meaning, Script, api_named, meaning_of, members_of
 from .cursor import MAX_CHARS, receiver_before
+from .endings import statement_end
 from .index import Index
 from .lexer import BEFORE_OPERAND, code_of
 from .models import Generator, ModelProblem
@@ -121,16 +122,9 @@ def _variable(script: Script, predicted: RankedApi) -> str:
 
 def first_statement(before: str, head: str, generated: str) -> str:
     """`head` and what was generated behind it, up to the end of a statement; "" where that is not reached."""
-    before, statement = before[-MAX_CHARS:], head + generated
-    code = code_of(before + statement).text[len(before) :]
-    depth = 0
-    for at, character in enumerate(code):
-        depth += (character in "([{") - (character in ")]}")
-        if depth < 0 or (character == "\n" and depth == 0):
-            return statement[:at].rstrip()
-        if character == ";" and depth == 0:
-            return statement[: at + 1]
-    return ""
+    statement = head + generated
+    end = statement_end(before[-MAX_CHARS:], statement)
+    return statement[:end].rstrip() if end >= 0 else ""
 
 
 def apis_named(index: Index, script: Script, statement: str) -> tuple[str, ...]:

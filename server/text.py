@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from types import MappingProxyType
 
-from .types import Api, Context, ExpandedQuery, Method, RankedApi, Usage
+from .types import Api, Context, ExpandedQuery, Method, Prompt, RankedApi, Usage
 
 TEXT_VERSION = "3"
 
@@ -22,6 +22,7 @@ WINDOW_CHARS = 1200  # one minified or data line must not push everything else o
 ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines next to the cursor
 ENCODER_AFTER_CHARS = 200
 DOCUMENT_CHARS = 1500
+EXPANDER_CHARS = 400  # of the window: reading them takes most of the time that a small model takes
 EXPANSION_CHARS = 300
 RERANKER_TEXT_VERSION = "1"  # of the two functions below that a cross-encoder reads: its card states it
 CAUSAL_TEXT_VERSION = f"{RERANKER_TEXT_VERSION}.1"  # of the same, and of the template around them
@@ -182,13 +183,15 @@ def _usage_end(usage: Usage) -> str:
     return f"{' '.join(lexical_tokens(usage.caller))}: {before} {statement}"
 
 
-def expander_prompt(context: Context) -> str:
-    """Plain continuation prompt: a generator of any kind goes on where the developer stands.
+def expander_prompt(context: Context) -> Prompt:
+    """Asks a generator of any kind for the statement at the cursor.
 
     On an empty line it ends with the cursor's indentation: without it a small model closes blocks or writes
     comments.
     """
-    return f"{_header(context)}\n\n{context.window}{_line_start(context.before)}"
+    window = _whole_lines(context.window, EXPANDER_CHARS)
+    text = f"{_header(context)}\n\n{window}{_line_start(context.before)}"
+    return Prompt(text, "statement", _STATEMENT_TASK, _behind(context.after))
 
 
 def expansion_code(generated: str) -> str:
@@ -198,13 +201,14 @@ def expansion_code(generated: str) -> str:
     return "\n".join(lines)[:EXPANSION_CHARS]
 
 
-def statement_prompt(context: Context, predicted: Sequence[RankedApi], head: str) -> str:
-    """Plain continuation prompt: what is known of predicted APIs, the lines before the cursor, and `head` in
-    place of the typed prefix."""
+def statement_prompt(context: Context, predicted: Sequence[RankedApi], head: str) -> Prompt:
+    """Asks for the rest of a statement: what is known of predicted APIs, the lines before the cursor, and
+    `head` in place of the typed prefix."""
     known = "".join(f"{line}\n" for ranked in predicted for line in _known(ranked))
     before = context.before[: len(context.before) - len(context.prefix)]
     lines = [line for line in _lines(before[-WINDOW_CHARS:])[:-1] if line.strip()][1 - WINDOW_LINES :]
-    return "\n".join((f"{_header(context)}\n{known}", *lines, f"{last_line(before)}{head}"))
+    text = "\n".join((f"{_header(context)}\n{known}", *lines, f"{last_line(before)}{head}"))
+    return Prompt(text, "statement", _STATEMENT_TASK, _behind(context.after), len(head))
 
 
 def _known(ranked: RankedApi) -> Iterator[str]:
@@ -216,9 +220,10 @@ def _known(ranked: RankedApi) -> Iterator[str]:
         yield f"// {' '.join(ranked.usage.statement.split())[:EXPANSION_CHARS]}"
 
 
-def description_prompt(context: Context) -> str:
+def description_prompt(context: Context) -> Prompt:
     """Asks a generator of any kind what comes next, by an example of the same form."""
-    return f"{_INTENT_EXAMPLE}{_header(context)}\n{context.window}\n\n{_INTENT_QUESTION}"
+    text = f"{_INTENT_EXAMPLE}{_header(context)}\n{context.window}\n\n{_INTENT_QUESTION}"
+    return Prompt(text, "sentence", _SENTENCE_TASK)
 
 
 def description_sentence(generated: str) -> str:
@@ -227,11 +232,16 @@ def description_sentence(generated: str) -> str:
     return "" if sentence and sentence in _INTENT_EXAMPLE else sentence
 
 
-def summary_prompt(api: Api) -> str:
+def summary_prompt(api: Api) -> Prompt:
     """Asks a generator of any kind for one sentence on an API, by an example of the same form."""
     methods = ", ".join(method.signature for method in api.methods[:SUMMARY_METHODS])
     known = api.synthesized.partition("@example")[0].strip().replace("\n", " ")
-    return f"{_SUMMARY_EXAMPLE}// class {api.name}: {methods}\n// {known}\n// In one sentence:"
+    text = f"{_SUMMARY_EXAMPLE}// class {api.name}: {methods}\n// {known}\n// In one sentence:"
+    return Prompt(text, "sentence", _SENTENCE_TASK)
+
+
+_STATEMENT_TASK = "Complete the JavaScript at its end with the one statement that comes next."
+_SENTENCE_TASK = "Complete the comment at the end of the JavaScript with one sentence."
 
 
 def summary_sentence(generated: str) -> str:
@@ -283,6 +293,18 @@ def _documentation(api: Api) -> str:
 def _header(context: Context) -> str:
     table = f", table {context.table}" if context.table else ""
     return f"// {context.record_name or 'script'}.js{table}"
+
+
+def _whole_lines(text: str, chars: int) -> str:
+    """The last lines of a text, as many as that many characters hold; of a longer one its end."""
+    return text if len(text) <= chars else text[-chars:].partition("\n")[2] or text[-chars:]
+
+
+def _behind(after: str) -> str:
+    """The rest of the cursor's line, and the lines below it up to as many that hold anything."""
+    lines = _lines(after[:WINDOW_CHARS])
+    held = [number for number, line in enumerate(lines) if line.strip()][:WINDOW_AFTER_LINES]
+    return "\n".join(lines[: held[-1] + 1]) if held else ""
 
 
 def _line_start(before: str) -> str:

@@ -20,6 +20,23 @@ Side = Literal["", "client", "server"]
 QueryForm = Literal["code", "description"]
 """What a generator adds to a query: code that could follow, or what comes next in one sentence."""
 
+Ending = Literal["statement", "sentence"]
+"""Where what a generator writes has come to its end."""
+
+PromptForm = Literal["plain", "instruct", "fim"]
+"""Text to go on with, a turn of a chat, or text with a gap to fill in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a generator is asked, in the parts that the forms of prompts are made of."""
+
+    text: str  # it goes on behind this
+    end: Ending
+    task: str = ""  # what is wanted, for a model that is used to be told
+    after: str = ""  # what stands behind the gap, for a model that fills one in
+    begun: int = 0  # characters at the end of `text` that are a part of the statement
+
 
 @dataclass(frozen=True, slots=True)
 class Method:

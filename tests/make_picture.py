@@ -37,7 +37,7 @@ def main() -> None:
     """Ask, record what the terminal shows, write it as SVG."""
     engine = load_engine(index_directory(EXAMPLE))
     if engine.generator:
-        engine.generator.generate("function", 1, 60_000)  # the model's start is no part of an answer
+        engine.generator.start()  # which is no part of an answer
     context = cursor_context(engine.index, DRAFT, EXAMPLE, 15, 5)
     answer = predict(engine, context)
     if engine.generator:

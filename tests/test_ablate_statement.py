@@ -10,6 +10,7 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 
 from deepcodeseek.index_builder.ablate_statement import Written, measure, summary
 from deepcodeseek.server.pipeline import Engine
+from deepcodeseek.server.types import Prompt
 
 ROW: dict[str, Any] = {"file": DRAFT, "scope": "x_hbr_berth", "target": "x_hbr_berth.BerthAllocator"}
 
@@ -21,8 +22,8 @@ class Says:
     text: str
     prompt: str = ""
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: object = None) -> str:
-        self.prompt = prompt
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: object = None) -> str:
+        self.prompt = prompt.text
         return self.text
 
 

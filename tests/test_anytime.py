@@ -20,7 +20,7 @@ from deepcodeseek.server.models import Encoder, ModelFiles, Remembering, Vectors
 from deepcodeseek.server.pipeline import Engine, is_late, predict
 from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.stop import Stop, Stopped
-from deepcodeseek.server.types import Answer, Context, Evidence, ExpandedQuery
+from deepcodeseek.server.types import Answer, Context, Evidence, ExpandedQuery, Prompt
 
 ENDS = 0.5  # seconds; on an idle machine it is 0.05 (make bench-lsp), here others may be at work
 
@@ -54,7 +54,7 @@ class Writing:
 
     def start(self) -> None: ...
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         self.count += 1
         return "log.write(vessel)"
 

@@ -16,7 +16,7 @@ SERVER = sorted((ROOT / "server").glob("*.py"))
 BUILDER = sorted((ROOT / "index_builder").glob("*.py"))
 STAGES = {"context", "expand", "retrieve", "rerank"}
 NATIVE = {"llama_cpp", "hnswlib", "onnxruntime", "tokenizers"}
-TRAINING = {"torch", "transformers", "onnx"}
+TRAINING = {"torch", "transformers", "onnx", "peft", "accelerate"}
 NETWORK = {"socket", "http", "urllib", "ssl", "ftplib", "requests", "httpx", "aiohttp", "huggingface_hub"}
 
 

@@ -26,6 +26,7 @@ from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
 from deepcodeseek.server.pipeline import Engine, Variant, predict
 from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.stop import Stop
+from deepcodeseek.server.types import Prompt
 
 SAMPLE = {
     "id": "a",
@@ -248,7 +249,7 @@ class NamingGenerator:
         if self.problem:
             raise ModelProblem(self.problem)
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         self.asked += 1
         return "berth allocator: allocate the berth by an allocator"
 

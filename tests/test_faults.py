@@ -26,11 +26,13 @@ from deepcodeseek.server.generation import damaged_files, read_manifest, sha256_
 from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.stop import Stop, Stopped
+from deepcodeseek.server.types import Prompt
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 URI = (EXAMPLE / DRAFT).as_uri()
 LINE, CHARACTER = DRAFT_LINE - 1, DRAFT_COLUMN - 1
-LONG_PROMPT = "function berth(vessel) {\n\treturn vessel.length;\n}\n\n" * 30
+LONG_PROMPT = Prompt("function berth(vessel) {\n\treturn vessel.length;\n}\n\n" * 30, "statement")
+SHORT_PROMPT = Prompt("var a", "statement")
 ENDED = ("Z", "0")
 
 
@@ -104,9 +106,9 @@ def test_a_killed_generator_is_one_line_and_started_again_after_a_pause(generato
     assert "died (SIGKILL)" in str(problem)
     assert "\n" not in str(problem)
     with pytest.raises(ModelProblem, match="started again in 1 s"):
-        generator.generate("var a", 1, 1000)
+        generator.generate(SHORT_PROMPT, 1, 1000)
     time.sleep(generator_process.FIRST_PAUSE_SECONDS)
-    assert generator.generate("var a", 1, 60_000)
+    assert generator.generate(SHORT_PROMPT, 1, 60_000)
     assert generator.state == "running"
 
 
@@ -128,7 +130,7 @@ def test_stopping_reaches_the_model_at_once(generator: GeneratorProcess) -> None
     assert isinstance(problem, Stopped)
     assert time.monotonic() - start < 2
     assert generator.state == "running"
-    assert generator.generate("var a", 1, 60_000)
+    assert generator.generate(SHORT_PROMPT, 1, 60_000)
 
 
 def test_a_generator_that_hangs_does_not_outlive_being_stopped(generator: GeneratorProcess) -> None:
@@ -145,7 +147,7 @@ def test_an_idle_generator_gives_its_memory_back_and_comes_again(generator: Gene
     process = child_of(generator)
     generator.rest()
     assert is_gone(process)
-    assert generator.generate("var a", 1, 60_000)
+    assert generator.generate(SHORT_PROMPT, 1, 60_000)
 
 
 def test_a_gguf_that_crashes_the_loader_is_one_line(tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_a_gguf_that_crashes_the_loader_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelProblem, match=r"died \(SIG"):
         bad.start()
     with pytest.raises(ModelProblem, match="started again in"):
-        bad.generate("var a", 1, 1000)
+        bad.generate(SHORT_PROMPT, 1, 1000)
 
 
 # The server's end

@@ -18,7 +18,7 @@ from deepcodeseek.server.models import ModelFiles, ModelProblem
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
 from deepcodeseek.server.stop import Stop
-from deepcodeseek.server.types import Api, Context, ExpandedQuery, Method, RankedApi
+from deepcodeseek.server.types import Api, Context, ExpandedQuery, Method, Prompt, RankedApi
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,8 @@ def test_names_of_the_file_come_nearest_first() -> None:
         ({"maxItems": 0}, {}, 1),
         ({"maxItems": True}, {}, 1),
         ({"maxItems": "5", "unknown": 1}, {}, 2),
+        ({"expandPrompt": "fim"}, {"expand_prompt": "fim"}, 0),
+        ({"expandPrompt": "chat"}, {}, 1),
         ({"indexDirectory": "/x"}, {"index_directory": "/x"}, 0),
         ([1], {}, 1),
     ],
@@ -125,7 +127,7 @@ def test_parse_settings(options: object, changed: dict[str, object], problems: i
 )
 def test_expander_prompt(before: str, prompt: str) -> None:
     context = make_context(before, "", {"record_name": "Rule", "table": "task"})
-    assert text.expander_prompt(context) == prompt
+    assert text.expander_prompt(context).text == prompt
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_expansion_code(generated: str, code: str) -> None:
 
 def test_a_description_is_asked_for_by_an_example_and_a_copy_of_it_is_none() -> None:
     context = make_context("var a = 1;\n", "", {"record_name": "Own", "table": "task"})
-    example, _, asked = text.description_prompt(context).rpartition("\n\n// Own.js")
+    example, _, asked = text.description_prompt(context).text.rpartition("\n\n// Own.js")
     assert asked == ", table task\nvar a = 1;\n\n// What comes next, in one sentence:"
     assert text.description_sentence(example.rpartition("sentence:")[2]) == ""
     assert text.description_sentence(" find the berth for a vessel.\n\nfoo") == "find the berth for a vessel."
@@ -168,10 +170,10 @@ class EchoGenerator:
     def start(self) -> None:
         pass
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
         if self.problem:
             raise ModelProblem(self.problem)
-        return prompt.rstrip().rsplit("\n", 1)[-1]
+        return prompt.text.rstrip().rsplit("\n", 1)[-1]
 
     def rest(self) -> None:
         pass

@@ -19,7 +19,7 @@ from deepcodeseek.server import text
 from deepcodeseek.server.documentation import api_markdown
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
-from deepcodeseek.server.types import Api
+from deepcodeseek.server.types import Api, Prompt
 
 CODE = """var BerthFinder = Class.create();
 BerthFinder.prototype = Object.extendsObject(global.AbstractFinder, {
@@ -115,11 +115,11 @@ class Writing:
         self.files = ModelFiles("generator", Path("none"), {"file": "x", "sha256": {"x": "0"}})
         self.lives, self.asked = lives, 0
 
-    def generate(self, prompt: str, max_tokens: int, timeout_ms: float) -> str:
+    def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float) -> str:
         if self.asked == self.lives:
             raise ModelProblem("it died")
         self.asked += 1
-        name = prompt.rsplit("// class ", 1)[1].partition(":")[0]
+        name = prompt.text.rsplit("// class ", 1)[1].partition(":")[0]
         return f" Writes what {name} is good for. And more.\n// class"
 
     def start(self) -> None: ...
