@@ -15,18 +15,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import click
-import numpy as np
 
 from deepcodeseek.server.models import Generator, find_model
 
 from .atomic import write_lines
 from .export_encoder import base_weights
 from .export_weights import float_weights
-from .metrics import DEPTHS, wilson
+from .metrics import row_of
 from .prepared import EVAL_ONLY, TRAIN, Prepared, lists, prepared
 from .synthetic import sizes_of, synthetic_triples
 from .terminal import progress_reporter
@@ -93,14 +91,14 @@ def measured(
     files = find_model("reranker")
     assert files, "the cross-encoder ships with the package"
     start = float_weights(files, base_weights() / "config.json", work / "start")
-    rows = [_row("no synthetic lists", [_ranks(start, unseen)])]
+    rows = [row_of("no synthetic lists", [_ranks(start, unseen)])]
     for size in sizes:
         ranks = []
         for seed in range(seeds):
             recipe = replace(REINFORCED, documents=DOCUMENTS, seed=seed)
             few = [t for t in drawn(made, len(made), seed) if is_within_reach(t)][:size]
             ranks.append(_ranks(train(few, start, work / f"{size}-{seed}", recipe, progress), unseen))
-        rows.append(_row(f"{size:,} synthetic lists", ranks))
+        rows.append(row_of(f"{size:,} synthetic lists", ranks))
     return {
         "description": __doc__.split("\n\n")[2].replace("\n", " "),
         "commands": [
@@ -113,22 +111,6 @@ def measured(
 
 def _ranks(weights: Path, unseen: Sequence[Triple]) -> Ranks:
     return ranks_of(partial(CrossEncoder.load(weights).reads, tokens=REINFORCED.tokens), unseen)
-
-
-def _row(name: str, ranks: Sequence[Ranks]) -> dict[str, Any]:
-    """Percents by depth: the mean over the seeds, its interval by the lists, its spread by the seeds."""
-    tops = {k: [100 * float(np.mean((each > 0) & (each <= k))) for each in ranks] for k in DEPTHS[:3]}
-    n = len(ranks[0])
-    return {
-        "method": name,
-        "n": n,
-        "seeds": len(ranks),
-        "top": {str(k): round(mean(values), 1) for k, values in tops.items()},
-        "interval": {
-            str(k): [round(end, 1) for end in wilson(mean(values) * n / 100, n)] for k, values in tops.items()
-        },
-        "spread": {str(k): round(stdev(values), 2) if len(values) > 1 else 0.0 for k, values in tops.items()},
-    }
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def train_reranker(
                 card = train_shipped_reranker(corpora, out, most, seed, progress, say, measured)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
-    click.echo(json.dumps({key: card[key] for key in ("stage", "lists", "top_k_percent")}, indent=1))
+    shown = ("stage", "lists", "results" if base else "top_k_percent")
+    click.echo(json.dumps({key: card[key] for key in shown}, indent=1))
 
 
 @train.command("expander")

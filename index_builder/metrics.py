@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 DEPTHS = (1, 5, 10, 40)
 
@@ -93,3 +97,22 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> str:
 def _cells(result: Mapping[str, Any]) -> str:
     tops = ((result["top"][str(k)], result["interval"][str(k)]) for k in DEPTHS)
     return " | ".join(f"{top:.1f} [{low:.1f}, {high:.1f}]" for top, (low, high) in tops)
+
+
+def row_of(method: str, ranks: Sequence[NDArray[np.int64]]) -> dict[str, Any]:
+    """A row of a result file by the ranks [n] of the right ones with each seed; 0 is out of reach.
+
+    Percents by depth: the mean over the seeds, its interval by the samples, its spread by the seeds.
+    """
+    tops = {k: [100 * float(np.mean((each > 0) & (each <= k))) for each in ranks] for k in DEPTHS[:3]}
+    n = len(ranks[0])
+    return {
+        "method": method,
+        "n": n,
+        "seeds": len(ranks),
+        "top": {str(k): round(mean(values), 1) for k, values in tops.items()},
+        "interval": {
+            str(k): [round(end, 1) for end in wilson(mean(values) * n / 100, n)] for k, values in tops.items()
+        },
+        "spread": {str(k): round(stdev(values), 2) if len(values) > 1 else 0.0 for k, values in tops.items()},
+    }

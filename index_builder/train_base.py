@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from .atomic import write_lines
+from .metrics import row_of
 from .train_causal import Recipe, causal_scores, train_causal
-from .train_fusion import is_gain, top
+from .train_fusion import is_gain
 from .train_reranker import ranks_before, ranks_of
 from .train_shipped_reranker import REINFORCED_LISTS, Progress, drawn, gathered
 
@@ -48,21 +49,19 @@ def train_base(base: Path, corpora: Path, out: Path, plan: Plan, progress: Progr
     supervised = train_causal(learned, base, out / WORK / "sft", recipes[0], progress)
     reinforced = train_causal(few, supervised, out / WORK / "sft+rl", recipes[1], progress)
     if int(os.environ.get("RANK", "0")):  # the first process measures
-        return {"stage": "", "lists": len(learned), "top_k_percent": {}}
-    found = {"fused, no reranker": {name: ranks_before(triples) for name, triples in unseen.items()}}
+        return {"stage": "", "lists": len(learned), "results": []}
+    found = {"fused, no reranker": np.concatenate([ranks_before(triples) for triples in unseen.values()])}
     for stage, folder in (("base", base), ("SFT", supervised), ("SFT+RL", reinforced)):
-        progress(f"measuring {stage}", 0, 0)
+        progress(f"measuring {stage}", 0, 1)
         scores = causal_scores(folder)
-        found[stage] = {name: ranks_of(scores, triples) for name, triples in unseen.items()}
-    before, after = (np.concatenate(list(found[stage].values())) for stage in ("SFT", "SFT+RL"))
+        found[stage] = np.concatenate([ranks_of(scores, triples) for triples in unseen.values()])
     result = {
-        "stage": "SFT+RL" if is_gain(before, after) else "SFT",
+        "stage": "SFT+RL" if is_gain(found["SFT"], found["SFT+RL"]) else "SFT",
+        "base": base.name,
         "lists": len(learned),
         "measured": {name: len(triples) for name, triples in unseen.items()},
         "recipes": [asdict(recipe) for recipe in recipes],
-        "top_k_percent": {
-            stage: {name: top(ranks) for name, ranks in parts.items()} for stage, parts in found.items()
-        },
+        "results": [row_of(stage, [ranks]) for stage, ranks in found.items()],
     }
     write_lines(out / WORK / RESULT, [json.dumps(result, indent=1)])
     return result

@@ -18,6 +18,7 @@ import pytest
 from conftest import EXAMPLE, environment
 from numpy.typing import NDArray
 
+from deepcodeseek.index_builder import train_base
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.export_causal import Checkpoint, export_causal
 from deepcodeseek.index_builder.export_causal_graph import BLOCK, Bits, quantize_blocks
@@ -339,6 +340,20 @@ def test_processes_share_a_batch_evenly(lists: int, processes: int) -> None:
     shares = [share_of(batch, i, processes) for i in range(processes)]
     assert len({len(share) for share in shares}) == 1
     assert {triple.query for share in shares for triple in share} == {str(i) for i in range(lists)}
+
+
+def test_each_stage_is_measured_on_unseen_lists(
+    qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = [replace(triple, priors=(0.0,) * 6) for triple in TRIPLES]
+    monkeypatch.setattr(train_base, "gathered", lambda *_: (lists, {"harbour": lists[:4], "port": lists[4:]}))
+    result = train_base.train_base(qwen, tmp_path, tmp_path, train_base.Plan(8, 4, 8, 0), QUIET)
+    assert json.loads((tmp_path / "causal-training" / "result.json").read_text()) == result
+    assert [row["method"] for row in result["results"]] == ["fused, no reranker", "base", "SFT", "SFT+RL"]
+    assert [row["n"] for row in result["results"]] == [8] * 4
+    assert result["results"][0]["top"]["1"] == 0  # of equal scores none is on top
+    for stage in ("sft", "sft+rl"):
+        assert (tmp_path / "causal-training" / stage / "weights" / "model.safetensors").is_file()
 
 
 BOTH = """
