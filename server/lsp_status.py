@@ -48,9 +48,11 @@ def _manifest(session: Session) -> dict[str, Any]:
 
 
 def _models(engine: Engine | None) -> list[dict[str, str]]:
-    every = (engine.encoder, engine.query_encoder, engine.generator, engine.reranker) if engine else ()
+    if engine is None:
+        return []
     fusion = {"kind": "fusion", "name": "fusion", "state": "loaded"}
-    fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine and engine.fusion else []
+    fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine.fusion else []
+    every = (engine.encoder, engine.query_encoder, engine.generator, engine.reranker, engine.causal)
     return fused + [
         {"kind": m.files.kind, "name": m.files.name, "sha256": m.files.sha256, "state": m.state}
         for m in every
