@@ -68,8 +68,10 @@ bench: setup ## Measure what each part is worth on WORKSPACE=folder (default: th
 	$(BIN)/deepcodeseek eval report .bench/results/*.json --ablations .bench/ablations.json --index .bench/index --samples .bench/samples.jsonl --out .bench/report.html
 
 bench-full: MODEL_SAMPLES = 100000
-bench-full: bench ## The same with every sample for the models, then builds and lookups at 1,000 to 100,000 APIs (hours, 3 GB)
+bench-full: bench ## The same with every sample for the models, then indexes of 100,000 APIs and rerankers of 0.6B and 8B (hours, 6 GB)
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
+	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
+	$(BIN)/python -m deepcodeseek.index_builder.bench_causal --out index_builder/results/causal.json
 	for shape in 0.5B 1.5B; do $(BIN)/python -m deepcodeseek.index_builder.bench_expander --shape $$shape --out index_builder/results/expander-sizes.json || exit 1; done
 	$(BIN)/python -m deepcodeseek.index_builder.readme
 

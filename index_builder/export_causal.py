@@ -109,7 +109,12 @@ class Checkpoint:
             raise ValueError(f"{folder}: its tokenizer has no one token for yes and for no")
         try:
             model = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="auto"
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype="auto",
+                attn_implementation="sdpa",  # takes a mask of its own for lists (train_causal.py)
             )
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder} cannot be loaded: {error}") from None

@@ -1,9 +1,9 @@
 """Train a causal yes/no reranker (the Qwen3 or Llama family): supervised (SFT), then by reinforcement (GRPO).
 
 On one device or several: every process that accelerate or torchrun starts takes its part of each batch, and
-the first one writes. A list of candidates is one forward pass, a batch is several lists whose gradients are
-added up before a step. What learns is the whole model, or low-rank matrices beside its projections (LoRA,
-arXiv 2106.09685) that are added to the weights at the end. Needs the extra [train].
+the first one writes. A list of candidates is one text that holds the query once; a batch is several lists
+whose gradients are added up before a step. What learns is the whole model, or low-rank matrices beside its
+projections (LoRA, arXiv 2106.09685) that are added to the weights at the end. Needs the extra [train].
 
     torchrun --nproc-per-node 4 --no-python deepcodeseek train reranker --base DIR --corpora DIR --out DIR
 
@@ -23,6 +23,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,16 +124,25 @@ def share_of(batch: Sequence[Triple], process: int, processes: int) -> list[Trip
     return [batch[(process * most + at) % len(batch)] for at in range(most)]
 
 
-def inputs_of(checkpoint: Checkpoint, triple: Triple, device: Any) -> tuple[Tensor, Tensor]:
-    """Token ids and mask [documents, tokens] of a list's prompts, filled up after the answer."""
+def inputs_of(checkpoint: Checkpoint, triple: Triple, device: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A list as one text: its query, then every document, each of which sees the query and itself alone.
+
+    Token ids and positions [1, tokens], who sees whom [1, 1, tokens, tokens], and where each document ends
+    [documents]. The query is the greater part of a prompt, and read once this way.
+    """
     import torch
 
     query = checkpoint.prompts.query(triple.query)
-    prompts = [(*query, *ids) for ids in checkpoint.prompts.documents((triple.positive, *triple.negatives))]
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts])
-    lengths = torch.tensor([[len(prompt)] for prompt in prompts])
-    return ids.to(device), (torch.arange(longest)[None, :] < lengths).long().to(device)
+    documents = checkpoint.prompts.documents((triple.positive, *triple.negatives))
+    ids = torch.tensor([*query, *chain.from_iterable(documents)])
+    owner = torch.tensor([-1] * len(query) + [n for n, each in enumerate(documents) for _ in each])
+    places = [*range(len(query)), *(len(query) + at for each in documents for at in range(len(each)))]
+    sees = ((owner[:, None] == owner) | (owner == -1)).tril()
+    ends = torch.tensor(list(accumulate(map(len, documents)))) + len(query) - 1
+    positions = torch.tensor(places)
+    tensors = (ids[None], positions[None], sees[None, None], ends)
+    ids, positions, sees, ends = (tensor.to(device) for tensor in tensors)
+    return ids, positions, sees, ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +175,9 @@ def _learning(model: Any, recipe: Recipe) -> Any:
 
 
 def _scorer(model: Any, checkpoint: Checkpoint) -> Any:
-    """A module: token ids and mask [n, tokens] to the differences [n] of the two logits.
+    """A module: what `inputs_of` makes of a list to the differences [documents] of the two logits.
 
-    Of the head only two rows are multiplied, and only at the last position: the rest of the vocabulary would
+    Of the head only two rows are multiplied, and only where documents end: the rest of the vocabulary would
     cost a third of the time.
     """
     import torch
@@ -180,12 +190,15 @@ def _scorer(model: Any, checkpoint: Checkpoint) -> Any:
             super().__init__()
             self.model = model
 
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        def forward(
+            self, ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, ends: torch.Tensor
+        ) -> torch.Tensor:
             causal = model.get_base_model() if hasattr(model, "get_base_model") else model
-            states = causal.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-            last = states[torch.arange(len(ids), device=ids.device), mask.sum(1) - 1].float()
+            states = causal.model(
+                input_ids=ids, position_ids=positions, attention_mask=sees, use_cache=False
+            ).last_hidden_state
             rows = causal.get_output_embeddings().weight
-            return last @ (rows[checkpoint.yes] - rows[checkpoint.no]).float()
+            return states[0, ends].float() @ (rows[checkpoint.yes] - rows[checkpoint.no]).float()
 
     return YesNo()
 

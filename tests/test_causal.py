@@ -320,6 +320,12 @@ def test_a_training_that_is_cut_short_goes_on_to_the_same_weights(qwen: Path, tm
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
 
 
+def test_a_list_read_as_one_text_has_the_scores_of_its_prompts(checkpoint: Path) -> None:
+    model, scores = Checkpoint.load(checkpoint), causal_scores(checkpoint)
+    for triple in (*TRIPLES[:2], Triple("a much longer query " * 9, "yes", ("no", "text " * 40))):
+        assert scores(triple) == pytest.approx(model.score(triple), abs=0.15)  # bfloat16
+
+
 def test_the_reward_is_one_for_a_right_answer() -> None:
     right = torch.tensor([1.0, 0.0, 0.0])
     answers = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])

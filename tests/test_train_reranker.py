@@ -195,7 +195,7 @@ def test_scoring_ends_when_it_is_stopped(exported: ModelFiles) -> None:
     ("change", "message"),
     [
         (lambda card: card.update(text_version="0"), "other texts"),
-        (lambda card: card["golden"][0]["scores"].reverse(), "golden pairs"),
+        (lambda card: card["golden"][0]["scores"].reverse(), "golden lists"),
         (lambda card: card["sha256"].update({"model.onnx": "0" * 64}), "is damaged"),
     ],
 )
