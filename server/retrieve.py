@@ -23,6 +23,10 @@ PLATFORM_WEIGHT = 0.8
 """Of a platform class's score against that of an API someone wrote: at 1 the classes take places that others
 are expected in, below it they are found too late (see LOG.md, results/glide.json)."""
 
+PLATFORM_MARGIN = 1.0
+"""By which the learned fusion must prefer a platform class: at 0 the classes take places that others are
+expected in, above 1 they are found later and nothing more is gained (see LOG.md)."""
+
 Weights = Mapping[str, float]
 
 
@@ -46,7 +50,8 @@ def retrieve(
     note = f"{int(view.apis.sum())} of {index.count} APIs kept by the graph"
     if fusion:
         ids, matrix = features(view, rankings)
-        ids, scores = best(ids, fusion.score(matrix), MAX_CANDIDATES)
+        scores = fusion.score(matrix) - PLATFORM_MARGIN * index.apis.platform[ids]
+        ids, scores = best(ids, scores.astype(np.float32), MAX_CANDIDATES)
     else:
         ids, scores = _reciprocal_ranks(index, rankings, weights)
     return _candidates(index, ids, scores, rankings), note

@@ -9,7 +9,7 @@ beside them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -70,7 +70,9 @@ def _code_lexical(view: View) -> Ranking:
 
 
 def _lexical(view: View, corpus: Corpus) -> Ranking:
-    return Ranking(*view.index.lexical(corpus, view.terms, POOL, view.rarest, view.apis))
+    return Ranking(
+        *_apart(view, view.apis, lambda k: view.index.lexical(corpus, view.terms, POOL, view.rarest, k))
+    )
 
 
 def _documents_dense(view: View) -> Ranking:
@@ -84,25 +86,47 @@ def _code_dense(view: View) -> Ranking:
 def _last_lines(view: View) -> Ranking:
     """APIs by their known usages whose context shares words with the last lines before the cursor alone."""
     terms = last_line_terms(view.context)
-    return _by_api(view, view.index.lexical("usage", terms, USAGE_POOL, view.rarest, view.usages))
+    return _by_api(view, _usages_with(view, terms))
 
 
 def _dense(view: View, table: Table) -> Ranking:
     if view.vector is None:
         return _NOTHING
-    return Ranking(*view.index.nearest(table, view.vector, POOL, view.apis))
+    vector = view.vector
+    return Ranking(*_apart(view, view.apis, lambda keep: view.index.nearest(table, vector, POOL, keep)))
 
 
 def _usages_lexical(view: View) -> Ranking:
     """APIs by their known usages whose context shares words with the query."""
-    return _by_api(view, view.index.lexical("usage", view.terms, USAGE_POOL, view.rarest, view.usages))
+    return _by_api(view, _usages_with(view, view.terms))
+
+
+def _usages_with(view: View, terms: Sequence[str]) -> Hits:
+    search = view.index.lexical
+    return _apart(view, view.usages, lambda keep: search("usage", terms, USAGE_POOL, view.rarest, keep))
 
 
 def _usages_dense(view: View) -> Ranking:
     """APIs by their known usages whose context is near to the query."""
     if view.vector is None:
         return _NOTHING
-    return _by_api(view, view.index.nearest("usage", view.vector, USAGE_POOL, view.usages))
+    vector, search = view.vector, view.index.nearest
+    return _by_api(view, _apart(view, view.usages, lambda keep: search("usage", vector, USAGE_POOL, keep)))
+
+
+def _apart(view: View, keep: Mask, search: Callable[[Mask], Hits]) -> Hits:
+    """The best of what is one's own and the best of the platform's, together.
+
+    Its classes are called so often that they would take all places in a pool.
+    """
+    platform = view.index.apis.platform
+    if len(keep) != len(platform):
+        platform = platform[view.index.usages.api]
+    parts = [part for part in (keep & ~platform, keep & platform) if part.any()]
+    if len(parts) < 2:
+        return search(keep)
+    ids, scores = zip(*map(search, parts), strict=True)
+    return best(np.concatenate(ids), np.concatenate(scores), sum(map(len, ids)))
 
 
 def _by_api(view: View, hits: Hits) -> Ranking:

@@ -18,11 +18,12 @@ import zstandard
 from deepcodeseek.index_builder.archive import export_index, import_index
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.layers import installed_bases, read_bases, remove_base
+from deepcodeseek.server import retrieve, signals
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.generation import IndexProblem, base_directory, read_manifest
 from deepcodeseek.server.index import open_index
-from deepcodeseek.server.models import Encoder
-from deepcodeseek.server.pipeline import METHODS, Engine, predict
+from deepcodeseek.server.models import Encoder, find_model
+from deepcodeseek.server.pipeline import METHODS, Engine, load_fusion, predict
 from deepcodeseek.server.retrieve import PLATFORM_WEIGHT
 
 CLASS = "var {0} = Class.create();\n{0}.prototype = {{\n\t/** {1} */\n\t{2}: function(a) {{}}\n}};\n"
@@ -300,3 +301,38 @@ def test_the_graph_is_plain_sqlite(encoder: Encoder, team: Path, tmp_path: Path)
     assert database.execute(callers, ("global.Pilot",)).fetchall() == [
         ("global/sys_script/Use.script.js", 2, "guide")
     ]
+
+
+def test_calls_of_the_platform_crowd_out_no_other_usage(
+    encoder: Encoder, team: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are many, and may lie nearer than the one usage of what is wanted."""
+    monkeypatch.setattr(signals, "USAGE_POOL", 3)
+    build_index(write(tmp_path / "glide", GLIDE), base_directory("glide"), encoder, silent)
+    near = "var vessel = next();\nvar name = vessel.getName();\n"
+    calls = {f"global/sys_script/Sail{i}.script.js": f"{near}new GlideVessel().sail();\n" for i in range(9)}
+    once = {"global/sys_script/Pull.script.js": "var vessel = other();\nnew Tug().pull(vessel);\n"}
+    engine = Engine(open_index(build(encoder, tmp_path, OWN | calls | once), encoder.files.sha256), encoder)
+    answer = predict(engine, make_context(near, "", {"scope": "global"}), METHODS["fused"])
+    told = {item.api.api_name: {e.signal for e in item.evidence} for item in answer.ranked}
+    (platform,) = (item.api.api_name for item in answer.ranked if item.api.name == "GlideVessel")
+    assert "usages, lexical" in told["global.Tug"]
+    assert "usages, dense" in told["global.Tug"]
+    assert "usages, dense" in told[platform]
+
+
+def test_the_learned_fusion_prefers_a_platform_class_by_a_margin(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_index(write(tmp_path / "glide", GLIDE), base_directory("glide"), encoder, silent)
+    calls = {f"global/sys_script/Sail{i}.script.js": SAILS for i in range(5)}
+    index = open_index(build(encoder, tmp_path, OWN | calls), encoder.files.sha256)
+    engine = Engine(index, encoder, fusion=load_fusion(find_model("fusion") or pytest.fail("none ships")))
+    scores = []
+    for margin in (0.0, 1.0):
+        monkeypatch.setattr(retrieve, "PLATFORM_MARGIN", margin)
+        ranked = predict(engine, make_context("var vessel = next();\n", "", {}), METHODS["fused"]).ranked
+        scores.append({item.api.name: item.score for item in ranked})
+    free, held = scores
+    assert held["GlideVessel"] == pytest.approx(free["GlideVessel"] - 1.0, abs=1e-5)
+    assert held["Tug"] == pytest.approx(free["Tug"], abs=1e-5)
