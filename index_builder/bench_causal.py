@@ -43,6 +43,13 @@ BUILT_LAYERS: Mapping[str, tuple[int, ...]] = MappingProxyType({"0.6B": (28,), "
 """How many are built: all, or two numbers that tell what one layer takes."""
 
 
+DESCRIPTION = (
+    f"Random weights of the real shapes, on two cores: a shared prompt of {QUERY} tokens, candidates of "
+    f"{DOCUMENT}. Memory is the process's peak. Of 8B two and four layers are built, and what a layer takes is "
+    "multiplied."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """Of one graph, in milliseconds: a shared prompt, a document after it, and a whole prompt (naive)."""
@@ -62,7 +69,7 @@ def main() -> None:
     given = parser.parse_args()
     rows = [row for name in given.shapes.split(",") for row in measured(name, given.repeats)]
     content = {
-        "description": __doc__.split("\n\n")[2].replace("\n", " "),
+        "description": DESCRIPTION,
         "command": "python -m deepcodeseek.index_builder.bench_causal --out causal.json",
         "repeats": given.repeats,
         "machine": machine(),

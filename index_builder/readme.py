@@ -25,6 +25,8 @@ BY_METHOD = ("script-includes.json", "adapted.json", "other-domains.json", "docu
 ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
 CORPORA = RESULTS / "corpora.json"
+CAUSAL = RESULTS / "causal.json"  # time and memory
+CAUSAL_TRAINED = RESULTS / "causal-trained.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
 EXPANDER_SIZES = RESULTS / "expander-sizes.json"  # memory and times
 LSP = RESULTS / "lsp.json"  # of the server under typing
@@ -51,6 +53,7 @@ def updated(readme: str) -> str:
         "lsp": latency_table(json.loads(LSP.read_text(encoding="utf-8"))),
         "expander": expander_table(json.loads(EXPANDER_SIZES.read_text(encoding="utf-8"))),
         "ablations": ablations_table(),
+        "causal": causal_tables(),
         "corpora": corpora_table(),
         "questions": open_questions(RESULTS),
     }
@@ -132,6 +135,43 @@ def corpora_table() -> str:
         for name in ("train", "eval-only")
     )
     return _table(head, (*rows, "", f"{', '.join(sums)}."))
+
+
+def causal_tables() -> str:
+    """Markdown tables: what causal rerankers take, and what a small one learned."""
+    sizes = json.loads(CAUSAL.read_text(encoding="utf-8"))
+    counts = list(sizes["rows"][0]["naive_ms"])
+    head = (
+        "| model | weights | disk | memory | a query | each candidate "
+        f"| {' / '.join(counts)} candidates, shared prompt | naive |",
+        "|---|---|---|---|---|---|---|---|",
+    )
+    parts = [_table(head, (_causal_row(row) for row in sizes["rows"])), f"{sizes['description']}\n"]
+    if CAUSAL_TRAINED.is_file():
+        trained = json.loads(CAUSAL_TRAINED.read_text(encoding="utf-8"))
+        stages = ("| stage | top-1 | top-5 | top-10 |", "|---|---|---|---|")
+        parts += [_table(stages, (_stage_row(row) for row in trained["results"]))]
+        parts += [f"{trained['description']}\n"]
+    return "\n".join(parts)
+
+
+def _causal_row(row: dict[str, Any]) -> str:
+    extended = f", {row['layers_built'][-1]} layers built" if len(row.get("layers_built", ())) > 1 else ""
+    seconds = [_seconds(row.get(name, {})) for name in ("shared_ms", "naive_ms")]
+    alone = [f"{row[name]:,} ms" if name in row else "" for name in ("query_ms", "document_ms")]
+    return (
+        f"| {row['model']}{extended} | {row['bits']} bits | {row['disk_mb']:,} MB | {row['peak_mb']:,} MB "
+        f"| {' | '.join((*alone, *seconds))} |"
+    )
+
+
+def _seconds(ms: dict[str, int]) -> str:
+    return " / ".join(f"{value / 1000:.1f}" for value in ms.values()) + " s" if ms else ""
+
+
+def _stage_row(row: dict[str, Any]) -> str:
+    cells = (f"{row['top'][k]:.1f} [{low:.1f}, {high:.1f}]" for k, (low, high) in row["interval"].items())
+    return f"| {row['method']}, n = {row['n']} | {' | '.join(cells)} |"
 
 
 def graph_table() -> str:
