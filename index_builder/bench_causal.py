@@ -45,8 +45,8 @@ BUILT_LAYERS: Mapping[str, tuple[int, ...]] = MappingProxyType({"0.6B": (28,), "
 
 DESCRIPTION = (
     f"Random weights of the real shapes, on two cores: a shared prompt of {QUERY} tokens, candidates of "
-    f"{DOCUMENT}. Memory is the process's peak. Of 8B two and four layers are built, and what a layer takes is "
-    "multiplied."
+    f"{DOCUMENT}. Memory is the process's peak. Of 8B two and four layers are built, and what a layer takes "
+    "is multiplied."
 )
 
 
