@@ -27,7 +27,7 @@ from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
 from .lsp_inline import inline_completion
 from .lsp_items import TRIGGERS, Look, api_items, asked_at, look_of, member_items, resolve
-from .lsp_life import Root, Server, Session, close, leave, log, renew, run_on, start, update
+from .lsp_life import Listed, Root, Server, Session, close, leave, log, renew, run_on, start, update
 from .lsp_navigation import (
     SIGNATURE_TRIGGERS,
     definition,
@@ -197,6 +197,10 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     _supersede(ls, (document.uri, document.version, params.position))
     offset = document.offset_at_position(params.position)
     text = document.source
+    place = (document.uri, offset, text, params.context and params.context.trigger_character)
+    if ls.listed and ls.listed.is_at(place, root.session) and _still_holds(ls, ls.listed):
+        ls.background(renew(ls, root))
+        return ls.listed.items
     look = look_of(ls.client_capabilities)
     asked = await _read(ls, text, asked_at, document, text, offset, params.context, look)
     if engine is None or asked is None:
@@ -211,8 +215,15 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))
     most = question.settings.max_items
-    items = await _read(ls, text, api_items, engine.index, asked, question.context, answer, most)
-    return lsp.CompletionList(is_incomplete=True, items=items)
+    found = await _read(ls, text, api_items, engine.index, asked, question.context, answer, most)
+    items = lsp.CompletionList(is_incomplete=True, items=found)
+    ls.listed = Listed(place, root.session, question, answer, items)
+    return items
+
+
+def _still_holds(ls: Server, listed: Listed) -> bool:
+    """Whether nothing better is known meanwhile."""
+    return ls.anytime.known(listed.question) is listed.answer
 
 
 def _supersede(ls: Server, asked: object) -> None:

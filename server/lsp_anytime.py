@@ -93,16 +93,20 @@ class Anytime:
 
         Cancelled when another question comes before it is made; what a deadline cut short is not kept.
         """
-        key, prefix = question.key, question.context.prefix
-        found = self._answers.find(key, prefix, question.engine.index)
+        found = self.known(question)
         if found:
             return found
+        key, prefix = question.key, question.context.prefix
         work = self._work
         if work is None or work.about != (key, prefix) or work.task.done():
             if work:
                 work.end()
             work = self._work = self._begin(question, key)
         return await _wait_for(work)
+
+    def known(self, question: Question) -> Answer | None:
+        """What was answered before, the same object where nothing better came since; or None."""
+        return self._answers.find(question.key, question.context.prefix, question.engine.index)
 
     def look_ahead(self, make: Callable[[], Awaitable[Question | None]]) -> None:
         """In the pause that may begin now, make the answer to the question that `make` finds.

@@ -18,7 +18,7 @@ from pygls.lsp.server import LanguageServer
 
 from . import __version__
 from .generation import IndexProblem, index_directory
-from .lsp_anytime import Anytime
+from .lsp_anytime import Anytime, Question
 from .lsp_anytime import run_on as run_on
 from .lsp_build import build, progress
 from .models import ModelProblem, Remembering
@@ -64,6 +64,21 @@ class Root:
                 self.builder.kill()
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The list of the last completion. Editors ask again where nothing has changed."""
+
+    place: tuple[object, ...]
+    session: Session
+    question: Question
+    answer: Answer
+    items: lsp.CompletionList
+
+    def is_at(self, place: tuple[object, ...], session: Session) -> bool:
+        """Whether it was made for the same text and cursor, by what is loaded still."""
+        return self.session is session and self.place == place
+
+
 class Server(LanguageServer):
     """The pygls server and what it holds between requests."""
 
@@ -77,6 +92,7 @@ class Server(LanguageServer):
         self.counters: dict[str, int] = {}
         self.anytime = Anytime(self.count)
         self.asking: tuple[object, asyncio.Task[Any]] | None = None  # where the last completion is asked
+        self.listed: Listed | None = None
         self.is_started = False
         self.answer = Answer()
         self.tasks: set[asyncio.Task[None]] = set()

@@ -138,6 +138,35 @@ def test_folders_come_and_go(two_folders: list[Path]) -> None:
         eventually(lambda: offered(client, harbour) == ["openAirport"])  # the only one that is left
 
 
+@pytest.mark.usefixtures("example_report")
+def test_the_same_again_is_answered_alike_and_anything_else_anew() -> None:
+    uri, version = (EXAMPLE / "again.js").as_uri(), 1
+    texts = {"berth": "var berth = new ", "tide": "var tide = getTide();\nvar a = 1;\nvar b = new "}
+
+    def ask(client: Client, name: str) -> list[dict[str, Any]]:
+        text = texts[name]
+        line = text.count("\n")
+        found: list[dict[str, Any]] = client.complete(uri, line, len(text.split("\n")[-1])).result()["items"]
+        return found
+
+    with Client(environment()) as client:
+        client.initialize(EXAMPLE, initializationOptions={"lite": True})
+        client.ready()
+        client.open(uri, texts["berth"])
+        berth = ask(client, "berth")
+        assert berth
+        assert ask(client, "berth") == berth
+        client.open(uri, texts["tide"])  # under the same version
+        tide = ask(client, "tide")
+        assert tide != berth
+        change = {"range": None, "text": texts["berth"]}
+        client.change(uri, version + 1, {key: value for key, value in change.items() if value})
+        assert ask(client, "berth") == berth
+        client.settings = {"lite": True, "maxItems": 2}
+        client.notify("workspace/didChangeConfiguration", {"settings": {"deepcodeseek": client.settings}})
+        eventually(lambda: len(ask(client, "berth")) == 2)
+
+
 # What is kept to itself
 
 SECRET = "harbourmaster4711"
