@@ -26,6 +26,7 @@ from .evaluate import NOTHING_WRITTEN, Asked, Sample, Written, commit_or_version
 from .figures import Outcome, compare, latency, row
 
 ON_TOP = ("fused", "reranked")
+CASES = AS_IT_IS, IN_A_CHAT, ADAPTED = "as it is", "in a chat", "adapted"
 DESCRIPTION = (
     "The statement that the expander writes at a cursor, 24 tokens at most. `right`: those that name the API "
     "which the developer called, in percent of all samples, with 95 % Wilson intervals. `predicted`: what it "
@@ -36,7 +37,7 @@ DESCRIPTION = (
 )
 COMMAND = (
     "python -m deepcodeseek.index_builder.ablate_expander --index INDEX --samples samples.jsonl "
-    "--name {name!r} --out expander.json --adapter ADAPTER --count {count} --seed {seed}"
+    "--name {name!r} --out expander.json --count {count} --seed {seed}"
 )
 
 
@@ -51,9 +52,10 @@ def main() -> None:
         content = json.loads(given.out.read_text(encoding="utf-8"))
     command = COMMAND.format(name=given.name, count=given.count, seed=given.seed)
     content["commands"] = sorted({*content["commands"], command})
-    cases = dict(measure(engine, samples, given.adapter))
+    cases = dict(measure(engine, samples, given.case or CASES, given.adapter))
     about = {"n": len(samples), "commit": commit_or_version(), "index": engine.index.id}
-    content["results"][given.name] = {**about, "cases": cases}
+    known = content["results"].get(given.name, {}).get("cases", {})
+    content["results"][given.name] = {**about, "cases": {**known, **cases}}
     given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -64,18 +66,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--name", required=True, help="of the code base, in the results")
     parser.add_argument("--out", type=Path, required=True, help="the file of results")
     parser.add_argument("--adapter", type=Path, help="the folder of an adapter; default: the one in use")
+    parser.add_argument("--case", action="append", choices=CASES, help="one of the cases; default: all")
     parser.add_argument("--count", type=int, default=150, help="how many of the clean samples are drawn")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
 def measure(
-    engine: Engine, samples: Sequence[Sample], adapter: Path | None
+    engine: Engine, samples: Sequence[Sample], cases: Sequence[str] = CASES, adapter: Path | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each way of asking by its name, with its figures."""
     without = {method: _ask(engine, samples, method, NOTHING_WRITTEN) for method in ON_TOP}
     yield "nothing", {"predicted": {method: _figures(asked, asked) for method, asked in without.items()}}
-    for name, generator in _generators(adapter):
+    for name, generator in _generators(cases, adapter):
         generator.start()
         written = write_ahead(replace(engine, generator=generator), samples, "code")
         generator.close()
@@ -89,15 +92,18 @@ def measure(
         yield name, found
 
 
-def _generators(adapter: Path | None) -> Iterator[tuple[str, GeneratorProcess]]:
-    base = find_model("generator")
+def _generators(cases: Sequence[str], adapter: Path | None) -> Iterator[tuple[str, GeneratorProcess]]:
+    """By case; that of an adapter where there is one."""
+    base, learned = find_model("generator"), find_model("adapter")
     assert base, "no generator installed"
-    yield "as it is", GeneratorProcess(base, "plain")
-    yield "in a chat", GeneratorProcess(base, "instruct")
-    files = ModelFiles("adapter", adapter, json.loads((adapter / CARD).read_text())) if adapter else None
-    learned = files or find_model("adapter")
-    if learned:
-        yield "adapted", GeneratorProcess(base, "plain", learned)
+    if adapter:
+        learned = ModelFiles("adapter", adapter, json.loads((adapter / CARD).read_text(encoding="utf-8")))
+    if AS_IT_IS in cases:
+        yield AS_IT_IS, GeneratorProcess(base, "plain")
+    if IN_A_CHAT in cases:
+        yield IN_A_CHAT, GeneratorProcess(base, "instruct")
+    if ADAPTED in cases and learned:
+        yield ADAPTED, GeneratorProcess(base, "plain", learned)
 
 
 def _ask(

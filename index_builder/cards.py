@@ -8,7 +8,7 @@ What is trained here states in its model.json on what and how; README.md beside 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,12 +51,27 @@ of candidates: calls mined from the projects below, half of them asked with noth
 | RL | {rl} |
 {files}
 """,
+        "adapter": """# Expander, next statement
+
+Low-rank matrices (rank {recipe[rank]}, {layers}) beside those of SmolLM2-135M-Instruct, the GGUF that
+`deepcodeseek models get` fetches (Apache-2.0): with them it writes the statement that comes next. They serve
+that file alone, SHA-256 `{base}`, and what is made of it. {lessons:,} calls, mined from the projects below:
+the lines before as the server asks, and behind them the statement, which alone was learned.
+
+| | |
+|---|---|
+| licence | {licence} |
+| command | `{corpora}`, then `{command}` |
+| recipe | {recipe_text} |
+{files}
+""",
     }
 )
 COMMANDS: Mapping[ModelKind, str] = MappingProxyType(
     {
         "fusion": "deepcodeseek train fusion --corpora DIR --out MODELS --epochs {recipe[epochs]}",
         "reranker": "deepcodeseek train reranker --corpora DIR --out MODELS --lists {lists}",
+        "adapter": "deepcodeseek train expander --corpora DIR --out MODELS --lessons {lessons}",
     }
 )
 MEANING = MappingProxyType(
@@ -111,18 +126,29 @@ Trained on, all from npm at the versions that `index_builder/corpora.json` pins:
 
 
 def _figures(card: Mapping[str, Any]) -> str:
-    rows = "\n".join(
-        f"| {first} | {second} | {' / '.join(f'{top:.1f}' for top in tops.values())} |"
-        for first, parts in card["top_k_percent"].items()
-        for second, tops in parts.items()
-    )
+    if "nats_per_token" in card:
+        what, figures = "nats for each token of the statement", _rows(card["nats_per_token"], "{:.3f}".format)
+    else:
+        what, figures = "top-1 / 5 / 40 in percent", _rows(card["top_k_percent"], _tops)
     return f"""
-Not trained on, and measured (top-1 / 5 / 40 in percent):
+Not trained on, and measured ({what}):
 
 | | | |
 |---|---|---|
-{rows}
+{figures}
 """
+
+
+def _rows(figures: Mapping[str, Mapping[str, Any]], written: Callable[[Any], str]) -> str:
+    return "\n".join(
+        f"| {first} | {second} | {written(value)} |"
+        for first, parts in figures.items()
+        for second, value in parts.items()
+    )
+
+
+def _tops(tops: Mapping[str, float]) -> str:
+    return " / ".join(f"{top:.1f}" for top in tops.values())
 
 
 if __name__ == "__main__":

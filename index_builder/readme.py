@@ -13,6 +13,7 @@ from typing import Any
 
 from deepcodeseek.server.settings import Settings, option_name
 
+from .ablate_expander import expansion_table
 from .bench_expander import expander_table
 from .bench_lsp import latency_table
 from .metrics import results_table
@@ -28,6 +29,7 @@ CORPORA = RESULTS / "corpora.json"
 CAUSAL = RESULTS / "causal.json"  # time and memory
 CAUSAL_TRAINED = RESULTS / "causal-trained.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
+EXPANSION = RESULTS / "expander.json"  # by code base
 EXPANDER_SIZES = RESULTS / "expander-sizes.json"  # memory and times
 LSP = RESULTS / "lsp.json"  # of the server under typing
 README = Path(__file__).parents[1] / "README.md"
@@ -51,6 +53,7 @@ def updated(readme: str) -> str:
         "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
         "lsp": latency_table(json.loads(LSP.read_text(encoding="utf-8"))),
+        "expansion": expansion_table(json.loads(EXPANSION.read_text(encoding="utf-8"))),
         "expander": expander_table(json.loads(EXPANDER_SIZES.read_text(encoding="utf-8"))),
         "ablations": ablations_table(),
         "causal": causal_tables(),

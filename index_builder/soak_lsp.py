@@ -72,7 +72,7 @@ def soak(
     """Lines typed, growth in percent since the warm-up, and samples, one after each line."""
     samples: list[Sample] = []
     with Client() as client:
-        options = {"indexDirectory": str(directory), "autoIndex": False}
+        options = {"indexDirectory": str(directory), "autoIndex": False, "expand": True}
         client.initialize(workspace, initializationOptions=options)
         client.ready()
         bench, start = Bench(client, encoder, 0, PACE), time.monotonic()

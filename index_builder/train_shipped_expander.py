@@ -18,7 +18,7 @@ from deepcodeseek.server.models import CARD, ModelFiles
 
 from .atomic import write_lines
 from .prepared import EVAL_ONLY, TRAIN, Prepared, prepared
-from .train_expander import Lesson, Recipe, Tokenize, lessons_of, load_base, mean_loss, restore, train
+from .train_expander import LAYERS, Lesson, Recipe, Tokenize, lessons_of, load_base, mean_loss, restore, train
 from .train_shipped import NO_CORPUS
 
 WORK = "expander-training"
@@ -52,6 +52,7 @@ def train_shipped_expander(
     about = {
         "lessons": len(learned),
         "recipe": asdict(recipe),
+        "layers": ", ".join(LAYERS),
         "nats_per_token": {"base": before, "adapted": _losses(base, out / WORK, unseen, recipe)},
         "trained_on": [corpus.source for corpus in every],
     }

@@ -28,7 +28,8 @@ class Settings:
         60_000,
     )
     lite: bool = _option(False, "Least memory: neither the generator nor the cross-encoder is loaded.")
-    expand: bool = _option(True, "Write hypothetical code with the local GGUF model.")
+    # Off: what the model that ships writes gains nothing, and takes the cross-encoder's time (see LOG.md).
+    expand: bool = _option(False, "Write hypothetical code with the local GGUF model, to search with it.")
     expand_tokens: int = _option(24, "The most tokens of hypothetical code.", 1, 256)
     expand_prompt: str = _option(
         "auto",

@@ -11,7 +11,7 @@ from deepcodeseek.server.pipeline import Engine
 
 @pytest.mark.usefixtures("example_report")
 def test_each_way_of_asking_is_compared_with_the_list_without(engine: Engine) -> None:
-    cases = dict(measure(engine, SAMPLES, None))
+    cases = dict(measure(engine, SAMPLES))
     nothing = cases.pop("nothing")["predicted"]
     assert cases.keys() >= {"as it is", "in a chat"}
     for found in cases.values():

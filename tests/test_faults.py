@@ -173,7 +173,7 @@ def test_a_gguf_that_crashes_the_loader_is_one_line(tmp_path: Path) -> None:
 def session() -> Iterator[Client]:
     """A session on the example; its folder is indexed where no other test has done it."""
     with Client(environment()) as client:
-        client.initialize(EXAMPLE)
+        client.initialize(EXAMPLE, initializationOptions={"expand": True})
         client.ready()
         client.open(URI, (EXAMPLE / DRAFT).read_text(encoding="utf-8"))
         yield client

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import EXAMPLE
 from test_generator import write_model
 
+from deepcodeseek.index_builder.cards import card_text
 from deepcodeseek.index_builder.train_expander import (
     Lesson,
     Recipe,
@@ -23,10 +25,12 @@ from deepcodeseek.index_builder.train_expander import (
     train,
 )
 from deepcodeseek.index_builder.train_loop import CURVE
-from deepcodeseek.server.generation import sha256_file
+from deepcodeseek.index_builder.train_shipped_expander import train_shipped_expander
+from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.generator import Model
 from deepcodeseek.server.generator_process import GeneratorProcess
-from deepcodeseek.server.pipeline import Engine, _load_generator
+from deepcodeseek.server.models import find_model
+from deepcodeseek.server.pipeline import Engine, _load_generator, load_engine
 from deepcodeseek.server.types import Prompt
 
 torch = pytest.importorskip("torch")
@@ -118,6 +122,34 @@ def test_an_adapter_serves_the_model_it_was_made_over_alone(tmp_path: Path, base
         assert isinstance(generator, GeneratorProcess)
         assert notes == ()
         assert any(str(place / "adapter") in option for option in generator.options) is is_used
+
+
+@pytest.mark.usefixtures("example_report")
+def test_an_adapter_from_corpora_serves_the_server(tmp_path: Path, base: Path) -> None:
+    call = {"file": "new.js", "code_middle": "berth.moor(vessel);", "target": "Berth", "balanced": True}
+    samples = [{**call, "id": str(n), "code_before": f"var vessel = {n};\n"} for n in range(8)]
+    for name, kind in (("a", "train"), ("b", "eval-only")):
+        folder = tmp_path / "corpora" / name
+        shutil.copytree(index_directory(EXAMPLE), folder / "index")
+        lines = "\n".join(json.dumps(sample) for sample in samples)
+        (folder / "samples.jsonl").write_text(lines, encoding="utf-8")
+        about = {"name": name, "list": kind, "packages": []}
+        (folder / "corpus.json").write_text(json.dumps({"corpus": about}), encoding="utf-8")
+    out = tmp_path / "models"
+    install(out / "generator", base, {"kind": "generator"})
+    files = find_model("generator", out)
+    assert files
+    card = train_shipped_expander(tmp_path / "corpora", files, out, QUICK, 6, QUIET)
+    assert card["lessons"] == 6
+    assert card["nats_per_token"]["adapted"]["b"] < card["nats_per_token"]["base"]["b"]
+    engine = load_engine(index_directory(EXAMPLE), out)
+    assert engine.generator
+    prompt = Prompt("// new.js\n\nvar vessel = 5;\n", "statement")
+    assert engine.generator.generate(prompt, 24, 60_000) == "berth.moor(vessel);"
+    engine.generator.close()
+    assert "deepcodeseek train expander --corpora DIR --out MODELS --lessons 6" in card_text(
+        "adapter", out / "adapter"
+    )
 
 
 def install(place: Path, file: Path, about: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ export const OWN_SETTINGS = ['pythonPath', 'installFrom'];
 /** What the command `deepcodeseek.status` of the server answers, as far as it is used here. */
 interface ServerStatus {
   state: string;
-  settings: { lite: boolean; expand: boolean };
+  settings: { lite: boolean };
   index: { directory: string; counts?: Record<string, number> };
   models: { kind: string; name: string; state: string }[];
 }
@@ -63,8 +63,7 @@ export class Server {
   async refresh(): Promise<void> {
     const status = await this.ask();
     if (!status) return;
-    const { lite, expand } = status.settings;
-    const isFull = !lite && expand && status.models.some(model => model.kind === 'generator');
+    const isFull = !status.settings.lite && status.models.some(model => model.kind === 'generator');
     const apis = status.index.counts?.apis;
     const detail = apis === undefined ? '' : `${apis.toLocaleString()} APIs indexed`;
     if (status.state === 'ready') {
