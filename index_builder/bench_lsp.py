@@ -189,8 +189,8 @@ class Bench:
         self.times["one encoder pass"].append(1000 * (time.perf_counter() - start))
 
     def _refined_list(self) -> None:
-        """From the last key until the refinement has ended, where there is a generator."""
-        if not any(model["kind"] == "generator" for model in self._client.status()["models"]):
+        """From the last key until the refinement has ended, where there is a model for it."""
+        if not any(model["kind"] in ("generator", "reranker") for model in self._client.status()["models"]):
             return
         start, before = time.perf_counter(), self._client.status()["counters"]
         while time.perf_counter() < start + REFINED_SECONDS:
