@@ -38,7 +38,8 @@ async def build(ls: Server, root: Root, workspace: Path, directory: Path, models
 def _show_build_line(ls: Server, line: str, report: Callable[[str, int], None]) -> None:
     try:
         step = json.loads(line)
-        report(str(step["task"]), 100 * int(step["done"]) // max(1, int(step["total"])))
+        done, total = int(step["done"]), int(step["total"])
+        report(f"{step['task']} {done} of {total}", 100 * done // max(1, total))
     except (ValueError, KeyError, TypeError):
         ls.say(line)
 

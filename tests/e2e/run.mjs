@@ -13,10 +13,10 @@ const THEMES = ['Light Modern', 'Dark High Contrast', 'Light High Contrast', 'Da
 const INDEXING_MS = 180_000;
 
 async function firstIndex(bench) {
-  const seen = await bench.states(/indexing, \w+ \d+/, INDEXING_MS);
+  const seen = await bench.states(/indexing, [\w ]+ \d+ of \d+/, INDEXING_MS);
   await bench.shot('1-indexing');
   const states = [...seen, ...(await bench.states(/, (ready|lite)$/, INDEXING_MS))];
-  assert(states.some(label => /indexing, \w+ \d+ %/.test(label)), states.join(' | '));
+  assert(states.some(label => /indexing, [\w ]+ \d+ of \d+$/.test(label)), states.join(' | '));
   bench.done(`indexed; the status bar said: ${[...new Set(states)].map(label => label.replace('DeepCodeSeek, ', '')).join(', ')}`);
 }
 

@@ -91,7 +91,7 @@ export class Server {
       void this.refresh();
     } else if (this.status.state !== 'ready' && this.status.state !== 'lite') {
       const isLoading = params.kind === 'begin' && params.message?.startsWith('loading');
-      const step = params.kind === 'report' ? `, ${params.message} ${params.percentage} %` : '';
+      const step = params.kind === 'report' ? `, ${params.message}` : '';
       this.status.show(isLoading ? 'starting' : 'indexing', isLoading ? 'loading' : `indexing${step}`);
     }
   }
