@@ -142,7 +142,7 @@ def expansion_table(content: Mapping[str, Any]) -> str:
         for name, result in content["results"].items()
         for case, found in result["cases"].items()
     )
-    return "\n".join((*head, *rows, "", content["description"])) + "\n"
+    return "\n".join((*head, *rows, "", content["description"], *content.get("notes", ()))) + "\n"
 
 
 def _row(base: str, case: str, found: Mapping[str, Any]) -> str:
