@@ -15,7 +15,7 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 
 from deepcodeseek.server.answers import CONTEXTS_KEPT, Answers, context_key
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.lsp_anytime import AHEAD_SECONDS, PAUSE_SECONDS, Anytime, Question
+from deepcodeseek.server.lsp_anytime import AHEAD_SECONDS, Anytime, Question
 from deepcodeseek.server.models import Encoder, ModelFiles, Remembering, Vectors
 from deepcodeseek.server.pipeline import Engine, is_late, predict
 from deepcodeseek.server.settings import Settings
