@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from deepcodeseek.index_builder import train_base
 from deepcodeseek.index_builder.build import Report
-from deepcodeseek.index_builder.export_causal import Checkpoint, export_causal
+from deepcodeseek.index_builder.export_causal import Checkpoint, every_document, export_causal
 from deepcodeseek.index_builder.export_causal_graph import BLOCK, Bits, quantize_blocks
 from deepcodeseek.index_builder.export_reranker import check_agreement
 from deepcodeseek.index_builder.train_causal import (
@@ -222,6 +222,14 @@ def test_an_export_in_another_order_is_refused(found: list[float], least: float,
         return
     with pytest.raises(ValueError, match="order"):
         check()
+
+
+def test_each_query_is_asked_of_every_document_its_own_first() -> None:
+    lists = every_document([Triple("p", "a", ("b",)), Triple("q", "c", ("a",))])
+    assert [(t.query, t.positive, t.negatives) for t in lists] == [
+        ("p", "a", ("b", "c")),
+        ("q", "c", ("a", "b")),
+    ]
 
 
 def array(values: list[float]) -> NDArray[np.float32]:
