@@ -71,7 +71,7 @@ def _code_lexical(view: View) -> Ranking:
 
 def _lexical(view: View, corpus: Corpus) -> Ranking:
     return Ranking(
-        *_apart(view, view.apis, lambda k: view.index.lexical(corpus, view.terms, POOL, view.rarest, k))
+        *_of_apis(view, lambda keep: view.index.lexical(corpus, view.terms, POOL, view.rarest, keep))
     )
 
 
@@ -93,7 +93,7 @@ def _dense(view: View, table: Table) -> Ranking:
     if view.vector is None:
         return _NOTHING
     vector = view.vector
-    return Ranking(*_apart(view, view.apis, lambda keep: view.index.nearest(table, vector, POOL, keep)))
+    return Ranking(*_of_apis(view, lambda keep: view.index.nearest(table, vector, POOL, keep)))
 
 
 def _usages_lexical(view: View) -> Ranking:
@@ -103,7 +103,7 @@ def _usages_lexical(view: View) -> Ranking:
 
 def _usages_with(view: View, terms: Sequence[str]) -> Hits:
     search = view.index.lexical
-    return _apart(view, view.usages, lambda keep: search("usage", terms, USAGE_POOL, view.rarest, keep))
+    return _of_usages(view, lambda keep: search("usage", terms, USAGE_POOL, view.rarest, keep))
 
 
 def _usages_dense(view: View) -> Ranking:
@@ -111,17 +111,22 @@ def _usages_dense(view: View) -> Ranking:
     if view.vector is None:
         return _NOTHING
     vector, search = view.vector, view.index.nearest
-    return _by_api(view, _apart(view, view.usages, lambda keep: search("usage", vector, USAGE_POOL, keep)))
+    return _by_api(view, _of_usages(view, lambda keep: search("usage", vector, USAGE_POOL, keep)))
 
 
-def _apart(view: View, keep: Mask, search: Callable[[Mask], Hits]) -> Hits:
+def _of_apis(view: View, search: Callable[[Mask], Hits]) -> Hits:
+    return _apart(view.apis, view.index.apis.platform, search)
+
+
+def _of_usages(view: View, search: Callable[[Mask], Hits]) -> Hits:
+    return _apart(view.usages, view.index.apis.platform[view.index.usages.api], search)
+
+
+def _apart(keep: Mask, platform: Mask, search: Callable[[Mask], Hits]) -> Hits:
     """The best of what is one's own and the best of the platform's, together.
 
     Its classes are called so often that they would take all places in a pool.
     """
-    platform = view.index.apis.platform
-    if len(keep) != len(platform):
-        platform = platform[view.index.usages.api]
     parts = [part for part in (keep & ~platform, keep & platform) if part.any()]
     if len(parts) < 2:
         return search(keep)

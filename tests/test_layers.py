@@ -321,6 +321,22 @@ def test_calls_of_the_platform_crowd_out_no_other_usage(
     assert "usages, dense" in told[platform]
 
 
+def test_as_many_usages_as_apis_are_not_taken_for_them(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "USAGE_POOL", 1)
+    build_index(write(tmp_path / "glide", GLIDE), base_directory("glide"), encoder, silent)
+    near = "var vessel = next();\nvar name = vessel.getName();\n"
+    own = {name: text for name, text in OWN.items() if "sys_script_include" in name}
+    calls = {f"global/sys_script/Sail{i}.script.js": f"{near}new GlideVessel().sail();\n" for i in range(2)}
+    once = {"global/sys_script/Pull.script.js": "var vessel = other();\nnew Tug().haul(vessel);\n"}
+    index = open_index(build(encoder, tmp_path, own | calls | once), encoder.files.sha256)
+    assert len(index.usages.api) == index.count == 3
+    answer = predict(Engine(index, encoder), make_context(near, "", {"scope": "global"}), METHODS["fused"])
+    told = {item.api.api_name: {e.signal for e in item.evidence} for item in answer.ranked}
+    assert {"usages, lexical", "usages, dense"} <= told["global.Tug"]
+
+
 def test_the_learned_fusion_prefers_a_platform_class_by_a_margin(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
