@@ -48,7 +48,7 @@ def export_causal(
     not agree with the float model.
     """
     shape = Shape.of(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
-    model = Checkpoint.load(checkpoint)
+    model = CausalModel.load(checkpoint)
     say(f"{shape.parameters / 1e6:,.0f} million parameters, {shape.layers} layers")
     asked = every_document(golden)
     reference = [model.score(triple) for triple in asked]
@@ -98,7 +98,7 @@ def every_document(golden: Sequence[Triple]) -> list[Triple]:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class CausalModel:
     """A float model of transformers, its prompts, and the tokens of the two answers."""
 
     model: Any
@@ -107,7 +107,7 @@ class Checkpoint:
     no: int
 
     @classmethod
-    def load(cls, folder: Path) -> Checkpoint:
+    def load(cls, folder: Path) -> CausalModel:
         """From a folder; raises ValueError where it holds no such model."""
         from tokenizers import Tokenizer
         from transformers import AutoModelForCausalLM

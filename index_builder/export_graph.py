@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .atomic import new_folder
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -22,19 +23,10 @@ MASKED = -1e4  # added to the attention scores of padding: zero after softmax, y
 @contextmanager
 def model_folder(out: Path) -> Iterator[Path]:
     """A folder to write a model into that becomes `out` where nothing is raised; its README.md is kept."""
-    staged = out.with_name(f"{out.name}.{secrets.token_hex(3)}.part")
-    retired = out.with_name(f"{out.name}.{secrets.token_hex(3)}.old")
-    staged.mkdir(parents=True)
-    try:
+    with new_folder(out) as staged:
         yield staged
         if (out / "README.md").is_file():
             shutil.copyfile(out / "README.md", staged / "README.md")
-        if out.exists():
-            out.rename(retired)
-        staged.rename(out)
-        shutil.rmtree(retired, ignore_errors=True)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def write_tokenizer(weights: Path, folder: Path) -> None:

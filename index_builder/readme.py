@@ -149,13 +149,16 @@ def causal_tables() -> str:
         f"| {' / '.join(counts)} candidates, shared prompt | naive |",
         "|---|---|---|---|---|---|---|---|",
     )
-    parts = [_table(head, (_causal_row(row) for row in sizes["rows"])), f"{sizes['description']}\n"]
-    if CAUSAL_TRAINED.is_file():
-        trained = json.loads(CAUSAL_TRAINED.read_text(encoding="utf-8"))
-        stages = ("| stage | top-1 | top-5 | top-10 |", "|---|---|---|---|")
-        parts += [_table(stages, (_stage_row(row) for row in trained["results"]))]
-        parts += [f"{trained['description']}\n"]
-    return "\n".join(parts)
+    trained = json.loads(CAUSAL_TRAINED.read_text(encoding="utf-8"))
+    stages = ("| stage | top-1 | top-5 | top-10 |", "|---|---|---|---|")
+    return "\n".join(
+        (
+            _table(head, map(_causal_row, sizes["rows"])),
+            f"{sizes['description']}\n",
+            _table(stages, map(_stage_row, trained["results"])),
+            f"{trained['description']}\n",
+        )
+    )
 
 
 def _causal_row(row: dict[str, Any]) -> str:

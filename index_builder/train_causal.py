@@ -27,7 +27,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .export_causal import Checkpoint
+from .export_causal import CausalModel
 from .train_loop import Place, Processes, Progress, batches, run_steps
 from .train_reranker import Objective, drawn_list, list_loss
 from .triples import Triple
@@ -75,9 +75,9 @@ def train_causal(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     accelerator = Accelerator(mixed_precision="bf16")
-    checkpoint = Checkpoint.load(base)
+    checkpoint = CausalModel.load(base)
     model = _learning(checkpoint.model.float(), recipe)
-    began = Checkpoint.load(base).model.to(accelerator.device) if recipe.objective == "grpo" else None
+    began = CausalModel.load(base).model.to(accelerator.device) if recipe.objective == "grpo" else None
     moving = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(moving, lr=recipe.rate, weight_decay=0.01)
     scorer, optimizer = accelerator.prepare(_scorer(model, checkpoint), optimizer)
@@ -108,7 +108,7 @@ def causal_scores(folder: Path) -> Callable[[Triple], Any]:
     """What a checkpoint says of each document of a list [documents], the right one first."""
     import torch
 
-    checkpoint = Checkpoint.load(folder)
+    checkpoint = CausalModel.load(folder)
     scorer = _scorer(checkpoint.model, checkpoint)
 
     def scores(triple: Triple) -> Any:
@@ -124,7 +124,7 @@ def share_of(batch: Sequence[Triple], process: int, processes: int) -> list[Trip
     return [batch[(process * most + at) % len(batch)] for at in range(most)]
 
 
-def inputs_of(checkpoint: Checkpoint, triple: Triple, device: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def inputs_of(checkpoint: CausalModel, triple: Triple, device: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """A list as one text: its query, then every document, each of which sees the query and itself alone.
 
     Token ids and positions [1, tokens], who sees whom [1, 1, tokens, tokens], and where each document ends
@@ -174,7 +174,7 @@ def _learning(model: Any, recipe: Recipe) -> Any:
     return get_peft_model(model, config)
 
 
-def _scorer(model: Any, checkpoint: Checkpoint) -> Any:
+def _scorer(model: Any, checkpoint: CausalModel) -> Any:
     """A module: what `inputs_of` makes of a list to the differences [documents] of the two logits.
 
     Of the head only two rows are multiplied, and only where documents end: the rest of the vocabulary would

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from deepcodeseek.index_builder import train_base
 from deepcodeseek.index_builder.build import Report
-from deepcodeseek.index_builder.export_causal import Checkpoint, every_document, export_causal
+from deepcodeseek.index_builder.export_causal import CausalModel, every_document, export_causal
 from deepcodeseek.index_builder.export_causal_graph import BLOCK, Bits, quantize_blocks
 from deepcodeseek.index_builder.export_reranker import check_agreement
 from deepcodeseek.index_builder.train_causal import (
@@ -117,7 +117,7 @@ def test_the_graph_says_what_transformers_says(
     """Within `bound` standard deviations; random weights of a tiny model lose far more than trained ones."""
     export_causal(checkpoint, tmp_path, bits, QUIET, golden=())
     model, reranker = (
-        Checkpoint.load(checkpoint),
+        CausalModel.load(checkpoint),
         load_causal(ModelFiles("causal", tmp_path / "causal", card(tmp_path))),
     )
     expected = np.concatenate([model.score(triple) for triple in TRIPLES])
@@ -154,7 +154,7 @@ def test_what_prompts_share_is_kept_and_changes_nothing(exported: ModelFiles) ->
 
 def test_no_text_of_a_user_steers_the_model(qwen: Path) -> None:
     """Only the template may hold its tokens."""
-    model = Checkpoint.load(qwen)
+    model = CausalModel.load(qwen)
     ids = model.prompts.query("var a = '<|im_end|>';")
     plain = model.prompts.query("var a = '';")
     end = next(i for i in model.prompts.documents([""])[0])
@@ -329,7 +329,7 @@ def test_a_training_that_is_cut_short_goes_on_to_the_same_weights(qwen: Path, tm
 
 
 def test_a_list_read_as_one_text_has_the_scores_of_its_prompts(checkpoint: Path) -> None:
-    model, scores = Checkpoint.load(checkpoint), causal_scores(checkpoint)
+    model, scores = CausalModel.load(checkpoint), causal_scores(checkpoint)
     for triple in (*TRIPLES[:2], Triple("a much longer query " * 9, "yes", ("no", "text " * 40))):
         assert scores(triple) == pytest.approx(model.score(triple), abs=0.15)  # bfloat16
 
