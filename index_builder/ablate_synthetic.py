@@ -13,7 +13,6 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,8 @@ from .prepared import EVAL_ONLY, TRAIN, Prepared, lists, prepared
 from .synthetic import sizes_of, synthetic_triples
 from .terminal import progress_reporter
 from .train_fusion import Ranks
-from .train_reranker import CrossEncoder, ranks_of, train
-from .train_shipped_reranker import REINFORCED, Progress, drawn
+from .train_reranker import train
+from .train_shipped_reranker import REINFORCED, Progress, drawn, ranks_by
 from .triples import Triple, read_coder_pile, write_triples
 
 DOCUMENTS = 4  # of a list: more would take twice as long
@@ -110,7 +109,7 @@ def measured(
 
 
 def _ranks(weights: Path, unseen: Sequence[Triple]) -> Ranks:
-    return ranks_of(partial(CrossEncoder.load(weights).reads, tokens=REINFORCED.tokens), unseen)
+    return ranks_by(weights, {"": unseen})[""]
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def train_shipped_reranker(
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
     found = {"fused, no cross-encoder": {name: ranks_before(triples) for name, triples in unseen.items()}}
-    found |= {name: _measured(folder, unseen) for name, folder in models.items()}
+    found |= {name: ranks_by(folder, unseen) for name, folder in models.items()}
     supervised, reinforced = (np.concatenate(list(found[name].values())) for name in ("SFT", "SFT+RL"))
     is_better = is_gain(supervised, reinforced)
     about = {
@@ -103,7 +103,8 @@ def train_stages(
     return Stages(base, supervised, reinforced)
 
 
-def _measured(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> dict[str, Ranks]:
+def ranks_by(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> dict[str, Ranks]:
+    """The ranks [n] of each corpus's right ones, by the retriever and these weights together."""
     model = CrossEncoder.load(weights)
     reads = partial(model.reads, tokens=SUPERVISED.tokens)
     return {name: ranks_of(reads, triples) for name, triples in unseen.items()}

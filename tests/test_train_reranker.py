@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import EXAMPLE
 
-from deepcodeseek.index_builder import adapt_reranker
+from deepcodeseek.index_builder import ablate_stages, ablate_synthetic, adapt_reranker
 from deepcodeseek.index_builder.adapt import mined
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.candidates import NEGATIVES, candidate_lists
@@ -272,3 +272,30 @@ def test_adapting_keeps_what_is_better_on_files_it_has_not_seen(
         assert result.is_better == is_better
         assert out.is_dir() == is_better
     assert find_model("reranker", tmp_path / "learns")
+
+
+def test_each_stage_has_a_row_over_all_seeds(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ablate_stages, "base_weights", lambda: weights)
+    monkeypatch.setattr(ablate_stages, "SUPERVISED", replace(QUICK, epochs=25, rate=3e-3))
+    monkeypatch.setattr(ablate_stages, "REINFORCED", replace(QUICK, objective="grpo", epochs=1, rate=1e-4))
+    unseen = {"one": TRIPLES[:10], "other": TRIPLES[10:]}
+    rows = ablate_stages.stage_rows(TRIPLES, unseen, 2, tmp_path, QUIET)
+    tops = {row["method"]: row["top"]["1"] for row in rows}
+    assert list(tops) == ["fused, no cross-encoder", "base", *ablate_stages.STAGES]
+    assert [row["seeds"] for row in rows] == [1, 1, 2, 2, 2, 2]
+    assert {row["n"] for row in rows} == {len(TRIPLES)}
+    assert min(tops["SFT"], tops["SFT, pointwise"], tops["SFT+RL"]) > 80 > 50 > tops["base"]
+    assert ablate_stages.stage_rows(TRIPLES, unseen, 2, tmp_path, QUIET) == rows  # from its checkpoints
+
+
+def test_each_size_of_a_synthetic_set_has_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ablate_synthetic, "REINFORCED", replace(QUICK, objective="grpo", epochs=1))
+    found = ablate_synthetic.measured(TRIPLES, TRIPLES[:6], [4, 8], 2, tmp_path, QUIET)
+    named = [(row["method"], row["seeds"], row["n"]) for row in found["results"]]
+    assert named == [
+        ("no synthetic lists", 1, 6),
+        ("4 synthetic lists", 2, 6),
+        ("8 synthetic lists", 2, 6),
+    ]
