@@ -72,6 +72,7 @@ bench-full: bench ## The same with every sample for the models, then indexes of 
 	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
 	$(BIN)/python -m deepcodeseek.index_builder.bench_causal --out index_builder/results/causal.json
+	$(BIN)/python -m deepcodeseek.index_builder.export_bench --out index_builder/results/causal-export.json
 	for shape in 0.5B 1.5B; do $(BIN)/python -m deepcodeseek.index_builder.bench_expander --shape $$shape --out index_builder/results/expander-sizes.json || exit 1; done
 	$(BIN)/python -m deepcodeseek.index_builder.readme
 

@@ -27,6 +27,7 @@ ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
 CORPORA = RESULTS / "corpora.json"
 CAUSAL = RESULTS / "causal.json"  # time and memory
+CAUSAL_EXPORT = RESULTS / "causal-export.json"  # what was said of exports
 CAUSAL_TRAINED = RESULTS / "causal-trained.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
 EXPANSION = RESULTS / "expander.json"  # by code base
@@ -141,7 +142,7 @@ def corpora_table() -> str:
 
 
 def causal_tables() -> str:
-    """Markdown tables: what causal rerankers take, and what a small one learned."""
+    """Markdown tables: what causal rerankers take, what their export keeps, and what a small one learned."""
     sizes = json.loads(CAUSAL.read_text(encoding="utf-8"))
     counts = list(sizes["rows"][0]["naive_ms"])
     head = (
@@ -149,12 +150,19 @@ def causal_tables() -> str:
         f"| {' / '.join(counts)} candidates, shared prompt | naive |",
         "|---|---|---|---|---|---|---|---|",
     )
+    export = json.loads(CAUSAL_EXPORT.read_text(encoding="utf-8"))
+    exports = (
+        "| weights | agreement with the float model | export | seconds | memory |",
+        "|---|---|---|---|---|",
+    )
     trained = json.loads(CAUSAL_TRAINED.read_text(encoding="utf-8"))
     stages = ("| stage | top-1 | top-5 | top-10 |", "|---|---|---|---|")
     return "\n".join(
         (
             _table(head, map(_causal_row, sizes["rows"])),
             f"{sizes['description']}\n",
+            _table(exports, map(_export_row, export["rows"])),
+            f"{export['description']} `models export` refuses what keeps too little of the order.\n",
             _table(stages, map(_stage_row, trained["results"])),
             f"{trained['description']}\n",
         )
@@ -169,6 +177,11 @@ def _causal_row(row: dict[str, Any]) -> str:
         f"| {row['model']}{extended} | {row['bits']} bits | {row['disk_mb']:,} MB | {row['peak_mb']:,} MB "
         f"| {' | '.join((*alone, *seconds))} |"
     )
+
+
+def _export_row(row: dict[str, Any]) -> str:
+    kept = "refused" if row["refused"] else "written"
+    return f"| {row['bits']} bits | {row['said'][-1]} | {kept} | {row['seconds']} | {row['peak_mb']:,} MB |"
 
 
 def _seconds(ms: dict[str, int]) -> str:

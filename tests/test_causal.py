@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from deepcodeseek.index_builder import train_base
 from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.export_bench import export_row, write_checkpoint
 from deepcodeseek.index_builder.export_causal import CausalModel, every_document, export_causal
-from deepcodeseek.index_builder.export_causal_graph import BLOCK, Bits, quantize_blocks
+from deepcodeseek.index_builder.export_causal_graph import BLOCK, Bits, Shape, quantize_blocks
 from deepcodeseek.index_builder.export_reranker import check_agreement
 from deepcodeseek.index_builder.train_causal import (
     Recipe,
@@ -393,3 +394,11 @@ def test_two_processes_learn_what_one_learns(qwen: Path, tmp_path: Path) -> None
     subprocess.run(command, check=True, env=variables, timeout=150, capture_output=True)
     assert curve(tmp_path / "two")[0] == pytest.approx(curve(tmp_path / "one")[0], abs=1.0)
     assert margin(tmp_path / "two" / "weights") == pytest.approx(margin(alone), abs=0.3)
+
+
+def test_the_bench_says_what_an_export_of_random_weights_keeps(tmp_path: Path) -> None:
+    write_checkpoint(Shape(2, 64, 4, 2, 16, 128, 30_522, 1e6, 1e-6, True), tmp_path / "random")
+    row = export_row(tmp_path / "random", 8)
+    assert row["refused"] is None
+    assert "of documents in the same order" in row["said"][-1]
+    assert row["peak_mb"] > 0
