@@ -24,6 +24,7 @@ from deepcodeseek.index_builder.export_bench import export_row, write_checkpoint
 from deepcodeseek.index_builder.export_causal import CausalModel, every_document, export_causal
 from deepcodeseek.index_builder.export_causal_graph import BLOCK, Bits, Shape, quantize_blocks
 from deepcodeseek.index_builder.export_reranker import check_agreement
+from deepcodeseek.index_builder.model_import import import_model
 from deepcodeseek.index_builder.train_causal import (
     Recipe,
     answers_loss,
@@ -402,3 +403,20 @@ def test_the_bench_says_what_an_export_of_random_weights_keeps(tmp_path: Path) -
     assert row["refused"] is None
     assert "of documents in the same order" in row["said"][-1]
     assert row["peak_mb"] > 0
+
+
+def test_what_was_exported_is_imported_elsewhere(
+    exported: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path / "home"))
+    place = import_model(exported.directory)
+    found = find_model("causal")
+    assert found
+    assert found.directory == place == tmp_path / "home/models/causal"
+    carried = shutil.copytree(exported.directory, tmp_path / "damaged")
+    data = bytearray((carried / "model.onnx.data").read_bytes())
+    data[len(data) // 2] ^= 1
+    (carried / "model.onnx.data").write_bytes(data)
+    with pytest.raises(ModelProblem, match="damaged"):
+        import_model(carried)
+    assert find_model("causal") == found

@@ -13,6 +13,7 @@ from conftest import EXAMPLE
 from test_generator import write_model
 
 from deepcodeseek.index_builder.cards import card_text
+from deepcodeseek.index_builder.model_import import import_model
 from deepcodeseek.index_builder.train_expander import (
     Lesson,
     Recipe,
@@ -29,7 +30,7 @@ from deepcodeseek.index_builder.train_shipped_expander import train_shipped_expa
 from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.generator import Model
 from deepcodeseek.server.generator_process import GeneratorProcess
-from deepcodeseek.server.models import find_model
+from deepcodeseek.server.models import ModelProblem, find_model
 from deepcodeseek.server.pipeline import Engine, _load_generator, load_engine
 from deepcodeseek.server.types import Prompt
 
@@ -125,7 +126,9 @@ def test_an_adapter_serves_the_model_it_was_made_over_alone(tmp_path: Path, base
 
 
 @pytest.mark.usefixtures("example_report")
-def test_an_adapter_from_corpora_serves_the_server(tmp_path: Path, base: Path) -> None:
+def test_an_adapter_from_corpora_serves_the_server(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = {"file": "new.js", "code_middle": "berth.moor(vessel);", "target": "Berth", "balanced": True}
     samples = [{**call, "id": str(n), "code_before": f"var vessel = {n};\n"} for n in range(8)]
     for name, kind in (("a", "train"), ("b", "eval-only")):
@@ -150,6 +153,14 @@ def test_an_adapter_from_corpora_serves_the_server(tmp_path: Path, base: Path) -
     assert "deepcodeseek train expander --corpora DIR --out MODELS --lessons 6" in card_text(
         "adapter", out / "adapter"
     )
+    monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path / "home"))
+    with pytest.raises(ModelProblem, match="another expander"):
+        import_model(out / "adapter")
+    import_model(base)
+    import_model(out / "adapter")
+    adapter = find_model("adapter")
+    assert adapter
+    assert adapter.directory == tmp_path / "home/models/adapter"
 
 
 def install(place: Path, file: Path, about: dict[str, str]) -> None:
