@@ -4,14 +4,15 @@
 
 The sets are written from the corpora of the list `train` (synthetic.py), each contained in the next larger.
 Reinforced on them is the cross-encoder that ships, and the lists of the corpora of `eval-only`, which are
-real calls, are ranked before and after. Cut short, it goes on where it was. Needs the extra [train].
+real calls, are ranked before and after. Beside the figures lies a picture of them. Cut short, it goes on
+where it was. Needs the extra [train].
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def main(corpora: Path, work: Path, out: Path, sizes: str, seeds: int, writes: b
         ]
         result = measured(made, unseen, numbers, seeds, work, progress)
     write_lines(out, [json.dumps(result, indent=1)])
+    draw(result["results"], out.with_suffix(".png"))
     click.echo(json.dumps([{row["method"]: row["top"]} for row in result["results"]], indent=1))
 
 
@@ -90,14 +92,14 @@ def measured(
     files = find_model("reranker")
     assert files, "the cross-encoder ships with the package"
     start = float_weights(files, base_weights() / "config.json", work / "start")
-    rows = [row_of("no synthetic lists", [_ranks(start, unseen)])]
+    rows = [{"size": 0, **row_of("no synthetic lists", [_ranks(start, unseen)])}]
     for size in sizes:
         ranks = []
         for seed in range(seeds):
             recipe = replace(REINFORCED, documents=DOCUMENTS, seed=seed)
             few = drawn(made, len(made), seed)[:size]
             ranks.append(_ranks(train(few, start, work / f"{size}-{seed}", recipe, progress), unseen))
-        rows.append(row_of(f"{size:,} synthetic lists", ranks))
+        rows.append({"size": size, **row_of(f"{size:,} synthetic lists", ranks)})
     return {
         "description": __doc__.split("\n\n")[2].replace("\n", " "),
         "commands": [
@@ -106,6 +108,25 @@ def measured(
         ],
         "results": rows,
     }
+
+
+def draw(rows: Sequence[Mapping[str, Any]], picture: Path) -> None:
+    """Accuracy against size: means and standard deviations over the seeds, and what there was before."""
+    from matplotlib.figure import Figure
+
+    before, *trained = rows
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for depth, color in (("1", "tab:blue"), ("5", "tab:orange"), ("10", "tab:green")):
+        tops, spreads = ([row[part][depth] for row in trained] for part in ("top", "spread"))
+        sizes = [row["size"] for row in trained]
+        axes.errorbar(sizes, tops, spreads, marker="o", capsize=4, color=color, label=f"top-{depth}")
+        axes.axhline(before["top"][depth], color=color, linestyle=":", linewidth=1)
+    axes.set(xscale="log", xlabel="synthetic lists (dotted: none)", ylabel="percent of unseen calls")
+    axes.set_xticks([row["size"] for row in trained], [f"{row['size']:,}" for row in trained])
+    axes.minorticks_off()
+    axes.legend()
+    figure.savefig(picture, dpi=100)
 
 
 def _ranks(weights: Path, unseen: Sequence[Triple]) -> Ranks:

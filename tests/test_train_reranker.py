@@ -299,3 +299,5 @@ def test_each_size_of_a_synthetic_set_has_a_row(monkeypatch: pytest.MonkeyPatch,
         ("4 synthetic lists", 2, 6),
         ("8 synthetic lists", 2, 6),
     ]
+    ablate_synthetic.draw(found["results"], tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
