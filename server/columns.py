@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import takewhile
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .caches import kept
 from .lexical import Ids, Mask
 
 
@@ -66,7 +66,7 @@ class Folders:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._folders = Texts(map(folder_of, paths))
-        self.nearness = lru_cache(maxsize=16)(self._nearness)
+        self.nearness = kept(self._nearness, 16)
 
     def _nearness(self, folder: str) -> NDArray[np.float64]:
         """How many leading parts each row's folder [rows] shares with this one, of the longer of the two."""

@@ -11,13 +11,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 
+from .caches import kept
 from .columns import Beginnings, Folders, Texts, Uses
 from .generation import (
     CORPORA,
@@ -79,6 +80,7 @@ class Layer:
         self.manifest = manifest
         uri = f"{(generation / DATABASE).resolve().as_uri()}?mode=ro&immutable=1"
         self.database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        finalize(self, self.database.close)  # a connection is part of a cycle of its own
         dimension = int(manifest["encoder"]["dimension"])
         self.vectors = {table: Vectors(generation, table, dimension, hnsw) for table in TABLES}
         self.postings = {corpus: Postings(self.database, corpus) for corpus in CORPORA}
@@ -150,8 +152,8 @@ class Index:
         self.files_by_word, self.file_folders = self._used_in()
         self.api_folders = Folders(self.apis.source)
         self.beginning_with = Beginnings(self.apis.name).find
-        self.api = lru_cache(maxsize=4096)(self._api)
-        self.file_facts = lru_cache(maxsize=256)(self._file_facts)  # asked with every key
+        self.api = kept(self._api, 4096)
+        self.file_facts = kept(self._file_facts, 256)  # asked with every key
 
     def close(self) -> None:
         for layer in self._layers:

@@ -9,12 +9,12 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .caches import kept
 from .generation import Corpus
 
 K1 = 1.2  # these two as in SQLite's FTS5 and most other engines
@@ -37,7 +37,7 @@ class Postings:
         self._corpus = corpus
         (blob,) = database.execute("SELECT lengths FROM corpus WHERE name = ?", (corpus,)).fetchone()
         self.lengths: NDArray[np.int32] = np.frombuffer(blob, np.int32)
-        self.norms = lru_cache(maxsize=1)(self._norms)
+        self.norms = kept(self._norms, 1)
 
     def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
         """In how many rows each term stands; terms that stand in none are left out."""

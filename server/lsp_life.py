@@ -22,7 +22,7 @@ from .lsp_anytime import Anytime, Question
 from .lsp_anytime import run_on as run_on
 from .lsp_build import build, progress
 from .models import ModelProblem, Remembering
-from .pipeline import Engine, load_engine, mark_of
+from .pipeline import Engine, load_engine, mark_of, with_newer_index
 from .settings import Settings
 from .types import Answer
 
@@ -142,7 +142,8 @@ async def start(ls: Server, root: Root) -> None:
             await update(ls, root)  # files may have changed since
         elif session.workspace and session.settings.auto_index:
             await _build(ls, root, session.workspace)
-            await _load(ls, root)
+            if await _load(ls, root) and root.changes:
+                await update(ls, root)  # what was saved meanwhile
     except Exception as error:  # the server stays up and says why it has no answers
         log.exception("start")
         _fail(ls, root, f"{type(error).__name__}: {error}")
@@ -167,27 +168,32 @@ def _chosen_models(settings: Settings) -> Path | None:
     return chosen if settings.models_directory and chosen.is_dir() else None
 
 
-async def _load(ls: Server, root: Root) -> bool:
-    """Load the engine; False where there is no usable index."""
+async def _load(ls: Server, root: Root, known: Engine | None = None) -> bool:
+    """Load the engine, or the index alone where `known` has its models; False where no index is usable."""
     settings = root.session.settings
     models = _models_directory(ls, settings)
     async with progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
             directory = chosen_index(root.session)
-            engine = await run_on(
-                ls.loading, load_engine, directory, models, True, settings.lite, settings.expand_prompt
-            )
+            engine = await run_on(ls.loading, _engine, directory, models, settings, known)
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, root, str(problem))
             return False
     for note in engine.notes:
         ls.say(note)
-    before, engine = root.session.engine, _remembering(engine)
+    before = root.session.engine
     root.session = replace(root.session, engine=engine, state="ready")
-    if before and before.generator:
+    if before and before.generator and before.generator is not engine.generator:
         before.generator.close()
     ls.say(f"ready: {engine.index.count} APIs", lsp.MessageType.Info)
     return True
+
+
+def _engine(directory: Path, models: Path | None, settings: Settings, known: Engine | None) -> Engine:
+    newer = known and with_newer_index(known, directory, models)
+    return newer or _remembering(
+        load_engine(directory, models, lite=settings.lite, prompt_form=settings.expand_prompt)
+    )
 
 
 def _remembering(engine: Engine) -> Engine:
@@ -209,7 +215,7 @@ async def renew(ls: Server, root: Root) -> None:
         mark = await run_on(ls.lookups, mark_of, chosen_index(root.session), _chosen_models(settings))
         if mark not in (engine.mark, root.tried):
             root.tried = mark
-            await _load(ls, root)
+            await _load(ls, root, engine)
 
 
 def _fail(ls: Server, root: Root, message: str) -> None:
@@ -244,6 +250,8 @@ async def _build(ls: Server, root: Root, workspace: Path) -> None:
     directory, models = chosen_index(root.session), _models_directory(ls, settings)
     if not await build(ls, root, workspace, directory, models):
         _fail(ls, root, "indexing failed; see the messages before")
+    elif root.session.engine:
+        root.session = replace(root.session, state="ready")
 
 
 def close(server: Server) -> None:

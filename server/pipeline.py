@@ -47,8 +47,8 @@ RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 _LATE = "no time left"
 Places = tuple[Path | None, ...]
-_LEARNED: tuple[ModelKind, ...] = ("query", "reranker", "causal", "fusion")
-"""What training replaces while the server runs."""
+_RENEWED: tuple[ModelKind, ...] = ("generator", "adapter", "query", "reranker", "causal", "fusion")
+"""What may be installed or trained while the server runs; status reads the last."""
 RERANK_RESERVE_MS = 20.0
 """Below this a cross-encoder would only end too late."""
 ENCODE_RESERVE_MS = 40.0
@@ -150,6 +150,19 @@ def load_engine(
     return Engine(index, encoder, generator, reranker, causal, every, fusion, query_encoder, mark)
 
 
+def with_newer_index(engine: Engine, directory: Path, models_directory: Path | None = None) -> Engine | None:
+    """The engine over the generation that is in use now, its models kept; None where other models are.
+
+    Raises IndexProblem.
+    """
+    mark = mark_of(directory, models_directory)
+    if engine.encoder is None or mark.split()[1:] != engine.mark.split()[1:]:
+        return None
+    index = open_index(directory, engine.encoder.files.sha256)
+    of_models = [note for note in engine.notes if note not in engine.index.notes]
+    return replace(engine, index=index, notes=(*of_models, *index.notes), mark=mark)
+
+
 def _load_generator(directory: Path | None, prompt_form: str) -> tuple[Generator | None, tuple[str, ...]]:
     """The generator, which starts when it is first needed, or none and why."""
     try:
@@ -175,7 +188,7 @@ def mark_of(directory: Path, models_directory: Path | None = None) -> str:
     """Names what an engine would be loaded from now; raises IndexProblem."""
     generation, _ = read_manifest(directory)
     places = (models_directory, directory / ADAPTED)
-    return " ".join((generation.name, *(_mark_of_model(kind, places) for kind in _LEARNED)))
+    return " ".join((generation.name, *(_mark_of_model(kind, places) for kind in _RENEWED)))
 
 
 def _mark_of_model(kind: ModelKind, places: Places) -> str:
