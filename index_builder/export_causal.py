@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from deepcodeseek.server.causal_reranker import Prompts, Tokens, load_causal
+from deepcodeseek.server.cross_encoder import scores_of
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.lexical import Scores
 from deepcodeseek.server.models import CARD, ModelFiles
@@ -73,7 +74,7 @@ def export_causal(
             "golden": [],
         }
         reranker = load_causal(ModelFiles("causal", staged, card))
-        found = [reranker.score(t.query, (t.positive, *t.negatives)) for t in asked]
+        found = [scores_of(reranker, t.query, (t.positive, *t.negatives)) for t in asked]
         check_agreement([scores / weight for scores in found], reference, say, MIN_AGREEMENT[bits])
         # When it is loaded there is no time for more than each query's own documents.
         own = [scores[: 1 + len(t.negatives)] for scores, t in zip(found, golden, strict=True)]

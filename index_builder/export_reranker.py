@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcodeseek.server.cross_encoder import GOLDEN_MARGIN, load_reranker
+from deepcodeseek.server.cross_encoder import GOLDEN_MARGIN, load_reranker, scores_of
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.lexical import Scores
 from deepcodeseek.server.models import CARD, ModelFiles
@@ -89,7 +89,7 @@ def export_reranker(
             **about,
         }
         reranker = load_reranker(ModelFiles("reranker", staged, card))
-        found = [reranker.score(triple.query, (triple.positive, *triple.negatives)) for triple in golden]
+        found = [scores_of(reranker, triple.query, (triple.positive, *triple.negatives)) for triple in golden]
         check_agreement(found, reference, say, MIN_AGREEMENT)
         card["golden"] = golden_entries(golden, found)
         (staged / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

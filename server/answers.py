@@ -27,6 +27,7 @@ class _Known:
     """Of one context: the answer for each prefix that was asked for, and what its refinement gave."""
 
     expanded: ExpandedQuery | None = None
+    refined_for: str = ""  # the prefix that every candidate of the refinement began with
     head: tuple[RankedApi, ...] = ()  # what the cross-encoder read, in its order
     answers: dict[str, Answer] = field(default_factory=dict)
 
@@ -58,13 +59,18 @@ class Answers:
     def refine(self, key: str, expanded: ExpandedQuery, prefix: str, answer: Answer) -> None:
         """From now on the expanded query is asked: what was answered without it no longer holds."""
         known = self._entry(key)
-        known.expanded, known.answers = expanded, {prefix: answer}
+        known.expanded, known.refined_for, known.answers = expanded, prefix, {prefix: answer}
         known.head = tuple(item for item in answer.ranked if _was_read(item))
 
-    def with_refined_head(self, key: str, answer: Answer) -> Answer:
+    def is_refined(self, key: str, prefix: str) -> bool:
+        """Whether what a refinement gave holds for these letters: for fewer it saw only some candidates."""
+        known = self._known.get(key)
+        return bool(known and known.expanded and prefix.lower().startswith(known.refined_for.lower()))
+
+    def with_refined_head(self, key: str, prefix: str, answer: Answer) -> Answer:
         """An answer for other letters, first what the cross-encoder read of it before, in its order."""
         known = self._known.get(key)
-        if known is None or not known.head:
+        if known is None or not self.is_refined(key, prefix):
             return answer
         ids = {item.api.id for item in answer.ranked}
         head = tuple(item for item in known.head if item.api.id in ids)

@@ -8,14 +8,13 @@ computed once: its keys and values are inputs of the graph.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .cross_encoder import check_golden
-from .lexical import Scores
+from .cross_encoder import check_golden, scores_of
 from .models import ModelFiles, ModelProblem, OnnxGraph, verify
 from .stop import Stop
 from .text import CAUSAL_BETWEEN, CAUSAL_ENDING, CAUSAL_OPENING, CAUSAL_TEXT_VERSION, causal_text
@@ -78,13 +77,11 @@ class CausalReranker:
         check_golden(self)
         self.query_ms, self.pair_ms = self._measured()
 
-    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> Scores:
-        stop = stop or Stop()
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
         shared = self._read(self._prompts.query(query), stop)
-        scores = np.zeros(len(documents), np.float32)
-        for row, ids in enumerate(self._prompts.documents(documents)):
-            scores[row] = self._graph.run(["score"], self._inputs(ids, shared), stop)[0][0]
-        return scores * self._weight
+        for ids in self._prompts.documents(documents):
+            (score,) = self._graph.run(["score"], self._inputs(ids, shared), stop)[0]
+            yield float(score) * self._weight
 
     def _read(self, ids: Tokens, stop: Stop) -> _Read:
         """The keys and values of a prompt; what it begins with like the last one is kept."""
@@ -106,7 +103,7 @@ class CausalReranker:
         times = []
         for documents in ([], [text]):
             started = time.perf_counter()
-            self.score(text, documents)
+            scores_of(self, text, documents)
             times.append((time.perf_counter() - started) * 1000)
         return times[0], times[1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -36,26 +36,29 @@ class OnnxReranker:
         check_golden(self)
         self.pair_ms = self._measured()
 
-    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> Scores:
-        scores = np.zeros(len(documents), np.float32)
-        for row, encoding in enumerate(self._graph.tokens([(query, document) for document in documents])):
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        for encoding in self._graph.tokens([(query, document) for document in documents]):
             ids, types = (np.array([values], np.int64) for values in (encoding.ids, encoding.type_ids))
             inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
-            scores[row] = self._graph.run(["score"], inputs, stop or Stop())[0][0]
-        return scores
+            yield float(self._graph.run(["score"], inputs, stop)[0][0])
 
     def _measured(self) -> float:
         """Milliseconds that a pair of usual length takes here."""
         text = " ".join(["record"] * (USUAL_TOKENS // 2))
         started = time.perf_counter()
-        self.score(text, [text] * MEASURED)
+        scores_of(self, text, [text] * MEASURED)
         return (time.perf_counter() - started) * 1000 / MEASURED
+
+
+def scores_of(reranker: Reranker, query: str, documents: Sequence[str], stop: Stop | None = None) -> Scores:
+    """Scores [len(documents)], higher is better. Raises Stopped as soon as `stop` is set."""
+    return np.fromiter(reranker.each(query, documents, stop or Stop()), np.float32, len(documents))
 
 
 def check_golden(reranker: Reranker) -> None:
     """Raises ModelProblem where documents that the card tells apart come out in another order."""
     for golden in reranker.files.card["golden"]:
-        scores = reranker.score(golden["query"], golden["documents"])
+        scores = scores_of(reranker, golden["query"], golden["documents"])
         expected = np.array(golden["scores"], np.float32)
         clear = expected[:, None] - expected[None, :] > GOLDEN_MARGIN
         if np.any(clear & (scores[:, None] <= scores[None, :])):

@@ -67,6 +67,7 @@ class _Work:
 @dataclass(slots=True)
 class _Refinement:
     key: str
+    prefix: str
     expands: bool
     stop: Stop = field(default_factory=Stop)
 
@@ -79,6 +80,7 @@ class Anytime:
         self._idle_seconds = idle_seconds
         self._answers = Answers()
         self._predictions = ThreadPoolExecutor(1, "predict")
+        self._refinements = ThreadPoolExecutor(1, "refine")  # of its own: a key does not wait for it
         self._expansions = ThreadPoolExecutor(1, "expand")
         self._work: _Work | None = None
         self._ahead: asyncio.Task[None] | None = None
@@ -98,7 +100,7 @@ class Anytime:
             return found
         key, prefix = question.key, question.context.prefix
         work = self._work
-        if work is None or work.about != (key, prefix) or work.task.done():
+        if work is None or work.about != (key, prefix) or work.stop.is_set or work.task.done():
             if work:
                 work.end()
             work = self._work = self._begin(question, key)
@@ -142,15 +144,18 @@ class Anytime:
     async def _first_list(self, question: Question, key: str, stop: Stop) -> Answer:
         expanded = self._answers.expanded(key)
         options = {"expanded": expanded, "first_only": True}  # the cross-encoder would let a key wait
-        answer = await self._predict(question, question.settings.deadline_ms, stop, **options)
-        answer = self._answers.with_refined_head(key, answer)
+        deadline = question.settings.deadline_ms
+        answer = await self._predict(self._predictions, question, deadline, stop, **options)
+        answer = self._answers.with_refined_head(key, question.context.prefix, answer)
         if not is_late(answer):
             self._answers.keep(key, question.context.prefix, answer)
         return answer
 
-    async def _predict(self, question: Question, deadline_ms: float, stop: Stop, **options: Any) -> Answer:
+    async def _predict(
+        self, executor: ThreadPoolExecutor, question: Question, deadline_ms: float, stop: Stop, **options: Any
+    ) -> Answer:
         return await run_on(
-            self._predictions,
+            executor,
             predict,
             question.engine,
             question.context,
@@ -162,18 +167,19 @@ class Anytime:
 
     def _begin_refinement(self, question: Question) -> None:
         """Unless it is refined, or being refined, already; another one under way gives way."""
-        key = question.key
+        key, prefix = question.key, question.context.prefix
         can_expand = bool(question.settings.expand and question.engine.generator)
-        if not (can_expand or question.engine.reranker) or self._answers.expanded(key):
+        if not (can_expand or question.engine.reranker) or self._answers.is_refined(key, prefix):
             return
         if self._refinement:
-            if self._refinement.key == key and not self._refinement.stop.is_set:
+            under_way = (self._refinement.key, self._refinement.prefix)
+            if under_way == (key, prefix) and not self._refinement.stop.is_set:
                 return
             self._refinement.stop.set()
-        expands = can_expand and self._is_worth_expanding()
+        expands = can_expand and not self._answers.expanded(key) and self._is_worth_expanding()
         if not (expands or question.engine.reranker):
             return
-        self._refinement = _Refinement(key, expands)
+        self._refinement = _Refinement(key, prefix, expands)
         task = asyncio.ensure_future(self._refine(question, self._refinement))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -201,14 +207,16 @@ class Anytime:
     async def _refined(self, question: Question, refinement: _Refinement) -> bool:
         """Whether a better list is known now; why not stands in the trace of the one that is."""
         start, key = time.perf_counter(), refinement.key
-        expanded, note = ExpandedQuery(question.context), "off"
+        expanded, note = self._answers.expanded(key) or ExpandedQuery(question.context), "off"
         if refinement.expands:
             expanded, note = await self._expand(question, refinement.stop)
             self._fruitless = 0 if expanded.code else self._fruitless + 1
         taken = 1000 * (time.perf_counter() - start)
         if expanded.code or question.engine.reranker:
             left = question.settings.deadline_ms - taken
-            answer = await self._predict(question, left, refinement.stop, expanded=expanded)
+            answer = await self._predict(
+                self._refinements, question, left, refinement.stop, expanded=expanded
+            )
             if not is_late(answer):
                 self._answers.refine(key, expanded, question.context.prefix, answer)
                 return True

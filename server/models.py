@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -86,11 +87,11 @@ class Reranker(Protocol):
 
     files: ModelFiles
     state: str
-    query_ms: float  # that a query takes on this machine, before its documents
+    query_ms: float  # that a query took on this machine, before its documents, when it was loaded
     pair_ms: float  # and each document
 
-    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> NDArray[np.float32]:
-        """Scores [len(documents)], higher is better. Raises Stopped as soon as `stop` is set."""
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        """The score of each document once it is read, higher is better. Raises Stopped by `stop`."""
         ...
 
 
@@ -240,17 +241,20 @@ class Remembering:
         self.files, self.dimension, self.state = encoder.files, encoder.dimension, encoder.state
         self._encoder, self._kept = encoder, kept
         self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+        self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str], stop: Stop | None = None) -> Vectors:
         if len(texts) != 1:
             return self._encoder.encode(texts, stop)
-        (text,) = texts
-        if text not in self._vectors:
-            self._vectors[text] = self._encoder.encode(texts, stop)
-        self._vectors.move_to_end(text)
-        while len(self._vectors) > self._kept:
-            self._vectors.popitem(last=False)
-        return self._vectors[text]
+        with self._lock:
+            vectors = self._vectors.pop(texts[0], None)
+        if vectors is None:
+            vectors = self._encoder.encode(texts, stop)
+        with self._lock:
+            self._vectors[texts[0]] = vectors
+            while len(self._vectors) > self._kept:
+                self._vectors.popitem(last=False)
+        return vectors
 
 
 def read_card(path: Path) -> dict[str, Any]:

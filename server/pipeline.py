@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from .places import is_scope, place_of
 from .rerank import rerank
 from .retrieve import RAREST_TERMS, retrieve
 from .signals import SIGNALS
-from .stop import Stop, Stopped
+from .stop import Stop, Stopped, in_time
 from .text import encoder_query, whole_characters
 from .types import Answer, Context, ExpandedQuery, QueryForm, RankedApi, Stage, Trace
 
@@ -50,15 +49,15 @@ Places = tuple[Path | None, ...]
 _RENEWED: tuple[ModelKind, ...] = ("generator", "adapter", "query", "reranker", "causal", "fusion")
 """What may be installed or trained while the server runs; status reads the last."""
 RERANK_RESERVE_MS = 20.0
-"""Below this a cross-encoder would only end too late."""
+"""Below this, and what a query takes alone, a reranker would only end too late."""
+ANSWER_RESERVE_MS = 10.0
+"""What reading leaves of a deadline to the answer on its way."""
 ENCODE_RESERVE_MS = 40.0
 """What encoding leaves of a deadline to the lookups: without vectors there still is a list."""
 
 
 RERANK_DEPTH = 20
-"""How many candidates the cross-encoder reads where nobody says."""
-CAUSAL_DEPTH = 8
-"""And a causal reranker after it, which takes far longer for each."""
+"""How many candidates a reranker reads at most where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,27 +240,20 @@ def encode_query(
 
 
 def is_late(answer: Answer) -> bool:
-    """Whether a deadline left out something."""
-    return any(_LATE in stage.note for stage in answer.trace.stages)
+    """Whether a deadline left out something that no other stage stands in for."""
+    return any(_LATE in stage.note for stage in answer.trace.stages if stage.stage != "causal")
 
 
 def _encode_in_time(
     engine: Engine, query: ExpandedQuery, learned: bool, left_ms: float, stop: Stop
 ) -> tuple[Scores | None, str]:
     """The vector and a note; none where `left_ms` is too short for it on a machine this busy."""
-    if left_ms == math.inf:
-        return encode_query(engine, query, learned, stop), ""
-    late = Stop()
-    timer = threading.Timer(max(0.0, left_ms) / 1000, late.set)
-    timer.start()
     try:
-        with stop.ending(late.set):
+        with in_time(stop, left_ms) as late:
             return encode_query(engine, query, learned, late), ""
     except Stopped:
         stop.check()
         return None, f"left out: {_LATE}"
-    finally:
-        timer.cancel()
 
 
 def load_fusion(files: ModelFiles) -> Fusion:
@@ -360,8 +352,7 @@ def predict(
         ranked, note = _rerank(engine.reranker, query, ranked, rerank_depth, clock.left(math.inf), stop)
         clock.done("rerank", note)
         if engine.causal:
-            depth = min(rerank_depth, CAUSAL_DEPTH)
-            ranked, note = _rerank(engine.causal, query, ranked, depth, clock.left(math.inf), stop)
+            ranked, note = _rerank(engine.causal, query, ranked, rerank_depth, clock.left(math.inf), stop)
             clock.done("causal", note)
     return Answer(ranked, Trace(engine.index.id, tuple(clock.stages)))
 
@@ -390,6 +381,9 @@ def _rerank(
     left_ms: float,
     stop: Stop,
 ) -> tuple[tuple[RankedApi, ...], str]:
-    if left_ms < RERANK_RESERVE_MS:
+    if reranker is None:
+        return ranked, "no reranker installed"
+    if left_ms < RERANK_RESERVE_MS + reranker.query_ms:
         return ranked, f"skipped: {_LATE}"
-    return rerank(query, ranked, reranker, depth, left_ms, stop)
+    reordered, read = rerank(query, ranked, reranker, depth, left_ms - ANSWER_RESERVE_MS, stop)
+    return reordered, f"{read} candidates read" if read or not ranked else f"none read: {_LATE}"

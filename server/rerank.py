@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from .lexical import Scores
 from .models import Reranker
-from .stop import Stop
+from .stop import Stop, Stopped, in_time
 from .text import reranker_document, reranker_query
 from .types import Evidence, ExpandedQuery, RankedApi
 
@@ -16,24 +17,18 @@ from .types import Evidence, ExpandedQuery, RankedApi
 def rerank(
     query: ExpandedQuery,
     ranked: tuple[RankedApi, ...],
-    reranker: Reranker | None,
+    reranker: Reranker,
     depth: int,
     left_ms: float = math.inf,
     stop: Stop | None = None,
-) -> tuple[tuple[RankedApi, ...], str]:
-    """The same APIs, the first `depth` of them by their score so far and the model's together, and a note.
+) -> tuple[tuple[RankedApi, ...], int]:
+    """The same APIs, the first `depth` of them by their score so far and the model's together; how many.
 
-    The scores are added, as they were while the model learned. With `left_ms` no more are
-    read than it can read in that time. Raises Stopped as soon as `stop` is set.
+    The scores are added, as they were while the model learned. Fewer are read where `left_ms` is over before.
+    Raises Stopped as soon as `stop` is set.
     """
-    if reranker is None:
-        return ranked, "no reranker installed"
-    head = ranked[: int(max(0, min(depth, (left_ms - reranker.query_ms) / reranker.pair_ms)))]
-    if not head:
-        return ranked, "no candidate can be read in time"
-    documents = [reranker_document(item.api, item.usage) for item in head]
-    scores = reranker.score(reranker_query(query), documents, stop)
-    tail = ranked[len(head) :]
+    scores = _read(query, ranked[: max(0, depth)], reranker, left_ms, stop or Stop())
+    head, tail = ranked[: len(scores)], ranked[len(scores) :]
     totals = np.array([item.score for item in head]) + scores
     places = np.argsort(np.argsort(-scores, kind="stable"), kind="stable") + 1
     reordered = tuple(
@@ -44,4 +39,18 @@ def rerank(
         )
         for i in np.argsort(-totals, kind="stable").tolist()
     )
-    return reordered + tail, f"{len(reordered)} candidates read"
+    return reordered + tail, len(scores)
+
+
+def _read(
+    query: ExpandedQuery, head: tuple[RankedApi, ...], reranker: Reranker, left_ms: float, stop: Stop
+) -> Scores:
+    """The scores [n] of the first, as many as could be read in time."""
+    documents = [reranker_document(item.api, item.usage) for item in head]
+    scores: list[float] = []
+    try:
+        with in_time(stop, left_ms) as late:
+            scores.extend(reranker.each(reranker_query(query), documents, late))
+    except Stopped:
+        stop.check()
+    return np.array(scores, np.float32)

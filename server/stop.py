@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,3 +44,19 @@ class Stop:
             with self._lock:
                 if action in self._actions:
                     self._actions.remove(action)
+
+
+@contextmanager
+def in_time(stop: Stop, left_ms: float) -> Iterator[Stop]:
+    """A Stop that is set with `stop`, or when so many milliseconds are over."""
+    if left_ms == math.inf:
+        yield stop
+        return
+    late = Stop()
+    timer = threading.Timer(max(0.0, left_ms) / 1000, late.set)
+    timer.start()
+    try:
+        with stop.ending(late.set):
+            yield late
+    finally:
+        timer.cancel()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 
@@ -247,9 +247,9 @@ class LastFirst:
     def __init__(self) -> None:
         self.count = 0
 
-    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
         self.count += 1
-        return np.arange(len(documents), dtype=np.float32) * 1000
+        yield from (1000.0 * number for number in range(len(documents)))
 
 
 @pytest.mark.usefixtures("example_report")
@@ -282,7 +282,84 @@ def test_a_cut_off_list_keeps_the_refined_head_for_other_letters(engine: Engine)
     )
     answers = Answers()
     answers.refine("key", ExpandedQuery(context()), "", replace(whole, ranked=read + whole.ranked[5:]))
-    merged = names(answers.with_refined_head("key", whole))
+    merged = names(answers.with_refined_head("key", "", whole))
     assert merged[:5] == names(whole)[4::-1]
     assert sorted(merged) == sorted(names(whole))
-    assert answers.with_refined_head("other", whole) == whole
+    assert answers.with_refined_head("other", "", whole) == whole
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_question_asked_again_at_once_after_a_cancel_is_answered(engine: Engine) -> None:
+    slow, _ = counted(engine, endless=True)
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        first = asyncio.ensure_future(anytime.answer(question(slow, deadline_ms=300)))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        again = asyncio.ensure_future(anytime.answer(question(slow, deadline_ms=300)))
+        assert names(await again)
+        assert first.cancelled()
+
+    asyncio_run(session)
+
+
+@pytest.mark.usefixtures("example_report")
+def test_letters_that_are_deleted_again_leave_no_head_of_theirs(engine: Engine) -> None:
+    reranker = LastFirst()
+    reranked = question(replace(engine, generator=None, reranker=reranker))
+    typed = replace(reranked, context=context("H"))
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        first = names(await anytime.answer(reranked))
+        for number, asked in enumerate((typed, reranked), 1):
+            anytime.look_ahead(partial(_as_is, asked))
+            await until(lambda: counts.count("refined") == number)  # noqa: B023
+            if asked is typed:
+                assert names(await anytime.answer(typed)) != [name for name in first if name[0] == "H"]
+                assert names(await anytime.answer(reranked)) == first
+        assert names(await anytime.answer(reranked)) != first
+
+    asyncio_run(session)
+    assert reranker.count == 2
+
+
+async def _as_is(asked: Question) -> Question:
+    return asked
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_letter_does_not_wait_for_a_refinement_under_way(engine: Engine) -> None:
+    reranker = Endless()
+    reranked = question(replace(engine, generator=None, reranker=reranker))
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        anytime.look_ahead(partial(_as_is, replace(reranked, context=context("H"))))
+        await until(reranker.begun.is_set)
+        assert names(await anytime.answer(replace(reranked, context=context("B"))))
+        assert not reranker.ended.is_set()
+        anytime.look_ahead(partial(_as_is, replace(reranked, context=context("B"))))
+        await until(reranker.ended.is_set)  # the latest question wins
+        reranker.ends.set()
+
+    asyncio_run(session)
+
+
+class Endless:
+    """A cross-encoder that reads until it is stopped."""
+
+    files = ModelFiles("reranker", Path(), {})
+    state = "loaded"
+    query_ms = 0.0
+    pair_ms = 0.1
+
+    def __init__(self) -> None:
+        self.begun, self.ended, self.ends = threading.Event(), threading.Event(), threading.Event()
+
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        self.begun.set()
+        with stop.ending(self.ends.set):
+            self.ends.wait(20)
+        self.ended.set()
+        self.ends.clear()
+        stop.check()
+        yield 0.0

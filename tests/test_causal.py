@@ -37,9 +37,10 @@ from deepcodeseek.index_builder.train_loop import CURVE
 from deepcodeseek.index_builder.triples import Triple
 from deepcodeseek.server.causal_reranker import CausalReranker, Prompts, load_causal
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.cross_encoder import scores_of
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import CARD, ModelFiles, ModelProblem, find_model
-from deepcodeseek.server.pipeline import CAUSAL_DEPTH, METHODS, load_engine, predict
+from deepcodeseek.server.pipeline import METHODS, RERANK_DEPTH, load_engine, predict
 from deepcodeseek.server.stop import Stop, Stopped
 from deepcodeseek.server.text import CAUSAL_ENDING, CAUSAL_OPENING
 
@@ -123,7 +124,7 @@ def test_the_graph_says_what_transformers_says(
         load_causal(ModelFiles("causal", tmp_path / "causal", card(tmp_path))),
     )
     expected = np.concatenate([model.score(triple) for triple in TRIPLES])
-    found = np.concatenate([reranker.score(t.query, (t.positive, *t.negatives)) for t in TRIPLES])
+    found = np.concatenate([scores_of(reranker, t.query, (t.positive, *t.negatives)) for t in TRIPLES])
     assert np.abs(found - expected).max() < bound * expected.std()
     if bits == 8:
         clear = expected[:, None] - expected[None, :] > expected.std() / 2
@@ -139,8 +140,8 @@ def card(models: Path) -> dict[str, Any]:
 def test_what_prompts_share_is_kept_and_changes_nothing(exported: ModelFiles) -> None:
     reranker = load_causal(exported)
     first, other = TRIPLES[0], TRIPLES[-1]
-    alone = load_causal(exported).score(other.query, other.negatives)
-    reranker.score(first.query, first.negatives)
+    alone = scores_of(load_causal(exported), other.query, other.negatives)
+    scores_of(reranker, first.query, first.negatives)
     read, length = [], len(reranker._prompts.query(other.query))
     run = reranker._graph.run
 
@@ -149,7 +150,7 @@ def test_what_prompts_share_is_kept_and_changes_nothing(exported: ModelFiles) ->
         return run(outputs, inputs, stop)
 
     reranker._graph.run = counted  # type: ignore[method-assign]
-    assert np.allclose(reranker.score(other.query, other.negatives), alone, atol=1e-5)
+    assert np.allclose(scores_of(reranker, other.query, other.negatives), alone, atol=1e-5)
     assert read[0] < length / 2  # the instruction is there already
     assert max(read[1:]) < length  # and each document is read without what stands before it
 
@@ -262,7 +263,7 @@ def test_it_stops(exported: ModelFiles) -> None:
     threading.Timer(0.1, stop.set).start()
     started = time.monotonic()
     with pytest.raises(Stopped):
-        reranker.score("find", ["vessel text " * 50] * 500, stop)
+        scores_of(reranker, "find", ["vessel text " * 50] * 500, stop)
     assert time.monotonic() - started < 5
 
 
@@ -280,7 +281,7 @@ def test_the_server_reads_with_it_what_the_compact_one_left_on_top(
         engine.index.close()
     read = [item for item in whole.ranked if any(e.signal == "causal" for e in item.evidence)]
     assert read == list(whole.ranked[: len(read)])
-    assert 0 < len(read) <= CAUSAL_DEPTH
+    assert 0 < len(read) <= RERANK_DEPTH
     assert [stage.stage for stage in whole.trace.stages][-2:] == ["rerank", "causal"]
     assert len(late.ranked) == len(whole.ranked)
 
@@ -318,7 +319,7 @@ def test_what_was_trained_is_exported_and_reads_alike(qwen: Path, tmp_path: Path
     export_causal(weights, tmp_path, 8, QUIET, TRIPLES[:3])
     reranker = load_causal(ModelFiles("causal", tmp_path / "causal", card(tmp_path)))
     triple = TRIPLES[-1]
-    assert reranker.score(triple.query, (triple.positive, *triple.negatives)).argmax() == 0
+    assert scores_of(reranker, triple.query, (triple.positive, *triple.negatives)).argmax() == 0
 
 
 def test_a_training_that_is_cut_short_goes_on_to_the_same_weights(qwen: Path, tmp_path: Path) -> None:

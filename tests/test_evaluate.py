@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,8 +266,8 @@ class LastReranker:
     query_ms = 0.0
     pair_ms = 1.0
 
-    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
-        return 1000 * np.arange(len(documents), dtype=np.float32)
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        yield from (1000.0 * number for number in range(len(documents)))
 
 
 @pytest.mark.usefixtures("example_report")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from deepcodeseek.index_builder.llama_flags import cmake_args
@@ -15,9 +17,10 @@ from deepcodeseek.server.context import make_context
 from deepcodeseek.server.documentation import api_markdown
 from deepcodeseek.server.expand import expand
 from deepcodeseek.server.models import ModelFiles, ModelProblem
+from deepcodeseek.server.pipeline import METHODS, Engine, is_late, predict
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
-from deepcodeseek.server.stop import Stop
+from deepcodeseek.server.stop import Stop, Stopped
 from deepcodeseek.server.types import Api, Context, ExpandedQuery, Method, Prompt, RankedApi
 
 
@@ -203,41 +206,79 @@ def test_expand_by_a_description() -> None:
 
 
 class LengthReranker:
-    """The longer the document, the better."""
+    """The longer the document, the better; after `most` of them it goes on until it is stopped."""
 
     files = ModelFiles("reranker", Path(), {})
     state = "loaded"
     query_ms = 0.0
     pair_ms = 10.0
 
-    def score(self, query: str, documents: Sequence[str], stop: Stop | None = None) -> np.ndarray:
-        return np.array([len(document) for document in documents], np.float32)
+    def __init__(self, most: int = 100) -> None:
+        self.most = most
+
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        yield from map(len, documents[: self.most])
+        if self.most < len(documents):
+            ended = threading.Event()
+            with stop.ending(ended.set):
+                ended.wait(20)
+            stop.check()
 
 
 @pytest.mark.parametrize(
-    ("depth", "left_ms", "query_ms", "expected"),
+    ("depth", "left_ms", "most", "expected"),
     [
-        (3, math.inf, 0.0, ["ccc", "bb", "a", "dddd"]),  # the first three, the rest stays
-        (4, math.inf, 0.0, ["dddd", "ccc", "bb", "a"]),
-        (4, 29.0, 0.0, ["ccc", "a", "bb", "dddd"]),  # time for two
-        (4, 29.0, 9.0, ["ccc", "a", "bb", "dddd"]),
-        (4, 29.0, 10.0, ["a", "ccc", "bb", "dddd"]),  # for one
-        (4, 29.0, 50.0, ["a", "ccc", "bb", "dddd"]),  # for none
-        (4, 9.0, 0.0, ["a", "ccc", "bb", "dddd"]),
+        (3, math.inf, 9, ["ccc", "bb", "a", "dddd"]),  # the first three, the rest stays
+        (4, math.inf, 9, ["dddd", "ccc", "bb", "a"]),
+        (4, 50.0, 2, ["ccc", "a", "bb", "dddd"]),  # time for two
+        (4, 50.0, 1, ["a", "ccc", "bb", "dddd"]),
+        (4, 50.0, 0, ["a", "ccc", "bb", "dddd"]),
+        (0, math.inf, 9, ["a", "ccc", "bb", "dddd"]),
     ],
 )
 def test_rerank_reads_the_first_and_keeps_the_rest(
-    depth: int, left_ms: float, query_ms: float, expected: list[str]
+    depth: int, left_ms: float, most: int, expected: list[str]
 ) -> None:
     names = ("a", "ccc", "bb", "dddd")
     ranked = tuple(RankedApi(Api(f"global.{n}", n, "script_include"), 1.0) for n in names)
     query = ExpandedQuery(Context("", "", "", ""))
-    reranker = LengthReranker()
-    reranker.query_ms = query_ms
-    reordered, _ = rerank(query, ranked, reranker, depth, left_ms)
+    reordered, read = rerank(query, ranked, LengthReranker(most), depth, left_ms)
+    assert read == min(depth, most)
     assert [item.api.name for item in reordered] == expected
     told = [e for item in reordered for e in item.evidence if e.signal == "reranker"]
     assert [e.rank for e in told] == list(range(1, len(told) + 1))
+
+
+def test_reading_ends_where_nobody_waits_for_it() -> None:
+    ranked = tuple(RankedApi(Api(n, n, "class"), 1.0) for n in "abc")
+    stop = Stop()
+    threading.Timer(0.1, stop.set).start()
+    with pytest.raises(Stopped):
+        rerank(ExpandedQuery(Context("", "", "", "")), ranked, LengthReranker(1), 3, 10_000.0, stop)
+
+
+@pytest.mark.parametrize(
+    ("compact", "causal_query_ms", "notes", "late"),
+    [
+        (9, 1.0, ["3 candidates read", "3 candidates read"], False),
+        (1, 1.0, ["1 candidates read", "skipped: no time left"], False),  # what was read stays
+        (9, 9000.0, ["3 candidates read", "skipped: no time left"], False),
+        (0, 1.0, ["none read: no time left", "skipped: no time left"], True),
+    ],
+)
+@pytest.mark.usefixtures("example_report")
+def test_a_deadline_bounds_both_rerankers_and_what_was_read_in_time_stays(
+    engine: Engine, compact: int, causal_query_ms: float, notes: list[str], late: bool
+) -> None:
+    causal = LengthReranker()
+    causal.files, causal.query_ms = ModelFiles("causal", Path(), {}), causal_query_ms
+    both = replace(engine, generator=None, reranker=LengthReranker(compact), causal=causal)
+    started = time.monotonic()
+    context = make_context("var vessel = next();\nnew ", "", {})
+    answer = predict(both, context, METHODS["reranked"], deadline_ms=1500, rerank_depth=3)
+    assert time.monotonic() - started < 10
+    assert [stage.note for stage in answer.trace.stages][-2:] == notes
+    assert is_late(answer) is late
 
 
 def test_what_retrieval_says_counts_beside_the_cross_encoder() -> None:

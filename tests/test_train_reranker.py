@@ -34,7 +34,7 @@ from deepcodeseek.index_builder.train_reranker import (
     train,
 )
 from deepcodeseek.index_builder.triples import Triple, read_coder_pile, write_triples
-from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker
+from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker, scores_of
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import CARD, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.pipeline import load_engine
@@ -167,7 +167,7 @@ def test_what_is_exported_scores_as_what_was_trained(supervised: Path, exported:
         documents = (triple.positive, *triple.negatives)
         with torch.inference_mode():
             (expected,) = model.score([triple], 32)
-        found = reranker.score(triple.query, documents)
+        found = scores_of(reranker, triple.query, documents)
         assert int(found.argmax()) == int(expected.argmax())
         np.testing.assert_allclose(found, expected.numpy(), atol=0.6)
 
@@ -175,8 +175,8 @@ def test_what_is_exported_scores_as_what_was_trained(supervised: Path, exported:
 def test_a_pair_has_one_score_whatever_stands_beside_it(exported: ModelFiles) -> None:
     reranker = load_reranker(exported)
     documents = ["berth text", "a much longer text on tides and on cargo", "pilot"]
-    together = reranker.score("crane line", documents)
-    alone = [reranker.score("crane line", [document])[0] for document in documents]
+    together = scores_of(reranker, "crane line", documents)
+    alone = [scores_of(reranker, "crane line", [document])[0] for document in documents]
     assert together.tolist() == alone
 
 
@@ -186,9 +186,9 @@ def test_scoring_ends_when_it_is_stopped(exported: ModelFiles) -> None:
     timer.start()
     started = time.monotonic()
     with pytest.raises(Stopped):
-        reranker.score("crane", ["berth"] * 50_000, stop)
+        scores_of(reranker, "crane", ["berth"] * 50_000, stop)
     assert time.monotonic() - started < 60
-    assert len(reranker.score("crane", ["berth"] * 5)) == 5
+    assert len(scores_of(reranker, "crane", ["berth"] * 5)) == 5
 
 
 @pytest.mark.parametrize(
@@ -211,8 +211,8 @@ def test_a_model_that_is_not_what_its_card_says_is_refused(
 def test_the_export_refuses_a_graph_that_disagrees(
     supervised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = OnnxReranker.score
-    monkeypatch.setattr(OnnxReranker, "score", lambda *given: -score(*given))
+    each = OnnxReranker.each
+    monkeypatch.setattr(OnnxReranker, "each", lambda *given: (-score for score in each(*given)))
     with pytest.raises(ValueError, match="of the documents"):
         export_reranker(supervised, tmp_path / "reranker", {}, TRIPLES[:4], 32, QUIET)
     assert not list(tmp_path.iterdir())
