@@ -18,6 +18,7 @@ from .bench_expander import expander_table
 from .bench_lsp import latency_table
 from .metrics import results_table
 from .open_questions import open_questions
+from .soak_lsp import soak_text
 from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, updated_package
 
 RESULTS = Path(__file__).parent / "results"
@@ -33,6 +34,7 @@ SCALE = RESULTS / "scale.json"  # times and sizes
 EXPANSION = RESULTS / "expander.json"  # by code base
 EXPANDER_SIZES = RESULTS / "expander-sizes.json"  # memory and times
 LSP = RESULTS / "lsp.json"  # of the server under typing
+SOAK = RESULTS / "soak.json"  # and of an hour of it
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -54,6 +56,7 @@ def updated(readme: str) -> str:
         "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
         "lsp": latency_table(json.loads(LSP.read_text(encoding="utf-8"))),
+        "soak": soak_text(json.loads(SOAK.read_text(encoding="utf-8"))),
         "expansion": expansion_table(json.loads(EXPANSION.read_text(encoding="utf-8"))),
         "expander": expander_table(json.loads(EXPANDER_SIZES.read_text(encoding="utf-8"))),
         "ablations": ablations_table(),

@@ -1,16 +1,19 @@
-"""Types for an hour, many times as fast as people do, and looks whether the server grows.
+"""Types for an hour, many times as fast as people do, saves files, and looks whether the server grows.
 
 python -m deepcodeseek.index_builder.soak_lsp --workspace DIR --index DIR --out FILE      `make soak`
 
-Fails where memory at the end is more than five percent above what it was after the first tenth of the time,
-or where descriptors or threads were added since.
+Typed is in copies of workspace and index, as what is saved is indexed. Fails where memory at the end is more
+than five percent above what it was after the first tenth of the time, or where descriptors or threads were
+added since.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +33,8 @@ from .typist import Site, call_sites
 
 SITES = 200
 PACE = 20.0
+SAVE_LINES = 50  # between two times that a file is saved, and the index brought up to date
+SAVED = "saved while typing.js"
 WARM = 0.1  # of the time, after which everything was loaded and every cache filled
 GROWTH_PERCENT = 5.0
 
@@ -54,9 +59,12 @@ def main(workspace: Path, directory: Path, out: Path, seconds: float) -> None:
     files = find_model("encoder")
     assert files
     encoder = load_encoder(files)
-    index = open_index(directory, encoder.files.sha256)
-    sites = call_sites(index, workspace.resolve(), SITES, seed=0)
-    result = soak(encoder, sites, workspace.resolve(), directory.resolve(), seconds, click.echo)
+    with tempfile.TemporaryDirectory() as folder:
+        typed, served = (Path(folder).resolve() / name for name in ("workspace", "index"))
+        shutil.copytree(workspace, typed)
+        shutil.copytree(directory, served)
+        sites = call_sites(open_index(served, encoder.files.sha256), typed, SITES, seed=0)
+        result = soak(encoder, sites, typed, served, seconds, click.echo)
     out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     sys.exit(0 if is_flat(result) else 1)
 
@@ -68,24 +76,32 @@ def soak(
     directory: Path,
     seconds: float,
     say: Callable[[str], None],
+    save_lines: int = SAVE_LINES,
 ) -> dict[str, Any]:
-    """Lines typed, growth in percent since the warm-up, and samples, one after each line."""
+    """Lines typed, growth in percent since the warm-up, and samples, one after each line.
+
+    Writes into the workspace and the index.
+    """
     samples: list[Sample] = []
     with Client() as client:
-        options = {"indexDirectory": str(directory), "autoIndex": False, "expand": True}
+        options = {"indexDirectory": str(directory), "expand": True}
         client.initialize(workspace, initializationOptions=options)
         client.ready()
         bench, start = Bench(client, encoder, 0, PACE), time.monotonic()
         for site in cycle(sites):
             bench.type(site, waits=False)
             samples.append(_sample(client.process.pid, time.monotonic() - start))
+            if len(samples) % save_lines == 0:
+                _save(client, workspace / SAVED, len(samples))
             if len(samples) % 100 == 0:
                 say(f"{samples[-1].seconds:,.0f} s: {samples[-1].memory_mb:.0f} MB, {len(samples):,} lines")
             if samples[-1].seconds > seconds:
                 break
+        renewed = client.status()["counters"].get("update", 0)
     warm = [each for each in samples if each.seconds > WARM * seconds]
     return {
         "lines": len(samples),
+        "renewed": renewed,
         "seconds": round(samples[-1].seconds),
         "growth_percent": round(_growth(warm), 2),
         "descriptors_added": _added([each.descriptors for each in warm]),
@@ -94,10 +110,28 @@ def soak(
     }
 
 
+def _save(client: Client, path: Path, number: int) -> None:
+    """A file of another content each time."""
+    path.write_text(f"function savedWhileTyping() {{ return {number}; }}\n", encoding="utf-8")
+    client.notify("textDocument/didSave", {"textDocument": {"uri": path.as_uri()}})
+
+
 def is_flat(result: dict[str, Any]) -> bool:
     """Whether nothing grew."""
     added = result["descriptors_added"] > 0 or result["threads_added"] > 0
     return bool(result["growth_percent"] <= GROWTH_PERCENT and not added)
+
+
+def soak_text(result: dict[str, Any]) -> str:
+    """Markdown: how long was typed, and what the server held at its end more than after the warm-up."""
+    memory = result["samples"][-1]["memory_mb"]
+    descriptors, threads = (max(0, result[f"{what}_added"]) for what in ("descriptors", "threads"))
+    return (
+        f"After {result['seconds'] / 60:.0f} minutes and {result['lines']:,} lines, typed {PACE:.0f} times "
+        f"as fast as people do, and after {result['renewed']} files saved and indexed (`make soak`), the "
+        f"server's memory, {memory:.0f} MB, had changed by {result['growth_percent']:+.1f} % since the "
+        f"warm-up, with {descriptors} descriptors and {threads} threads more.\n"
+    )
 
 
 def _growth(samples: Sequence[Sample]) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import EXAMPLE
 
 from deepcodeseek.index_builder.bench_lsp import LIMITS, latency_table, measure
-from deepcodeseek.index_builder.soak_lsp import is_flat, soak
+from deepcodeseek.index_builder.soak_lsp import is_flat, soak, soak_text
 from deepcodeseek.index_builder.typist import DEVIATION_MS, MEAN_MS, call_sites, keys
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder
@@ -55,10 +58,16 @@ def test_figures_of_a_quick_run(engine: Engine, encoder: Encoder) -> None:
 
 
 @pytest.mark.usefixtures("example_report")
-def test_a_short_soak_adds_no_descriptors_and_no_threads(engine: Engine, encoder: Encoder) -> None:
-    sites = call_sites(engine.index, EXAMPLE, 10, seed=0)
-    result = soak(encoder, sites, EXAMPLE, index_directory(EXAMPLE), 15, lambda line: None)
+def test_a_short_soak_adds_no_descriptors_and_no_threads(
+    engine: Engine, encoder: Encoder, tmp_path: Path
+) -> None:
+    workspace = shutil.copytree(EXAMPLE, tmp_path / "workspace")
+    index = shutil.copytree(index_directory(EXAMPLE), tmp_path / "index")
+    sites = call_sites(engine.index, workspace, 10, seed=0)
+    result = soak(encoder, sites, workspace, index, 20, lambda line: None, save_lines=2)
     assert result["lines"] > 3
+    assert result["renewed"] > 1  # once it does when it starts
+    assert f"{result['lines']:,} lines" in soak_text(result)
     assert result["descriptors_added"] <= 0
     assert result["threads_added"] <= 0
 
