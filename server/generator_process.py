@@ -23,6 +23,7 @@ from .types import Prompt
 
 START_SECONDS = 60.0  # to load and probe the model
 HANG_SECONDS = 5.0  # without an answer after its deadline, which the child keeps itself
+ENDS_SECONDS = 2.0  # after its output has ended; else it lives on behind what is no answer
 CANCEL_SECONDS = 2.0  # the same after it was told to stop
 FIRST_PAUSE_SECONDS = 1.0  # before a dead child is started again; doubled with each death in a row
 LONGEST_PAUSE_SECONDS = 300.0
@@ -187,7 +188,12 @@ def _forward(child: subprocess.Popen[str], lines: Lines) -> None:
 
 
 def _cause(child: subprocess.Popen[str] | None) -> str:
-    status = child.wait() if child else None
-    if status is not None and status < 0:
+    if child is None:
+        return "ended"
+    try:
+        status = child.wait(ENDS_SECONDS)
+    except subprocess.TimeoutExpired:
+        return "said what is no answer"
+    if status < 0:
         return f"died ({signal.Signals(-status).name})"
     return f"ended (status {status})"

@@ -11,10 +11,9 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
 from lsprotocol import types as lsp
 from pygls.uris import to_fs_path
@@ -27,7 +26,7 @@ from .lsp_documents import DocumentWorkspace
 from .lsp_files import facts_of
 from .lsp_inline import inline_completion
 from .lsp_items import TRIGGERS, Look, api_items, asked_at, look_of, member_items, resolve
-from .lsp_life import Listed, Root, Server, Session, close, leave, log, renew, run_on, start, update
+from .lsp_life import Listed, Root, Server, Session, close, leave, log, read, renew, start, update
 from .lsp_navigation import (
     SIGNATURE_TRIGGERS,
     definition,
@@ -42,9 +41,7 @@ from .pipeline import Engine
 from .settings import parse_settings
 from .types import Context
 
-T = TypeVar("T")
 STATUS_COMMAND = "deepcodeseek.status"
-INLINE_CHARS = 50_000  # so much is read in a millisecond; a change of threads takes longer on busy cores
 CONTEXT_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
 SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
@@ -202,12 +199,12 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
         ls.background(renew(ls, root))
         return ls.listed.items
     look = look_of(ls.client_capabilities)
-    asked = await _read(ls, text, asked_at, document, text, offset, params.context, look)
+    asked = await read(ls, text, asked_at, document, text, offset, params.context, look)
     if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
     if asked.cursor.receiver:
         workspace = root.session.workspace
-        members = await _read(ls, text, member_items, engine, workspace, document.path, asked)
+        members = await read(ls, text, member_items, engine, workspace, document.path, asked)
         if members is not None:
             return lsp.CompletionList(is_incomplete=False, items=members)
     question = await _question(ls, root.session, engine, text, offset, document.path)
@@ -215,7 +212,7 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     ls.anytime.look_ahead(lambda: _as_it_is(question))
     ls.background(renew(ls, root))
     most = question.settings.max_items
-    found = await _read(ls, text, api_items, engine.index, asked, question.context, answer, most)
+    found = await read(ls, text, api_items, engine.index, asked, question.context, answer, most)
     items = lsp.CompletionList(is_incomplete=True, items=found)
     ls.listed = Listed(place, root.session, question, answer, items)
     return items
@@ -252,22 +249,17 @@ async def _question_behind(ls: Server, uri: str, place: lsp.Position, typed: str
     session = ls.root_of(document.path).session
     if session.engine is None or document.version is None:  # closed meanwhile
         return None
-    offset = document.offset_at_position(place) + len(typed)
-    if asked_at(document, document.source, offset, None, Look()) is None:
+    offset, text = document.offset_at_position(place) + len(typed), document.source
+    if await read(ls, text, asked_at, document, text, offset, None, Look()) is None:
         return None
-    return await _question(ls, session, session.engine, document.source, offset, document.path)
+    return await _question(ls, session, session.engine, text, offset, document.path)
 
 
 async def _question(
     ls: Server, session: Session, engine: Engine, text: str, offset: int, path: str
 ) -> Question:
-    context = await _read(ls, text, _context, engine, session.workspace, text, offset, path)
+    context = await read(ls, text, _context, engine, session.workspace, text, offset, path)
     return Question(engine, session.settings, context)
-
-
-async def _read(ls: Server, text: str, work: Callable[..., T], *given: Any) -> T:
-    """The result of work on a document: at once where that is short, else beside the event loop."""
-    return work(*given) if len(text) <= INLINE_CHARS else await run_on(ls.lookups, work, *given)
 
 
 async def _as_it_is(question: Question) -> Question:

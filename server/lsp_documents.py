@@ -26,10 +26,13 @@ class Document(TextDocument):
         return str(self.position_codec.encoding)
 
     def starts(self, text: str) -> Starts:
-        """Offsets at which the lines of its text begin."""
-        if self._counted is None or self._counted[0] is not text:
-            self._counted = text, np.array(line_starts(text), np.int64)
-        return self._counted[1]
+        """Offsets at which the lines of its text, or of one it had before, begin; from any thread."""
+        counted = self._counted
+        if counted is None or counted[0] is not text:
+            counted = text, np.array(line_starts(text), np.int64)
+            if self._source is text:
+                self._counted = counted
+        return counted[1]
 
     def offset_at_position(self, client_position: lsp.Position) -> int:
         text, position = self.source, client_position

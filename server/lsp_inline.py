@@ -12,7 +12,7 @@ from .context import make_context
 from .imports import import_of, module_of
 from .lsp_files import caller_of, facts_of
 from .lsp_items import Asked, Look, asked_at
-from .lsp_life import Server
+from .lsp_life import Server, read
 from .pipeline import Engine, predict
 from .statement import write_statement
 from .stop import Stop
@@ -37,7 +37,7 @@ async def inline_completion(
     await asyncio.sleep(PAUSE_SECONDS)
     if document.version != version:
         return None
-    asked = asked_at(document, text, offset, None, Look())
+    asked = await read(ls, text, asked_at, document, text, offset, None, Look())
     if asked is None or asked.cursor.kind not in _KINDS or asked.is_called:
         return None
     stop = Stop()
@@ -60,7 +60,7 @@ def _statement(engine: Engine, workspace: Path | None, path: str, asked: Asked, 
     module = None if context.scope or context.record_type else module_of(caller, asked.text)
     predicted = [
         ranked
-        for ranked in predict(engine, context, first_only=True).ranked
+        for ranked in predict(engine, context, first_only=True, stop=stop).ranked
         if module is None or import_of(module, ranked.api, ranked.api.name) is None  # nothing can be added
     ]
     typed = len(asked.cursor.prefix)

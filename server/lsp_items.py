@@ -18,6 +18,7 @@ from .documentation import api_markdown, is_deprecated, method_markdown, why_mar
 from .documents import line_starts, position_at
 from .imports import Insertion, import_of, module_of
 from .index import Index
+from .lsp_documents import Document
 from .lsp_files import caller_of
 from .lsp_life import Server, run_on
 from .modules import Caller, imports_of, module_apis
@@ -105,7 +106,8 @@ _FIRST_KINDS = ("new", "member", "sysparm", *_CHOSEN)
 
 def positions(document: TextDocument, text: str) -> Callable[[int], lsp.Position]:
     """From an offset in a document's text to the client's position."""
-    starts, encoding = line_starts(text), str(document.position_codec.encoding)
+    starts = document.starts(text) if isinstance(document, Document) else line_starts(text)
+    encoding = str(document.position_codec.encoding)
     return lambda offset: lsp.Position(*position_at(text, starts, offset, encoding))
 
 

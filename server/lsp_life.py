@@ -7,11 +7,12 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
@@ -28,9 +29,11 @@ from .types import Answer
 
 NAME = "deepcodeseek"
 RENEW_SECONDS = 1.0  # between two looks for a newer index
+INLINE_CHARS = 50_000  # so much is read in a millisecond; a change of threads takes longer on busy cores
 SETTLE_SECONDS = 0.3  # after a change, for those that come with it
 
 log = logging.getLogger(NAME)
+T = TypeVar("T")
 ABOUT: ContextVar[str] = ContextVar("path of the document that the message under way names", default="")
 
 
@@ -128,6 +131,11 @@ class Server(LanguageServer):
         """One line in the log and to the client's log."""
         log.log(logging.WARNING if kind == lsp.MessageType.Warning else logging.INFO, "%s", message)
         self.window_log_message(lsp.LogMessageParams(kind, f"deepcodeseek: {message}"))
+
+
+async def read(ls: Server, text: str, work: Callable[..., T], *given: Any) -> T:
+    """The result of work on a document: at once where that is short, else beside the event loop."""
+    return work(*given) if len(text) <= INLINE_CHARS else await run_on(ls.lookups, work, *given)
 
 
 async def start(ls: Server, root: Root) -> None:

@@ -100,6 +100,14 @@ def asked(generator: GeneratorProcess, stop: Stop | None = None, timeout_ms: flo
     return outcome
 
 
+def test_a_child_that_lives_on_behind_what_is_no_answer_holds_nothing_up() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            assert generator_process._cause(child) == "said what is no answer"
+        finally:
+            child.kill()
+
+
 def test_a_killed_generator_is_one_line_and_started_again_after_a_pause(generator: GeneratorProcess) -> None:
     outcome = asked(generator)
     os.kill(child_of(generator), signal.SIGKILL)

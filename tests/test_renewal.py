@@ -87,3 +87,16 @@ def _after_a_save(client: Client, workspace: Path, uri: str, number: int) -> int
     client.notify("textDocument/didSave", {"textDocument": {"uri": uri}})
     eventually(lambda: client.request("workspace/symbol", {"query": f"QuayLedger{number}"}).result())
     return len(list(Path(f"/proc/{client.process.pid}/fd").iterdir()))
+
+
+def test_what_is_saved_during_the_first_build_is_indexed_after_it(tmp_path: Path) -> None:
+    workspace = tmp_path / "work"
+    shutil.copytree(EXAMPLE / "apps", workspace / "apps")
+    with Client(environment(DEEPCODESEEK_CACHE_HOME=str(tmp_path / "cache"))) as client:
+        client.initialize(workspace, capabilities={"window": {"workDoneProgress": True}})
+        eventually(lambda: any("embedding" in str(message.get("params")) for message in client.said))
+        path = workspace / "QuayLedger.script.js"
+        path.write_text(QUAY.format(""))
+        client.notify("textDocument/didSave", {"textDocument": {"uri": path.as_uri()}})
+        client.ready()
+        eventually(lambda: client.request("workspace/symbol", {"query": "QuayLedger"}).result())
