@@ -4,7 +4,8 @@
 
 The model writes freely; is told the predicted APIs and writes freely; or is told them and continues a call of
 the first one, as the server has it. Every statement is checked in the same way: one that names what does not
-exist is not shown.
+exist is not shown. What is shown is checked once more in another way: its syntax tree against the tables of
+the index.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tree_sitter import Node
+
 from deepcodeseek.server.bindings import Script
+from deepcodeseek.server.generation import DATABASE, read_manifest
 from deepcodeseek.server.lexer import code_of
 from deepcodeseek.server.models import Generator
 from deepcodeseek.server.modules import Caller
@@ -27,7 +33,9 @@ from deepcodeseek.server.statement import apis_named, continue_statement, write_
 from deepcodeseek.server.types import Context, RankedApi
 
 from .metrics import wilson
+from .parse import parse
 from .predict import sample_context
+from .syntax import dotted, text
 
 TOKENS = 24  # as the server asks for
 TIMEOUT_MS = 60_000.0  # so that a busy machine writes the same
@@ -42,7 +50,8 @@ DESCRIPTION = (
     "freely. `begun`: told them, and continues a call of the first; one that takes no arguments is whole "
     "without the model. `whole`: statements that come to an end. `shown`: those of them that call an API and "
     "name nothing that neither the index nor the file knows; the others are not shown. `right`: those shown "
-    "that name the API which the developer called. 95 % Wilson intervals; milliseconds at the median."
+    "that name the API which the developer called. 95 % Wilson intervals; milliseconds at the median. "
+    "`unknown`: what their syntax trees make or call that neither the tables of the index nor the file hold."
 )
 
 
@@ -54,6 +63,7 @@ class Written:
     is_shown: bool
     is_right: bool
     ms: float
+    unknown: tuple[str, ...] = ()  # names in what is shown
 
 
 def main() -> None:
@@ -64,15 +74,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the file of results")
     parser.add_argument("--count", type=int, default=300, help="how many of the clean samples are drawn")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--models", type=Path, help="a models directory, such as one with an adapter")
     parser.add_argument("--case", action="append", choices=CASES, help="one of the cases; default: all")
     given = parser.parse_args()
     cases = given.case or CASES
     chosen = "".join(f" --case {case}" for case in given.case or ())
-    engine = load_engine(given.index)
+    engine = load_engine(given.index, given.models)
+    generation, _ = read_manifest(given.index)
+    database = sqlite3.connect(f"{(generation / DATABASE).resolve().as_uri()}?mode=ro", uri=True)
     rows = read_samples(given.samples, given.count, given.seed)
     results: dict[str, list[Written]] = {case: [] for case in cases}
     for done, row in enumerate(rows, 1):
-        for case, written in measure(engine, row, cases).items():
+        for case, written in measure(engine, database, row, cases).items():
             results[case].append(written)
         if done % 25 == 0:
             print(done, {case: summary(results[case]) for case in cases}, flush=True)
@@ -94,7 +107,9 @@ def read_samples(path: Path, count: int, seed: int) -> list[dict[str, Any]]:
     return random.Random(seed).sample(clean, min(count, len(clean)))
 
 
-def measure(engine: Engine, row: dict[str, Any], cases: Sequence[str] = CASES) -> dict[str, Written]:
+def measure(
+    engine: Engine, database: sqlite3.Connection, row: dict[str, Any], cases: Sequence[str] = CASES
+) -> dict[str, Written]:
     """One sample in each of the cases."""
     assert engine.generator, "no generator installed"
     context = sample_context(engine.index, row)
@@ -107,8 +122,42 @@ def measure(engine: Engine, row: dict[str, Any], cases: Sequence[str] = CASES) -
         statement = _written(engine, engine.generator, script, context, predicted, case)
         named = apis_named(engine.index, script, statement)
         ms = (time.perf_counter() - start) * 1000
-        found[case] = Written(bool(statement), bool(named), row["target"] in named, ms)
+        unknown = unknown_names(database, context.before, statement) if named else ()
+        found[case] = Written(bool(statement), bool(named), row["target"] in named, ms, unknown)
     return found
+
+
+def unknown_names(database: sqlite3.Connection, before: str, statement: str) -> tuple[str, ...]:
+    """What a statement makes or calls that is neither in the tables of an index nor in the text before."""
+    known = set(re.findall(r"[\w$]+", before))
+    unknown = []
+    for chain in _made_or_called(parse(statement.encode())):
+        *_, last = chain
+        (count,) = database.execute(_KNOWN, (".".join(chain), last, last, last)).fetchone()
+        if not count and last not in known | BUILT_IN:
+            unknown.append(".".join(chain))
+    return tuple(unknown)
+
+
+_KNOWN = (
+    "SELECT (SELECT count(*) FROM api WHERE api_name = ? OR name = ?)"
+    " + (SELECT count(*) FROM method WHERE name = ?) + (SELECT count(*) FROM inherited WHERE name = ?)"
+)
+BUILT_IN = frozenset({"Array", "Date", "Error", "Object", "RegExp", "String", "parseInt", "toString", "push"})
+
+
+def _made_or_called(node: Node) -> Iterator[tuple[str, ...]]:
+    """The chains of names behind `new` and before parentheses; of longer expressions the last name."""
+    place = {"new_expression": "constructor", "call_expression": "function"}.get(node.type)
+    if place:
+        what = node.child_by_field_name(place)
+        chain = dotted(what)
+        if not chain and what is not None:
+            chain = (text(what.child_by_field_name("property")),)
+        if any(chain):
+            yield chain
+    for child in node.named_children:
+        yield from _made_or_called(child)
 
 
 def _written(
@@ -134,6 +183,7 @@ def summary(written: Sequence[Written]) -> dict[str, Any]:
         "shown": share(shown, n),
         "right": share(right, n),
         "right of shown": share(right, shown),
+        "unknown": sorted({name for each in written for name in each.unknown}),
         "ms": round(sorted(each.ms for each in written)[n // 2]),
     }
 
