@@ -110,9 +110,10 @@ def _reranked() -> Iterator[Case]:
 
 
 def _deadlines() -> Iterator[Case]:
-    """What a user gets: everything installed, as far as the time goes."""
-    for ms in DEADLINES_MS:
-        yield Case(f"answer at {ms:,} ms", METHODS["full"], Asked(deadline_ms=ms), model=True)
+    """What a user gets, as far as the time goes: by default, and with the expander."""
+    for name, method in (("", "reranked"), (" with the expander", "full")):
+        for ms in DEADLINES_MS:
+            yield Case(f"answer at {ms:,} ms{name}", METHODS[method], Asked(deadline_ms=ms), model=True)
 
 
 def ablate(

@@ -90,8 +90,14 @@ def score_json(name: str, result: Score) -> dict[str, Any]:
 
 def results_table(results: Sequence[Mapping[str, Any]]) -> str:
     """Markdown table of results as `score_json` writes them, read back from JSON."""
-    head = "| method | top-1 | top-5 | top-10 | top-40 | MRR |\n|---|---|---|---|---|---|\n"
-    return head + "".join(f"| `{r['method']}` | {_cells(r)} | {r['mrr']:.3f} |\n" for r in results)
+    head = "| method | top-1 | top-5 | top-10 | top-40 | MRR | ms, p95 |\n|---|---|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{r['method']}` | {_cells(r)} | {r['mrr']:.3f} | {_milliseconds(r)} |\n" for r in results
+    )
+
+
+def _milliseconds(result: Mapping[str, Any]) -> str:
+    return f"{result['ms_p50']:,.0f}, {result['ms_p95']:,.0f}" if "ms_p50" in result else ""
 
 
 def _cells(result: Mapping[str, Any]) -> str:

@@ -64,9 +64,9 @@ def _documentation(results: Path) -> tuple[str, ...]:
         "What happens where JSDoc is missing?",
         f"{_top(stripped)} every comment stripped, n = {stripped['n']}",
         f"{_top(written)} as written",
-        f"With every comment gone and descriptions made of the code, top-5 falls by "
-        f"{written['top']['5'] - stripped['top']['5']:.1f} points. BM25 over "
-        f"documents alone gives {words[0]:.1f} % as written, {words[1]:.1f} % over the names that are left.",
+        f"With every comment gone and descriptions made of the code, top-5 goes from "
+        f"{written['top']['5']:.1f} to {stripped['top']['5']:.1f} %. BM25 over documents alone "
+        f"gives {words[0]:.1f} % as written, {words[1]:.1f} % over the names that are left.",
     )
 
 
@@ -78,7 +78,7 @@ def _ambiguity(results: Path) -> tuple[str, ...]:
     return (
         "What about ambiguous intent?",
         f"{_estimate(hard['top']['5'])} ambiguous samples, n = {hard['n']}",
-        f"{_estimate(clean['top']['5'])} `clean`, n = {clean['n']}",
+        f"{_estimate(clean['top']['5'])} clean samples, mined by `eval mine` as these are, n = {clean['n']}",
         f"Where the lines before lead to several APIs, or several APIs share the name, the target is among "
         f"the first 40 in {hard['top']['40'][0]:.1f} % (else {clean['top']['40'][0]:.1f} %); "
         f"{hard['n']} samples are few.",
@@ -105,7 +105,7 @@ def _metadata(results: Path) -> tuple[str, ...]:
 
 def _real_time(results: Path) -> tuple[str, ...]:
     cases = {case["case"]: case for case in _read(results / "ablations.json")["cases"]}
-    first, asked = cases["fused"], cases["answer at 400 ms"]
+    first, asked = cases["fused"], cases["answer at 400 ms with the expander"]
     off, on = cases["fused, no model on top"], cases["fused, query: hypothetical code"]
     return (
         "Is it really real-time end to end, expander included?",

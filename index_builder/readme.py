@@ -1,4 +1,4 @@
-"""Writes the README's generated parts: the options from the code, the figures from the result files.
+"""Writes the generated parts of the README and of the page of all figures, from code and result files.
 
 python -m deepcodeseek.index_builder.readme        writes; a test fails when they are stale
 """
@@ -6,7 +6,7 @@ python -m deepcodeseek.index_builder.readme        writes; a test fails when the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, upda
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
-BY_METHOD = ("script-includes.json", "adapted.json", "other-domains.json", "documentation.json")
+BY_METHOD = ("script-includes.json", "adapted.json", "other-domains.json")
+DOCUMENTATION = "documentation.json"
 ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
 CORPORA = RESULTS / "corpora.json"
@@ -36,22 +37,33 @@ EXPANDER_SIZES = RESULTS / "expander-sizes.json"  # memory and times
 LSP = RESULTS / "lsp.json"  # of the server under typing
 SOAK = RESULTS / "soak.json"  # and of an hour of it
 README = Path(__file__).parents[1] / "README.md"
+PAGES = (README, RESULTS / "README.md")
 
 
 def main() -> None:
-    """Rewrite the README, and the settings in the VS Code extension's manifest and README, in place."""
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Rewrite the pages, and the settings in the VS Code extension's manifest and README, in place."""
+    for page in PAGES:
+        page.write_text(updated(page.read_text(encoding="utf-8")), encoding="utf-8")
     package = updated_package(PACKAGE.read_text(encoding="utf-8"))
     PACKAGE.write_text(package, encoding="utf-8")
     readme = CLIENT_README.read_text(encoding="utf-8")
     CLIENT_README.write_text(with_part(readme, "settings", client_settings_table(package)), encoding="utf-8")
 
 
-def updated(readme: str) -> str:
-    """The README's text with its generated parts made anew."""
-    parts = {
+def updated(page: str) -> str:
+    """A page's text with its generated parts made anew."""
+    for name, content in generated_parts().items():
+        if begin_of(name) in page:
+            page = with_part(page, name, content)
+    return page
+
+
+def generated_parts() -> dict[str, str]:
+    """Each part by its name; every one stands in one of the pages."""
+    return {
         "settings": settings_table(),
-        "results": results_text(),
+        "results": results_text(BY_METHOD),
+        "documentation": results_text((DOCUMENTATION,)),
         "extraction": extraction_table(),
         "scale": scale_text(json.loads(SCALE.read_text(encoding="utf-8"))),
         "graph": graph_table(),
@@ -64,14 +76,16 @@ def updated(readme: str) -> str:
         "corpora": corpora_table(),
         "questions": open_questions(RESULTS),
     }
-    for name, content in parts.items():
-        readme = with_part(readme, name, content)
-    return readme
+
+
+def begin_of(name: str) -> str:
+    """The mark that a part begins behind."""
+    return f"<!-- {name}:begin -->\n"
 
 
 def with_part(text: str, name: str, content: str) -> str:
     """A text with what stands between the two marks of a name replaced."""
-    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    begin, end = begin_of(name), f"<!-- {name}:end -->"
     before, rest = text.split(begin, 1)
     return before + begin + content + end + rest.split(end, 1)[1]
 
@@ -85,9 +99,9 @@ def settings_table() -> str:
     return "\n".join(("| option | default | |", "|---|---|---|", *rows)) + "\n"
 
 
-def results_text() -> str:
+def results_text(files: Sequence[str]) -> str:
     """Results by method: what was measured, on what, with which command, and the table."""
-    contents = (json.loads((RESULTS / name).read_text(encoding="utf-8")) for name in BY_METHOD)
+    contents = (json.loads((RESULTS / name).read_text(encoding="utf-8")) for name in files)
     return "\n".join(_result(content) for content in contents)
 
 

@@ -32,7 +32,7 @@ def test_each_question_has_a_row_and_a_sentence(results: Path) -> None:
 def test_figures_come_from_the_files(results: Path) -> None:
     cases = json.loads((results / "ablations.json").read_text())
     for case in cases["cases"]:
-        if case["case"] == "answer at 400 ms":
+        if case["case"] == "answer at 400 ms with the expander":
             case["top"]["5"], case["gained"] = [12.3, 1.2, 23.4], 77
     (results / "ablations.json").write_text(json.dumps(cases))
     row = rows(results)[5]

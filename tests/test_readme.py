@@ -10,7 +10,7 @@ import pytest
 
 from deepcodeseek.index_builder.cards import ABOUT, card_text
 from deepcodeseek.index_builder.cli import main
-from deepcodeseek.index_builder.readme import README, updated
+from deepcodeseek.index_builder.readme import PAGES, README, begin_of, generated_parts, updated
 from deepcodeseek.server.models import SHIPPED, ModelKind
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,10 @@ TABLE_COMMANDS = sorted(set(re.findall(r"^\| `(deepcodeseek [^`]+)`", TEXT, re.M
 
 
 def test_the_generated_parts_are_current() -> None:
-    assert updated(TEXT) == TEXT, "run: python -m deepcodeseek.index_builder.readme"
+    pages = [page.read_text(encoding="utf-8") for page in PAGES]
+    assert [updated(page) for page in pages] == pages, "run: python -m deepcodeseek.index_builder.readme"
+    for name in generated_parts():
+        assert sum(begin_of(name) in page for page in pages) == 1, name
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ABOUT if kind in SHIPPED])
