@@ -142,7 +142,20 @@ def expansion_table(content: Mapping[str, Any]) -> str:
         for name, result in content["results"].items()
         for case, found in result["cases"].items()
     )
-    return "\n".join((*head, *rows, "", content["description"], *content.get("notes", ()))) + "\n"
+    told = (content["description"], *content.get("notes", ()))
+    return "\n".join((*head, *rows, "", *told, "", *_alternatives(content.get("alternatives", ())))) + "\n"
+
+
+def _alternatives(tried: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Markdown: what else the same time was spent on (tried once; see LOG.md)."""
+    yield "| other uses of the time | code base | top-1 and 5 without | with | ms |"
+    yield "|---|---|---|---|---|"
+    for each in tried:
+        without, given = (
+            " / ".join(f"{top:.1f}" for top in each[part] if top is not None) for part in ("without", "with")
+        )
+        about = f"{each['way']} | {each['base']}, n = {each['n']}"
+        yield f"| {about} | {without} | {given} | {each['ms'] or ''} |"
 
 
 def _row(base: str, case: str, found: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ from .triples import Triple
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 GOLDEN_LISTS = tuple(Triple(query, texts[0], tuple(texts[1:])) for query, texts in GOLDEN.items())
+MOST_APART = 1.0  # standard deviations of the float model's scores, that one of the graph may be off
 MIN_AGREEMENT = 0.97  # of the pairs of documents that the float model tells apart by GOLDEN_MARGIN
 
 
@@ -111,7 +112,8 @@ def golden_entries(golden: Sequence[Triple], scores: Sequence[Scores]) -> list[d
 def check_agreement(
     found: Sequence[Scores], reference: Sequence[Scores], say: Callable[[str], None], least: float
 ) -> None:
-    """Raises ValueError where less than the share `least` stands in the float model's order."""
+    """Raises ValueError where less than the share `least` stands in the float model's order, or where a score
+    is further from the float model's than MOST_APART allows."""
     agreed = total = 0
     for ours, theirs in zip(found, reference, strict=True):
         clear = theirs[:, None] - theirs[None, :] > GOLDEN_MARGIN
@@ -122,3 +124,8 @@ def check_agreement(
     say(f"{share:.3f} of {total} pairs of documents in the same order, scores at most {apart:.2f} apart")
     if not share >= least:
         raise ValueError(f"{share:.3f} of the documents are in the float model's order, not {least}")
+    spread = float(np.std(np.concatenate(list(reference)))) if len(reference) else 0.0
+    if not apart <= MOST_APART * max(spread, GOLDEN_MARGIN):
+        raise ValueError(
+            f"a score is {apart:.2f} from the float model's, whose standard deviation is {spread:.2f}"
+        )
