@@ -14,6 +14,7 @@ from typing import Any
 from deepcodeseek.server.settings import Settings, option_name
 
 from .ablate_expander import expansion_table
+from .ablate_statement import statement_text
 from .bench_expander import expander_table
 from .bench_lsp import latency_table
 from .metrics import results_table
@@ -33,6 +34,7 @@ CAUSAL_EXPORT = RESULTS / "causal-export.json"  # what was said of exports
 CAUSAL_TRAINED = RESULTS / "causal-trained.json"
 SCALE = RESULTS / "scale.json"  # times and sizes
 EXPANSION = RESULTS / "expander.json"  # by code base
+STATEMENT = RESULTS / "statement.json"  # of inline completions
 EXPANDER_SIZES = RESULTS / "expander-sizes.json"  # memory and times
 LSP = RESULTS / "lsp.json"  # of the server under typing
 SOAK = RESULTS / "soak.json"  # and of an hour of it
@@ -69,6 +71,7 @@ def generated_parts() -> dict[str, str]:
         "graph": graph_table(),
         "lsp": latency_table(json.loads(LSP.read_text(encoding="utf-8"))),
         "soak": soak_text(json.loads(SOAK.read_text(encoding="utf-8"))),
+        "statement": statement_text(json.loads(STATEMENT.read_text(encoding="utf-8"))),
         "expansion": expansion_table(json.loads(EXPANSION.read_text(encoding="utf-8"))),
         "expander": expander_table(json.loads(EXPANDER_SIZES.read_text(encoding="utf-8"))),
         "ablations": ablations_table(),

@@ -36,6 +36,7 @@ SHIPPED: Mapping[ModelKind, Path] = MappingProxyType(
         "encoder": ASSETS / "all-minilm-l6-v2",
         "fusion": ASSETS / "fusion",
         "reranker": ASSETS / "reranker",
+        "adapter": ASSETS / "adapter",
     }
 )
 

@@ -37,6 +37,12 @@ _LANGUAGE = BEFORE_OPERAND | frozenset(
      "isNaN", "parseFloat", "parseInt", "console", "arguments", "NaN", "Infinity")
 )  # fmt: skip
 
+_USUAL_METHODS = frozenset(
+    ("apply", "bind", "call", "concat", "filter", "forEach", "hasOwnProperty", "indexOf", "join", "keys",
+     "log", "map", "parse", "pop", "push", "replace", "slice", "split", "stringify", "substring", "then",
+     "toLowerCase", "toString", "toUpperCase", "trim")
+)  # fmt: skip
+
 
 def write_statement(
     index: Index,
@@ -163,12 +169,17 @@ def _api_of(index: Index, script: Script, names: str) -> str:
 
 
 def _methods_exist(index: Index, script: Script, code: str, start: int) -> bool:
-    """Whether whatever is called on what the index knows is one of its methods."""
+    """Whether each method that is called is one of what it is called on, or, where nobody knows that, of
+    anything in the index or the text before."""
+    written = {*_NAME.findall(code[:start]), *_USUAL_METHODS}
     for found in _METHOD.finditer(code, start):
         receiver = receiver_before(code, found.start())
         text = Script(script.caller, code[: found.start()], script.text)
         meaning = meaning_of(index, text, receiver) if receiver else None
         known = members_of(index, meaning) if meaning else ()
         if known and all(each.method and each.method.name != found[1] for each in known):
+            return False
+        is_somewhere = found[1] in written or index.find(found[1]) or len(index.with_members([found[1]])[0])
+        if not known and not is_somewhere:
             return False
     return True

@@ -56,6 +56,10 @@ NAMED = [
     ("var x = 1;\n", "x = x + 1;", ()),
     ("var u = new BerthAllocator();\n", "TideMath.rangeOf(u.fly(), 1);", ()),
     ("var u = {};\n", "u ? BerthInventor : TideMath.rangeOf(1, 2);", ()),
+    ("var gr = next();\n", "TideMath.rangeOf(gr.getInvented(), 1);", ()),
+    ("var gr = next();\n", "TideMath.rangeOf(gr.toString(), 1);", ("x_hbr_berth.TideMath",)),
+    ("var gr = next();\ngr.own();\n", "TideMath.rangeOf(gr.own(), 1);", ("x_hbr_berth.TideMath",)),
+    ("var gr = next();\n", "TideMath.rangeOf(gr.findFree(), 1);", ("x_hbr_berth.TideMath",)),
 ]
 
 
