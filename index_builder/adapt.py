@@ -6,7 +6,7 @@ one must not trust a signal that was trained on the very answers it is judged by
 half of the files each, evidence is gathered with the one that has not seen the file, and what is written is
 the mean of their weights (Wortsman et al., 2022). Last comes the cross-encoder (adapt_reranker.py), with the
 encoder. Folds of files decide: weights that come from other files
-must do better than those in use, by more than chance gives, or nothing is written.
+must do better than those that ship, by more than chance gives, or nothing is written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcodeseek.server.fusion import Fusion
-from deepcodeseek.server.models import SHIPPED, ModelFiles, load_encoder
+from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, ModelKind, load_encoder, read_card
 from deepcodeseek.server.pipeline import Engine
 
 from .adapt_reranker import Reranked, adapt_reranker
@@ -57,7 +57,7 @@ class Adapted:
 
     questions: int
     files: int
-    before: dict[int, float]  # of the workspace's questions, by the weights in use
+    before: dict[int, float]  # of the workspace's questions, by the engine's own weights
     after: dict[int, float]  # by weights that have not seen the question's file
     gained: int  # questions whose answer came among the first 5, and those that lost it
     lost: int
@@ -79,7 +79,7 @@ def adapt(
     say: Callable[[str], None],
     encoder: bool = False,
 ) -> Adapted:
-    """Train on the workspace's own calls, and write a models directory if that is better than what is in use.
+    """Train on the workspace's own calls, and write a models directory if that is better than what it has.
 
     The engine holds nothing that was adapted before: it would have seen the answers it is judged by.
     `leave_out` names files, as the index does, of which no call, no usage and no text is learned from. With
@@ -104,6 +104,7 @@ def adapt(
     parameters, _ = train(few, RECIPE, progress, start.parameters)
     result = _result(evidence[0].files, before, after, _general(start), _general(as_fusion(parameters)))
     if result.is_better:
+        _forget_adapted(out, "query", "reranker")  # nobody judged them beside what is written now
         if encoder:
             _write_mean(engine, work, out / "query", say)
             engines = [replace(each, fusion=as_fusion(parameters)) for each in engines]
@@ -114,6 +115,14 @@ def adapt(
         result = replace(result, reranked=reranked)
     shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def _forget_adapted(out: Path, *kinds: ModelKind) -> None:
+    """Remove what an earlier run has written into `out`, and nothing else."""
+    for kind in kinds:
+        folder = out / kind
+        if folder.is_dir() and read_card(folder / CARD).get("name") == "adapted":
+            shutil.rmtree(folder)
 
 
 def _reranked(

@@ -179,7 +179,7 @@ def adapted_view(result: Adapted, out: Path) -> str:
     """What adapting brought, in a few lines."""
     lines = [
         f"{result.questions} calls in {result.files} files; weights that have not seen the file of a call:",
-        f"  in use   {_tops(result.before)}",
+        f"  shipped  {_tops(result.before)}",
         f"  adapted  {_tops(result.after)}",
         f"  among the first 5: {result.gained} gained, {result.lost} lost; reciprocal rank "
         f"{result.gain:+.3f} (standard error {result.error:.3f})",
@@ -191,7 +191,7 @@ def adapted_view(result: Adapted, out: Path) -> str:
     if result.reranked:
         lines += [
             f"the cross-encoder on {result.reranked.lists} lists of the first candidates:",
-            f"  in use   {_tops(result.reranked.before)}",
+            f"  shipped  {_tops(result.reranked.before)}",
             f"  adapted  {_tops(result.reranked.after)}",
             _kept("cross-encoder", result.reranked.is_better, out),
         ]

@@ -67,8 +67,16 @@ def test_what_predicts_better_is_written_and_loads(
     untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(adapting, "RECIPE", QUICK)
+    for kind, name in (
+        ("query", "adapted"),
+        ("reranker", "my own"),
+    ):  # nobody judged the first beside a new fusion
+        (tmp_path / kind).mkdir()
+        card = {"name": name, "sha256": {"model.onnx": "0"}}
+        (tmp_path / kind / "model.json").write_text(json.dumps(card), encoding="utf-8")
     result = adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
     assert result.is_better
+    assert {path.name for path in tmp_path.iterdir()} == {"fusion", "reranker"}
     assert result.after[5] > result.before[5]
     assert result.gained > result.lost
     fusion = load_fusion(find_model("fusion", tmp_path))  # type: ignore[arg-type]
