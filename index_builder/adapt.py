@@ -11,6 +11,7 @@ must do better than those that ship, by more than chance gives, or nothing is wr
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcodeseek.server.fusion import Fusion
-from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, ModelKind, load_encoder, read_card
+from deepcodeseek.server.models import (
+    CARD,
+    SHIPPED,
+    ModelFiles,
+    ModelKind,
+    ModelProblem,
+    load_encoder,
+    read_card,
+)
 from deepcodeseek.server.pipeline import Engine
 
 from .adapt_reranker import Reranked, adapt_reranker
@@ -120,9 +129,9 @@ def adapt(
 def _forget_adapted(out: Path, *kinds: ModelKind) -> None:
     """Remove what an earlier run has written into `out`, and nothing else."""
     for kind in kinds:
-        folder = out / kind
-        if folder.is_dir() and read_card(folder / CARD).get("name") == "adapted":
-            shutil.rmtree(folder)
+        with contextlib.suppress(ModelProblem):  # none there, or none of ours
+            if read_card(out / kind / CARD).get("name") == "adapted":
+                shutil.rmtree(out / kind)
 
 
 def _reranked(

@@ -13,7 +13,7 @@ import pytest
 from conftest import EXAMPLE, WIDTH
 
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder import prepared, train_shipped
+from deepcodeseek.index_builder import adapt_reranker, prepared, train_shipped
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
@@ -153,6 +153,8 @@ def test_an_adapted_encoder_is_written_and_loads(
 ) -> None:
     monkeypatch.setattr(adapting, "PER_TARGET", 2)
     monkeypatch.setattr(adapting, "QUERY_RECIPE", Recipe(epochs=1, tokens=64))
+    quick = replace(adapt_reranker.RECIPE, epochs=1, tokens=48, documents=3)
+    monkeypatch.setattr(adapt_reranker, "RECIPE", quick)
     untrained = replace(engine, fusion=as_fusion(_initial(16, np.random.default_rng(0))))
     index = index_directory(EXAMPLE)
     result = adapting.adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
