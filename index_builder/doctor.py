@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
-from deepcodeseek.server.models import Encoder, ModelProblem
+from deepcodeseek.server.models import Encoder, ModelProblem, Reranker
 from deepcodeseek.server.pipeline import Engine, load_engine
+from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.types import Prompt
 
 from .llama_flags import FEATURES, cmake_args
@@ -195,6 +196,16 @@ def check_encoder(encoder: Encoder) -> Check:
     )
 
 
+def check_reranker(reranker: Reranker) -> Check:
+    """It loads, which it does not where its golden lists come out in another order, and reads a pair."""
+    name = f"golden: {reranker.files.kind}"
+    try:
+        list(reranker.each("var total = sum(", ["Adds numbers."], Stop()))
+    except ModelProblem as problem:
+        return Check(name, "broken", str(problem), f"{_pip()} --force-reinstall deepcodeseek")
+    return Check(name, "ok", f"its lists stand in their order; a pair takes {reranker.pair_ms:.0f} ms")
+
+
 def check_generator(written: str) -> Check:
     """The expander continues a line of code that has only one sensible end."""
     if GOLDEN_ANSWER in written:
@@ -240,6 +251,7 @@ def _try_out(directory: Path, models: Path | None) -> tuple[list[Check], tuple[T
     try:
         checks = [check_note(note) for note in engine.notes if not note.startswith("no generator")]
         checks += [check_encoder(engine.encoder)] if engine.encoder else []
+        checks += [check_reranker(each) for each in (engine.reranker, engine.causal) if each]
         engine, generated = _try_generator(engine)
         timings = time_stages(engine, directory)
         return [*checks, *generated, *([check_speed(timings)] if timings else [])], timings

@@ -73,7 +73,6 @@ class CausalReranker:
         self._nothing = self._last = _Read((), (nothing,) * len(self._names))
         self._weight = float(card.get("weight", 1.0))
         self.files = model
-        self.state = "loaded"
         check_golden(self)
         self.query_ms, self.pair_ms = self._measured()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .lexical import Scores
-from .models import ModelFiles, ModelProblem, OnnxGraph, Reranker, verify
+from .models import ModelFiles, ModelProblem, OnnxGraph, Readable, verify
 from .stop import Stop
 from .text import RERANKER_TEXT_VERSION
 
@@ -31,7 +31,6 @@ class OnnxReranker:
             raise ModelProblem(f"{model.directory} was trained on other texts than this version makes")
         self._graph = OnnxGraph(model)
         self.files = model
-        self.state = "loaded"
         self.query_ms = 0.0
         check_golden(self)
         self.pair_ms = self._measured()
@@ -50,12 +49,12 @@ class OnnxReranker:
         return (time.perf_counter() - started) * 1000 / MEASURED
 
 
-def scores_of(reranker: Reranker, query: str, documents: Sequence[str], stop: Stop | None = None) -> Scores:
+def scores_of(reranker: Readable, query: str, documents: Sequence[str], stop: Stop | None = None) -> Scores:
     """Scores [len(documents)], higher is better. Raises Stopped as soon as `stop` is set."""
     return np.fromiter(reranker.each(query, documents, stop or Stop()), np.float32, len(documents))
 
 
-def check_golden(reranker: Reranker) -> None:
+def check_golden(reranker: Readable) -> None:
     """Raises ModelProblem where documents that the card tells apart come out in another order."""
     for golden in reranker.files.card["golden"]:
         scores = scores_of(reranker, golden["query"], golden["documents"])

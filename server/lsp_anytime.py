@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from .answers import Answers, context_key
+from .models import Generator, Reranker
 from .pipeline import RETRIEVE_RESERVE_MS, Engine, expand_context, is_late, predict
 from .settings import Settings
 from .stop import Stop, Stopped
@@ -26,7 +27,7 @@ AHEAD_SECONDS = 0.06  # in typing, before the first list is made ahead: sooner i
 PAUSE_SECONDS = 0.5  # before the generator is set to work; of a hundred keys three let wait so long
 FRUITLESS = 3  # refinements in a row that their deadline ended: from then on one in RARELY pauses is tried
 RARELY = 10
-IDLE_SECONDS = 600.0  # without a refinement, before the generator gives its memory back
+IDLE_SECONDS = 600.0  # without a refinement, before generator and rerankers give their memory back
 
 log = logging.getLogger("deepcodeseek")
 T = TypeVar("T")
@@ -226,9 +227,9 @@ class Anytime:
     def _rest_when_idle(self, engine: Engine) -> None:
         if self._resting:
             self._resting.cancel()
-        if engine.generator:
-            loop, rest = asyncio.get_running_loop(), engine.generator.rest
-            self._resting = loop.call_later(self._idle_seconds, self._expansions.submit, rest)
+        models = [model for model in (engine.generator, engine.reranker, engine.causal) if model]
+        loop = asyncio.get_running_loop()
+        self._resting = loop.call_later(self._idle_seconds, self._expansions.submit, _rest, models)
 
     async def _expand(self, question: Question, stop: Stop) -> tuple[ExpandedQuery, str]:
         settings = question.settings
@@ -243,6 +244,11 @@ class Anytime:
             stop=stop,
         )
         return (replace(expanded, source="cache") if expanded.code else expanded), note
+
+
+def _rest(models: Sequence[Generator | Reranker]) -> None:
+    for model in models:
+        model.rest()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -83,16 +83,26 @@ class Generator(Protocol):
     def close(self) -> None: ...
 
 
-class Reranker(Protocol):
+class Readable(Protocol):
     """Query and documents to one score each."""
 
     files: ModelFiles
-    state: str
     query_ms: float  # that a query took on this machine, before its documents, when it was loaded
     pair_ms: float  # and each document
 
     def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
         """The score of each document once it is read, higher is better. Raises Stopped by `stop`."""
+        ...
+
+
+class Reranker(Readable, Protocol):
+    """One that need not be in memory."""
+
+    @property
+    def state(self) -> str: ...
+
+    def rest(self) -> None:
+        """Give its memory back until the next request."""
         ...
 
 
@@ -256,6 +266,45 @@ class Remembering:
             while len(self._vectors) > self._kept:
                 self._vectors.popitem(last=False)
         return vectors
+
+
+class Resting:
+    """A reranker that is loaded when it first reads, and again after a rest; its hashes are checked at once.
+
+    `load` gives one that can be read with; raises ModelProblem, now or when it reads.
+    """
+
+    def __init__(self, files: ModelFiles, load: Callable[[ModelFiles], Readable]) -> None:
+        verify(files)
+        self.files, self._load = files, load
+        self.query_ms = self.pair_ms = 0.0
+        self._model: Readable | None = None
+        self._problem: ModelProblem | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> str:
+        return str(self._problem or ("loaded" if self._model else "not loaded"))
+
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        with self._lock:
+            model = self._model = self._model or self._loaded()
+        yield from model.each(query, documents, stop)
+
+    def rest(self) -> None:
+        with self._lock:
+            self._model = None
+
+    def _loaded(self) -> Readable:
+        if self._problem:
+            raise self._problem
+        try:
+            model = self._load(self.files)
+        except ModelProblem as problem:
+            self._problem = problem
+            raise
+        self.query_ms, self.pair_ms = model.query_ms, model.pair_ms
+        return model
 
 
 def read_card(path: Path) -> dict[str, Any]:

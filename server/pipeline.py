@@ -24,7 +24,9 @@ from .models import (
     ModelFiles,
     ModelKind,
     ModelProblem,
+    Readable,
     Reranker,
+    Resting,
     find_model,
     load_encoder,
     verify,
@@ -221,12 +223,12 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
 
 
 def _load_reranker(
-    kind: ModelKind, load: Callable[[ModelFiles], Reranker], places: Places
+    kind: ModelKind, load: Callable[[ModelFiles], Readable], places: Places
 ) -> tuple[Reranker | None, tuple[str, ...]]:
     """A reranker, or none and why: the order before it stands in."""
     try:
         files = find_model(kind, *places)
-        return (load(files) if files else None), ()
+        return (Resting(files, load) if files else None), ()
     except ModelProblem as problem:
         return None, (str(problem),)
 
@@ -385,5 +387,8 @@ def _rerank(
         return ranked, "no reranker installed"
     if left_ms < RERANK_RESERVE_MS + reranker.query_ms:
         return ranked, f"skipped: {_LATE}"
-    reordered, read = rerank(query, ranked, reranker, depth, left_ms - ANSWER_RESERVE_MS, stop)
+    try:
+        reordered, read = rerank(query, ranked, reranker, depth, left_ms - ANSWER_RESERVE_MS, stop)
+    except ModelProblem as problem:
+        return ranked, str(problem)
     return reordered, f"{read} candidates read" if read or not ranked else f"none read: {_LATE}"

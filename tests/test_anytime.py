@@ -244,6 +244,8 @@ class LastFirst:
     query_ms = 0.0
     pair_ms = 0.1
 
+    def rest(self) -> None: ...
+
     def __init__(self) -> None:
         self.count = 0
 
@@ -351,6 +353,8 @@ class Endless:
     state = "loaded"
     query_ms = 0.0
     pair_ms = 0.1
+
+    def rest(self) -> None: ...
 
     def __init__(self) -> None:
         self.begun, self.ended, self.ends = threading.Event(), threading.Event(), threading.Event()

@@ -266,6 +266,8 @@ class LastReranker:
     query_ms = 0.0
     pair_ms = 1.0
 
+    def rest(self) -> None: ...
+
     def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
         yield from (1000.0 * number for number in range(len(documents)))
 

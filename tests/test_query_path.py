@@ -16,7 +16,7 @@ from deepcodeseek.server import text
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.documentation import api_markdown
 from deepcodeseek.server.expand import expand
-from deepcodeseek.server.models import ModelFiles, ModelProblem
+from deepcodeseek.server.models import ModelFiles, ModelProblem, Resting, find_model
 from deepcodeseek.server.pipeline import METHODS, Engine, is_late, predict
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
@@ -213,6 +213,8 @@ class LengthReranker:
     query_ms = 0.0
     pair_ms = 10.0
 
+    def rest(self) -> None: ...
+
     def __init__(self, most: int = 100) -> None:
         self.most = most
 
@@ -247,6 +249,34 @@ def test_rerank_reads_the_first_and_keeps_the_rest(
     assert [item.api.name for item in reordered] == expected
     told = [e for item in reordered for e in item.evidence if e.signal == "reranker"]
     assert [e.rank for e in told] == list(range(1, len(told) + 1))
+
+
+@pytest.mark.usefixtures("example_report")
+@pytest.mark.parametrize(
+    ("problem", "note", "loads"),
+    [("", "3 candidates read", 2), ("it ranks otherwise", "it ranks otherwise", 1)],
+)
+def test_a_reranker_is_loaded_when_it_reads_and_one_that_cannot_be_is_a_note(
+    engine: Engine, problem: str, note: str, loads: int
+) -> None:
+    files, loaded = find_model("reranker"), []
+    assert files
+
+    def load(model: ModelFiles) -> LengthReranker:
+        loaded.append(model)
+        if problem:
+            raise ModelProblem(problem)
+        return LengthReranker()
+
+    resting = Resting(files, load)
+    equipped = replace(engine, generator=None, reranker=resting)
+    context = make_context("var vessel = next();\nnew ", "", {})
+    for _ in range(2):
+        answer = predict(equipped, context, METHODS["reranked"], rerank_depth=3)
+        assert answer.trace.stages[-1].note == note
+        assert answer.ranked
+        resting.rest()
+    assert len(loaded) == loads
 
 
 def test_reading_ends_where_nobody_waits_for_it() -> None:

@@ -224,7 +224,12 @@ def test_an_engine_reads_with_the_reranker_it_finds(
     shutil.copytree(exported.directory, tmp_path / "reranker")
     engine = load_engine(index_directory(EXAMPLE), tmp_path)
     assert engine.reranker is not None
-    assert engine.reranker.pair_ms > 0
+    for _ in range(2):
+        assert engine.reranker.state == "not loaded"
+        assert len(list(engine.reranker.each("crane", ["berth", "tide"], Stop()))) == 2
+        assert engine.reranker.state == "loaded"
+        assert engine.reranker.pair_ms > 0
+        engine.reranker.rest()
     (tmp_path / "reranker" / "model.onnx").write_bytes(b"broken")
     damaged = load_engine(index_directory(EXAMPLE), tmp_path)
     assert damaged.reranker is None
