@@ -12,6 +12,7 @@ FUZZ_EDITS ?= 20000
 RESULT ?= .bench/lsp.json
 SECONDS ?= 3600
 MODEL_SAMPLES ?= 150
+RESULTS ?= .bench
 DRAFT := $(EXAMPLE)/apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js
 
 .DEFAULT_GOAL := help
@@ -68,13 +69,12 @@ bench: setup ## Measure what each part is worth on WORKSPACE=folder (default: th
 	$(BIN)/deepcodeseek eval report .bench/results/*.json --ablations .bench/ablations.json --index .bench/index --samples .bench/samples.jsonl --out .bench/report.html
 
 bench-full: MODEL_SAMPLES = 100000
-bench-full: bench ## The same with every sample for the models, then indexes of 100,000 APIs and rerankers of 0.6B and 8B (hours, 6 GB)
-	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out index_builder/results/scale.json
+bench-full: bench ## The same with every sample for the models, then indexes of 100,000 APIs and rerankers of 0.6B and 8B (hours, 6 GB; into RESULTS=.bench)
+	$(BIN)/python -m deepcodeseek.index_builder.bench_scale --apis 100000 --out $(RESULTS)/scale.json
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
-	$(BIN)/python -m deepcodeseek.index_builder.bench_causal --out index_builder/results/causal.json
-	$(BIN)/python -m deepcodeseek.index_builder.export_bench --out index_builder/results/causal-export.json
-	for shape in 0.5B 1.5B; do $(BIN)/python -m deepcodeseek.index_builder.bench_expander --shape $$shape --out index_builder/results/expander-sizes.json || exit 1; done
-	$(BIN)/python -m deepcodeseek.index_builder.readme
+	$(BIN)/python -m deepcodeseek.index_builder.bench_causal --out $(RESULTS)/causal.json
+	$(BIN)/python -m deepcodeseek.index_builder.export_bench --out $(RESULTS)/causal-export.json
+	for shape in 0.5B 1.5B; do $(BIN)/python -m deepcodeseek.index_builder.bench_expander --shape $$shape --out $(RESULTS)/expander-sizes.json || exit 1; done
 
 bench-lsp: setup ## Replay typing in WORKSPACE=folder against INDEX=folder (built where none is named); RESULT=file
 	@mkdir -p .bench

@@ -64,8 +64,21 @@ def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
 )
 @click.option("--lora", type=click.IntRange(0), default=16, help="With --base: the rank; 0: all weights.")
 @click.option("--measured", type=click.IntRange(1), default=120, help="Lists of each unseen corpus.")
+@click.option(
+    "--triples",
+    type=EXISTING_FILE,
+    multiple=True,
+    help="JSON lines of query, pos and neg, as CodeR-Pile has them, to learn from as well; may be repeated.",
+)
 def train_reranker(
-    corpora: Path, out: Path, most: int, seed: int, base: str | None, lora: int, measured: int
+    corpora: Path,
+    out: Path,
+    most: int,
+    seed: int,
+    base: str | None,
+    lora: int,
+    measured: int,
+    triples: tuple[Path, ...],
 ) -> None:
     """Train the cross-encoder on the corpora of the list `train`: supervised, then by reinforcement.
 
@@ -81,12 +94,12 @@ def train_reranker(
                 from .train_base import Plan, train_base
 
                 card = train_base(
-                    find_checkpoint(base), corpora, out, Plan(most, measured, lora, seed), progress
+                    find_checkpoint(base), corpora, out, Plan(most, measured, lora, seed, triples), progress
                 )
             else:
                 from .train_shipped_reranker import train_shipped_reranker
 
-                card = train_shipped_reranker(corpora, out, most, seed, progress, say, measured)
+                card = train_shipped_reranker(corpora, out, most, seed, progress, say, measured, triples)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
     shown = ("stage", "lists", "results" if base else "top_k_percent")

@@ -32,6 +32,7 @@ class Plan:
     measured: int  # lists of each unseen corpus
     lora: int  # rank; 0: all weights
     seed: int
+    triples: tuple[Path, ...] = ()  # files of them, to learn from as well
 
 
 def train_base(base: Path, corpora: Path, out: Path, plan: Plan, progress: Progress) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def train_base(base: Path, corpora: Path, out: Path, plan: Plan, progress: Progr
     Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
     on, or no such model.
     """
-    learned, unseen = gathered(corpora, plan.lists, plan.measured, progress)
+    learned, unseen = gathered(corpora, plan.lists, plan.measured, progress, plan.triples)
     few = drawn(learned, REINFORCED_LISTS, plan.seed + 2)
     recipes = (
         Recipe(lora=plan.lora, seed=plan.seed),

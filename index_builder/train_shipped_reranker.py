@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from deepcodeseek.server.generation import sha256_file
+
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
 from .train_fusion import Ranks, is_gain, top
 from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, train
 from .train_shipped import NO_CORPUS
-from .triples import Triple
+from .triples import Triple, read_coder_pile
 
 WORK = "reranker-training"
 SUPERVISED = Recipe()
@@ -50,13 +52,14 @@ def train_shipped_reranker(
     progress: Progress,
     say: Callable[[str], None],
     measured: int = MEASURED_LISTS,
+    triples: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """Train on at most so many lists of the list `train`; the card of what goes to out/reranker.
+    """Train on at most so many lists of the list `train` and of files `triples`; the card of out/reranker.
 
     Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
     on, or the exported graph disagrees.
     """
-    learned, unseen = gathered(corpora, most, measured, progress)
+    learned, unseen = gathered(corpora, most, measured, progress, triples)
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
     found = {"fused, no cross-encoder": {name: ranks_before(triples) for name, triples in unseen.items()}}
@@ -72,20 +75,26 @@ def train_shipped_reranker(
         "top_k_percent": {
             name: {part: top(ranks) for part, ranks in by_part.items()} for name, by_part in found.items()
         },
-        "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)],
+        "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)]
+        + [
+            {"name": path.name, "packages": [f"a file of triples, SHA-256 {sha256_file(path)}"]}
+            for path in triples
+        ],
     }
     weights = stages.reinforced if is_better else stages.supervised
     return export_reranker(weights, out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
 
 
 def gathered(
-    corpora: Path, most: int, measured: int, progress: Progress
+    corpora: Path, most: int, measured: int, progress: Progress, triples: Sequence[Path] = ()
 ) -> tuple[list[Triple], dict[str, list[Triple]]]:
     """At most so many lists to learn from, and of each corpus of the list `eval-only` some to measure on.
 
-    Raises ValueError where the folder holds no corpus to train on.
+    Of the files `triples` those that have negatives are learned from too. Raises ValueError where there is
+    nothing to learn from, OSError where a file cannot be read.
     """
     every = [t for corpus in prepared(corpora, TRAIN) for t in lists(corpus, progress) if is_within_reach(t)]
+    every += [t for path in triples for t in read_coder_pile(path, lambda _: None) if t.negatives]
     if not every:
         raise ValueError(NO_CORPUS.format(corpora))
     others = prepared(corpora, EVAL_ONLY)

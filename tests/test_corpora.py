@@ -29,6 +29,7 @@ from deepcodeseek.index_builder.corpora import (
 from deepcodeseek.index_builder.evaluate import read_samples
 from deepcodeseek.index_builder.prepared import lists, prepared
 from deepcodeseek.index_builder.readme import CORPORA
+from deepcodeseek.index_builder.train_shipped_reranker import gathered
 from deepcodeseek.server.generation import IndexProblem, read_manifest
 from deepcodeseek.server.models import Encoder
 from deepcodeseek.server.pipeline import load_engine
@@ -226,6 +227,21 @@ def test_candidates_are_gathered_anew_only_where_what_finds_them_changed(
         lists(corpus, lambda task, done, total: None)
         made.append(len(list(corpus.folder.glob("lists-*.jsonl"))))
     assert made == [1, 1, 1, 2]
+
+
+def test_lists_to_learn_from_come_from_corpora_and_files_of_triples(
+    registry: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    content = tarball(FILES)
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
+    file = tmp_path / "pile.jsonl"
+    lines = ({"query": "q", "pos": ["a"], "neg": ["b"]}, {"query": "no negative", "pos": ["a"], "neg": []})
+    file.write_text("\n".join(map(json.dumps, lines)))
+    own, _ = gathered(tmp_path, 100, 10, lambda task, done, total: None)
+    both, _ = gathered(tmp_path, 100, 10, lambda task, done, total: None, [file])
+    assert [triple.query for triple in both if triple not in own] == ["q"]
+    assert len(both) == len(own) + 1
 
 
 MANY = 12  # files that call the same API
