@@ -11,7 +11,7 @@ import pytest
 
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import SHIPPED, Encoder, data_directory, find_model, load_encoder
+from deepcodeseek.server.models import SHIPPED, Encoder, ModelFiles, data_directory, find_model, load_encoder
 from deepcodeseek.server.pipeline import Engine, load_engine
 
 DATA = Path(__file__).parent / "data"
@@ -19,6 +19,17 @@ EXAMPLE = DATA / "example"
 DRAFT = "apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js"
 WIDTH = 32  # of the tiny sentence encoder
 DRAFT_LINE, DRAFT_COLUMN = 15, 5  # 1-based: where the next statement belongs
+
+
+class StandIn:
+    """What every stand-in for a reranker has beside its scores."""
+
+    files = ModelFiles("reranker", Path(), {})
+    state = "loaded"
+    query_ms = 0.0
+    pair_ms = 1.0
+
+    def rest(self) -> None: ...
 
 
 @pytest.fixture(scope="session", autouse=True)

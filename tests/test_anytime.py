@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
+from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, StandIn
 
 from deepcodeseek.server.answers import CONTEXTS_KEPT, Answers, context_key
 from deepcodeseek.server.context import make_context
@@ -237,14 +237,8 @@ def test_a_pause_makes_the_first_list_ahead_and_a_longer_one_refines_it(engine: 
     assert (generator.count, counts) == (1, ["refined"])  # and once is enough
 
 
-class LastFirst:
+class LastFirst(StandIn):
     """A cross-encoder that turns over what it reads."""
-
-    files = ModelFiles("reranker", Path(), {})
-    query_ms = 0.0
-    pair_ms = 0.1
-
-    def rest(self) -> None: ...
 
     def __init__(self) -> None:
         self.count = 0
@@ -346,15 +340,8 @@ def test_a_letter_does_not_wait_for_a_refinement_under_way(engine: Engine) -> No
     asyncio_run(session)
 
 
-class Endless:
+class Endless(StandIn):
     """A cross-encoder that reads until it is stopped."""
-
-    files = ModelFiles("reranker", Path(), {})
-    state = "loaded"
-    query_ms = 0.0
-    pair_ms = 0.1
-
-    def rest(self) -> None: ...
 
     def __init__(self) -> None:
         self.begun, self.ended, self.ends = threading.Event(), threading.Event(), threading.Event()

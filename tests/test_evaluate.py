@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import EXAMPLE
+from conftest import EXAMPLE, StandIn
 
 from deepcodeseek.index_builder.ablate import ablate, without_models, working
 from deepcodeseek.index_builder.build import build_index
@@ -258,15 +258,8 @@ class NamingGenerator:
     def close(self) -> None: ...
 
 
-class LastReranker:
+class LastReranker(StandIn):
     """The last one first: what it reads is turned over."""
-
-    files = ModelFiles("reranker", Path(), {})
-    state = "loaded"
-    query_ms = 0.0
-    pair_ms = 1.0
-
-    def rest(self) -> None: ...
 
     def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
         yield from (1000.0 * number for number in range(len(documents)))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import StandIn
 
 from deepcodeseek.index_builder.llama_flags import cmake_args
 from deepcodeseek.server import text
@@ -205,15 +206,8 @@ def test_expand_by_a_description() -> None:
     assert query.code == "What comes next, in one sentence:."
 
 
-class LengthReranker:
+class LengthReranker(StandIn):
     """The longer the document, the better; after `most` of them it goes on until it is stopped."""
-
-    files = ModelFiles("reranker", Path(), {})
-    state = "loaded"
-    query_ms = 0.0
-    pair_ms = 10.0
-
-    def rest(self) -> None: ...
 
     def __init__(self, most: int = 100) -> None:
         self.most = most
