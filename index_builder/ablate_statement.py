@@ -198,7 +198,7 @@ def statement_text(content: dict[str, Any]) -> str:
         f"With `inlineCompletion` retrieval chooses the API and the model writes the rest: of {content['n']} "
         f"statements that others wrote, {shown} get a suggestion and {right} one that calls the right API "
         f"({without} without the adapter that ships); the same model, told nothing, gets {alone} right "
-        f"([figures](index_builder/results/statement.json)). Median {begun['ms']} ms on a busy machine.\n"
+        f"([figures](index_builder/results/statement.json)). Median {begun['ms']} ms on two cores.\n"
     )
 
 
