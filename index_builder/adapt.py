@@ -91,7 +91,8 @@ def adapt(
     """Train on the workspace's own calls, and write a models directory if that is better than what it has.
 
     The engine holds nothing that was adapted before: it would have seen the answers it is judged by.
-    `leave_out` names files, as the index does, of which no call, no usage and no text is learned from. With
+    `leave_out` names files, as the index does, which are learned from as if they were not there: no call,
+    no usage, no text, and no API that they define, neither as an answer nor as a wrong one. With
     `encoder` the encoder of questions and the cross-encoder learn too, which takes minutes; cut short, it
     goes on from its last checkpoint. Raises AdaptProblem where there is too little to learn from.
     """
@@ -181,8 +182,7 @@ def _trained_on_halves(
     from . import train_query
     from .export_encoder import base_weights, export_encoder
 
-    hidden = [i for path in leave_out for i in engine.index.file_ids(path)]
-    documents = {"": train_query.documents_of(engine, index, hidden)}
+    documents = {"": train_query.documents_of(engine, index, leave_out)}
     engines = []
     for number, half in enumerate(halves):
         questions = train_query.questions_of(engine, half, "")
@@ -215,14 +215,14 @@ def mined(
     progress: Progress,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Balanced samples of the workspace's own calls, but for those in some files."""
+    """Balanced samples of the workspace's own calls, but for those in some files and of what these define."""
     if workspace is None or not workspace.is_dir():
         raise AdaptProblem(f"where {index} was built from is not known any more: name it with --workspace")
     content, _ = read_content(workspace, index, last_options(index), progress, say)
     extracted = [item for item in content.extracted if item.script.path not in leave_out]
     exports = with_tails(find_exports(content.extracted))
     every = mine(extracted, content.apis, exports, PER_TARGET, seed=0)
-    return [asdict(sample) for sample in every if sample.balanced]
+    return [asdict(s) for s in every if s.balanced and s.target_file not in leave_out]
 
 
 def _cross_validated(whole: Questions, few: Questions, start: Fusion, progress: Progress) -> Ranks:

@@ -6,7 +6,7 @@ that reads like the right one is no negative and left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from deepcodeseek.server.pipeline import METHODS, Engine, encode_query
@@ -27,10 +27,9 @@ def candidate_lists(
     samples: Sequence[Mapping[str, Any]],
     asked: Asked,
     progress: Progress,
-    hidden: Iterable[str] = (),
+    hidden: Collection[str] = (),
 ) -> Iterator[Triple]:
-    """A triple for each sample whose target is a candidate; nothing mined from files `hidden` is used."""
-    unseen = [i for path in hidden for i in engine.index.file_ids(path)]
+    """A triple for each sample whose target is a candidate, as if the files `hidden` were not there."""
     for done, sample in enumerate(samples):
         progress("listing candidates", done, len(samples))
         context = context_of(engine, sample, asked)
@@ -39,7 +38,7 @@ def candidate_lists(
         query = ExpandedQuery(context)
         vector = encode_query(engine, query, learned=True)
         weights, fusion = METHODS["fused"].weights, engine.fusion
-        found, _ = retrieve(engine.index, query, vector, weights, fusion=fusion, unseen=unseen)
+        found, _ = retrieve(engine.index, query, vector, weights, fusion=fusion, unseen=tuple(hidden))
         triple = _triple(engine, query, found, str(sample["target"]))
         if triple:
             yield triple

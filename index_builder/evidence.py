@@ -5,7 +5,7 @@ Gathered as the server gathers it, by the same functions; nothing mined from a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -84,17 +84,16 @@ def gather(
     samples: Sequence[Sample],
     asked: Asked,
     progress: Progress,
-    hidden: Iterable[str] = (),
+    hidden: Collection[str] = (),
 ) -> Questions:
-    """Ask each sample that can be asked so. What was mined from the files `hidden` says nothing."""
+    """Ask each sample that can be asked so, as if the files `hidden` were not there."""
     parts, wanted, files = [], [], []
-    unseen = [i for path in hidden for i in engine.index.file_ids(path)]
     for done, sample in enumerate(samples):
         progress("gathering", done, len(samples))
         context = context_of(engine, sample, asked)
         if context is None:
             continue
-        ids, matrix = _evidence(engine, ExpandedQuery(context), unseen)
+        ids, matrix = _evidence(engine, ExpandedQuery(context), tuple(hidden))
         right = np.flatnonzero([engine.index.apis.api_name[i] == sample["target"] for i in ids.tolist()])
         place = int(right[0]) if len(right) else LOST
         parts.append(matrix.astype(np.float16))
@@ -105,7 +104,7 @@ def gather(
 
 
 def _evidence(
-    engine: Engine, query: ExpandedQuery, unseen: Sequence[int]
+    engine: Engine, query: ExpandedQuery, unseen: Sequence[str]
 ) -> tuple[NDArray[np.int64], Matrix]:
     vector = encode_query(engine, query, learned=True)
     view = view_of(engine.index, query, vector, unseen=unseen)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,12 +83,17 @@ def questions_of(
     return made
 
 
-def documents_of(engine: Engine, index: Path, hidden: Sequence[int] = ()) -> Documents:
-    """The vectors of an index of one layer, without the usages of `hidden` files."""
+def documents_of(engine: Engine, index: Path, hidden: Collection[str] = ()) -> Documents:
+    """The vectors of an index of one layer; of what stands in files `hidden` zeros, and no usages."""
     generation, _ = read_manifest(index)
-    usages = engine.index.usages
-    told = usages.live & ~np.isin(usages.file, list(hidden))
+    usages, files = engine.index.usages, [i for path in hidden for i in engine.index.file_ids(path)]
+    unseen = np.zeros(engine.index.count, np.bool_)
+    for path in hidden:
+        unseen |= engine.index.apis.source.equal(path)
+    told = usages.live & ~np.isin(usages.file, files) & ~unseen[usages.api]
     every = {table: np.load(generation / f"{table}.npy", allow_pickle=False) for table in ("doc", "code")}
+    for vectors in every.values():
+        vectors[unseen] = 0.0
     usage = np.load(generation / "usage.npy", allow_pickle=False)
     return Documents(every["doc"], every["code"], usage[told], usages.api[told], usages.file[told])
 

@@ -38,12 +38,12 @@ def retrieve(
     graph: bool = True,
     rarest: int = RAREST_TERMS,
     fusion: Fusion | None = None,
-    unseen: Sequence[int] = (),
+    unseen: Sequence[str] = (),
 ) -> tuple[tuple[Candidate, ...], str]:
     """At most MAX_CANDIDATES candidates, best first, and a note on what the graph filter kept.
 
-    Without a learned `fusion` reciprocal ranks are added, with one weight a signal. What was mined from the
-    files `unseen` says nothing.
+    Without a learned `fusion` reciprocal ranks are added, with one weight a signal. The files `unseen` are
+    as if they were not there.
     """
     view = view_of(index, query, vector, graph, rarest, unseen)
     rankings = rank(view, weights if fusion else [name for name in weights if weights[name]])
@@ -68,13 +68,14 @@ def view_of(
     vector: Scores | None,
     graph: bool = True,
     rarest: int = RAREST_TERMS,
-    unseen: Sequence[int] = (),
+    unseen: Sequence[str] = (),
 ) -> View:
-    """The index as the caller of a query may see it; what was mined from `unseen` files is hidden too."""
+    """The index as the caller of a query may see it, without what stands in the files `unseen` either."""
     context = query.context
-    apis = index.apis.live & (~index.apis.source.equal(context.file) if context.file else True)
-    files = np.ones(len(index.usages.file_package), np.bool_)
-    files[[*index.file_ids(context.file), *unseen]] = False
+    apis, files = index.apis.live, np.ones(len(index.usages.file_package), np.bool_)
+    for path in filter(None, (context.file, *unseen)):
+        apis = apis & ~index.apis.source.equal(path)
+        files[list(index.file_ids(path))] = False
     usages = index.usages.live & files[index.usages.file]
     if graph:
         apis = apis & reachable(index, context, usages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from conftest import EXAMPLE
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, mined
 from deepcodeseek.index_builder.build import Report, build_index
+from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
+from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, write_fusion
 from deepcodeseek.index_builder.train_shipped import train_shipped
 from deepcodeseek.server.generation import ADAPTED, index_directory
@@ -40,11 +43,28 @@ def untrained(engine: Engine) -> Engine:
 def test_what_is_left_out_is_no_question(example_report: Report) -> None:
     index = index_directory(EXAMPLE)
     every = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)
-    hidden = frozenset({every[0]["file"], every[-1]["file"]})
+    hidden = frozenset({every[0]["file"], every[-1]["file"], every[0]["target_file"]})
     left = mined(index, EXAMPLE, hidden, QUIET, QUIET)
-    assert {sample["file"] for sample in every} >= hidden
+    assert {sample["file"] for sample in every} | {sample["target_file"] for sample in every} >= hidden
     assert {sample["file"] for sample in left}.isdisjoint(hidden)
+    assert {sample["target_file"] for sample in left}.isdisjoint(hidden)
     assert len(left) > len(every) / 2
+
+
+def test_what_is_left_out_is_no_candidate(engine: Engine, example_report: Report) -> None:
+    samples = mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)[:20]
+
+    def named(hidden: Collection[str]) -> set[str]:
+        lists = list(candidate_lists(engine, samples, Asked(), QUIET, hidden))
+        return {text.partition(". ")[0] for each in lists for text in (each.positive, *each.negatives)}
+
+    some = named(())
+    wrong = min(some - {sample["target_name"] for sample in samples})
+    apis = engine.index.apis
+    hidden = [path for path, name in zip(apis.source, apis.name, strict=True) if name == wrong]
+    defined = {name for path, name in zip(apis.source, apis.name, strict=True) if path in hidden}
+    assert wrong in defined
+    assert named(hidden).isdisjoint(defined)
 
 
 def test_what_is_left_out_says_nothing(

@@ -77,9 +77,10 @@ def test_without_any_signal_there_are_no_candidates(view: View) -> None:
 
 def test_files_that_are_not_to_be_seen_say_nothing(engine: Engine) -> None:
     context = make_context("", "", {"file": "apps/berth-planning/update/new.js"})
-    every = range(len(engine.index.usages.file_package))
-    hidden = view_of(engine.index, ExpandedQuery(context), None, unseen=list(every))
+    every = [path for path, ids in engine.index._files.items() if ids]
+    hidden = view_of(engine.index, ExpandedQuery(context), None, unseen=every)
     assert not hidden.usages.any()
+    assert not hidden.apis.any()
     said = rank(
         hidden, ("usages, lexical", "usages, last lines", "popularity", "co-use", "like-named", "nearby")
     )

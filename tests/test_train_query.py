@@ -142,9 +142,16 @@ def test_nothing_to_learn_from(weights: Path, documents: dict[str, Documents], t
 
 def test_hidden_files_are_no_documents(engine: Engine) -> None:
     index = index_directory(EXAMPLE)
-    every, some = documents_of(engine, index), documents_of(engine, index, hidden=[0, 1, 2, 3])
+    defined = engine.index.apis.source
+    hidden = list(dict.fromkeys(defined))[:3]
+    its = np.array([source in hidden for source in defined])
+    every, some = documents_of(engine, index), documents_of(engine, index, hidden)
     assert len(some.usage) < len(every.usage) == len(every.usage_file)
-    assert set(some.usage_file.tolist()).isdisjoint({0, 1, 2, 3})
+    assert set(some.usage_file.tolist()).isdisjoint(i for path in hidden for i in engine.index.file_ids(path))
+    assert not its[some.usage_api].any()
+    for before, after in ((every.doc, some.doc), (every.code, some.code)):
+        assert not after[its].any()
+        assert np.array_equal(after[~its], before[~its])
 
 
 @pytest.mark.timeout(1200)
