@@ -18,14 +18,16 @@ from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of, result_name
 from deepcodeseek.index_builder.figures import Outcome, compare, mcnemar, rows
+from deepcodeseek.server.answers import Answers, context_key
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.fusion import FEATURES, Fusion
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.index import open_index
-from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem
-from deepcodeseek.server.pipeline import Engine, Variant, predict
+from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem, Remembering
+from deepcodeseek.server.pipeline import METHODS, Engine, Variant, predict
 from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.stop import Stop
+from deepcodeseek.server.text import reranker_document
 from deepcodeseek.server.types import Prompt
 
 SAMPLE = {
@@ -115,6 +117,34 @@ def test_a_leak_planted_in_the_own_file_is_refused(signal: str, planted: list[En
     )
     assert leaky.get("Zufu") == without.get("Zufu")
     assert not any("usages" in e.signal for e in leaky.get("Zufu", ()))
+
+
+def test_the_example_of_a_document_is_not_read(planted: list[Engine]) -> None:
+    """It is a call: it is shown, and neither searched (as the signals above show) nor given to a model."""
+    before, after = (engine.index.api(engine.index.find("Zufu")[0]) for engine in planted)
+    assert "new Zufu().go(quay, depth)" in after.synthesized
+    assert reranker_document(after, None) == reranker_document(before, None)
+
+
+def test_what_was_answered_elsewhere_is_not_told_by_caches(planted: list[Engine]) -> None:
+    """Answers, vectors and what else is kept, filled by a file that may see the planted call."""
+    before, variant = LEAK[: LEAK.index("new Zufu")], METHODS["rrf"]
+    other, own = (
+        make_context(before, "", {"file": file, "scope": "global"})
+        for file in ("global/sys_script/New.script.js", OWN)
+    )
+    assert planted[1].encoder
+    engine, answers = replace(planted[1], encoder=Remembering(planted[1].encoder)), Answers()
+    told = predict(engine, other, variant)
+    assert any("usages" in e.signal for item in told.ranked for e in item.evidence if item.api.name == "Zufu")
+    answers.keep(context_key(other, "engine"), "", told)
+    assert answers.find(context_key(own, "engine"), "", engine.index) is None
+    found, without = (predict(each, own, variant).ranked for each in (engine, planted[0]))
+    assert [item.api.name for item in found] == [item.api.name for item in without]
+    (found_of,), (without_of,) = (
+        [item.evidence for item in ranked if item.api.name == "Zufu"] for ranked in (found, without)
+    )
+    assert found_of == without_of
 
 
 def test_the_leak_would_be_seen_from_another_file(planted: list[Engine]) -> None:
