@@ -1,82 +1,142 @@
-"""What learning is worth: reciprocal ranks, the fusion that ships, and what was adapted to the workspace.
+"""What learning is worth: BM25, the fusion, the cross-encoder at its stages, and what was adapted.
 
     python -m deepcodeseek.index_builder.ablate_adapted --index DIR --samples FILE --work DIR --out FILE
 
-Adapted weights are asked about a fifth of the callers' files at a time, of which they have learned nothing:
-no call, no usage. Below `--work` lie the five models directories (kept: another run only asks).
+Adapted weights are asked about a fifth of the callers' files at a time, which they learned as if these were
+not there. Below `--work` lie the five models directories (kept: another run only asks).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from deepcodeseek.server.pipeline import METHODS, Engine, load_engine
 
-from .adapt import adapt, fold_of
+from .adapt import Adapted, adapt, fold_of
+from .atomic import write_lines
 from .evaluate import Asked, Sample, read_samples, run
-from .figures import Outcome, latency, row
+from .figures import latency, row
 from .mine import FOLDS
+from .terminal import progress_reporter
 
-ASKED = (("", Asked(first_only=True)), (", nothing after the cursor", Asked(first_only=True, after=False)))
+FIRST_LISTS = ("bm25-docs", "bm25-raw", "rrf", "fused")
+CUT = ", nothing after the cursor"
 DESCRIPTION = (
-    "What learning is worth: top-k accuracy in percent, 95 % bootstrap intervals, n = {n} (subset "
-    "`{subset}`), the first list. *rrf*: reciprocal ranks, no learning. *fused*: the learned fusion that "
-    "ships, which has seen nothing of this workspace. *adapted*: `deepcodeseek train adapt`{how}, five folds "
-    "by file: a sample is asked of weights that learned nothing of its file. *Nothing after the cursor*: as "
-    "if the file ended there."
+    "What learning is worth on {of}: top-k accuracy in percent, 95 % bootstrap intervals, n = {n} (subset "
+    "`{subset}`). *rrf*: reciprocal ranks, no learning. *fused*: the learned fusion that ships, which has "
+    "seen nothing of this code. *reranked*: the cross-encoder that ships reads its first 20{stages}. "
+    "*adapted*: `deepcodeseek train adapt`{how}, five folds by file: a sample is asked of weights that "
+    "learned as if its file were not there. *Nothing after the cursor*: as if the file ended there."
 )
-COMMAND = (
-    "python -m deepcodeseek.index_builder.ablate_adapted --index INDEX "
-    "--samples servicenow-dev/samples.jsonl --work MODELS --out adapted.json"
-)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+Parts = Sequence[tuple[Engine, Sequence[Sample]]]
+"""Engines, and the samples that each is asked: together every sample once."""
 
 
-def main() -> None:
+@click.command()
+@click.option("--index", type=FOLDER, required=True)
+@click.option("--samples", "path", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--work", type=FOLDER, required=True)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--workspace", type=FOLDER, help="Default: what the index was built from.")
+@click.option("--subset", default="clean")
+@click.option("--of", "of", default="Script Includes", help="What the samples are, in words.")
+@click.option("--encoder", is_flag=True, help="Adapt the encoder of questions and the cross-encoder too.")
+@click.option(
+    "--stage",
+    "stages",
+    type=(str, FOLDER),
+    multiple=True,
+    help="Name and models directory of a cross-encoder.",
+)
+def main(
+    index: Path,
+    path: Path,
+    work: Path,
+    out: Path,
+    workspace: Path | None,
+    subset: str,
+    of: str,
+    encoder: bool,
+    stages: Sequence[tuple[str, Path]],
+) -> None:
     """Ask, adapt five times, ask again, write."""
-    arguments = _arguments()
-    every = read_samples(arguments.samples)
-    samples = [sample for sample in every if arguments.subset == "all" or sample.get(arguments.subset)]
-    engine = load_engine(arguments.index, adapted=False)
-    engines = list(_adapted(engine, arguments.index, samples, arguments.work, arguments.encoder))
-    results = []
-    for suffix, asked in ASKED:
-        for method in ("rrf", "fused"):
-            outcomes = run(engine, samples, METHODS[method], asked, lambda *_: None)
-            results.append(_scored(f"{method}{suffix}", list(outcomes)))
-        outcomes_by_fold = [
-            run(each, members, METHODS["fused"], asked, lambda *_: None) for each, members in engines
-        ]
-        together = [outcome for outcomes in outcomes_by_fold for outcome in outcomes]
-        results.append(_scored(f"adapted{suffix}", together))
-    how = " with its encoder of questions" if arguments.encoder else " of the fusion alone"
-    description = DESCRIPTION.format(n=len(samples), subset=arguments.subset, how=how)
-    command = COMMAND + (" --encoder" if arguments.encoder else "")
-    content = {"description": description, "commands": [command], "results": results}
-    arguments.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    samples = [sample for sample in read_samples(path) if subset == "all" or sample.get(subset)]
+    shipped = load_engine(index, adapted=False)
+    with progress_reporter("auto") as progress:
+
+        def adapt_to(models: Path, hidden: Collection[str]) -> Adapted:
+            return adapt(shipped, index, models, workspace, hidden, progress, click.echo, encoder)
+
+        adapted = list(_adapted(index, samples, work, adapt_to))
+    others = {name: load_engine(index, models, adapted=False) for name, models in stages}
+    description = DESCRIPTION.format(
+        of=of,
+        n=len(samples),
+        subset=subset,
+        stages="; beside it others, which do not ship" if stages else "",
+        how=" with encoder of questions and cross-encoder" if encoder else " of the fusion alone",
+    )
+    options = " --encoder" * encoder + "".join(f" --stage {name} MODELS" for name, _ in stages)
+    command = (
+        "python -m deepcodeseek.index_builder.ablate_adapted --index INDEX --samples samples.jsonl "
+        f"--work MODELS{options} --out {out.name}"
+    )
+    rows = list(_rows([(shipped, samples)], {name: [(e, samples)] for name, e in others.items()}, adapted))
+    write_lines(
+        out, [json.dumps({"description": description, "commands": [command], "results": rows}, indent=1)]
+    )
+
+
+def _rows(shipped: Parts, others: Mapping[str, Parts], adapted: Parts) -> Iterator[dict[str, Any]]:
+    """First lists, and the cross-encoders without a deadline; then as if the file ended at the cursor."""
+    first, whole = Asked(first_only=True), Asked()
+    for method in FIRST_LISTS:
+        yield _row(method, method, first, shipped)
+    for name, parts in others.items():
+        yield _row(f"reranked, {name}", "reranked", whole, parts)
+    yield _row("reranked", "reranked", whole, shipped)
+    yield _row("adapted", "fused", first, adapted)
+    yield _row("adapted, reranked", "reranked", whole, adapted)
+    first, whole = replace(first, after=False), replace(whole, after=False)
+    for method in ("rrf", "fused"):
+        yield _row(f"{method}{CUT}", method, first, shipped)
+    yield _row(f"reranked{CUT}", "reranked", whole, shipped)
+    yield _row(f"adapted{CUT}", "fused", first, adapted)
+    yield _row(f"adapted, reranked{CUT}", "reranked", whole, adapted)
 
 
 def _adapted(
-    engine: Engine, index: Path, samples: Sequence[Sample], work: Path, encoder: bool
+    index: Path, samples: Sequence[Sample], work: Path, adapt_to: Callable[[Path, Collection[str]], Adapted]
 ) -> Iterator[tuple[Engine, list[Sample]]]:
     """For each fold the engine that has learned nothing of its files, and its samples."""
     folds = fold_of(str(sample["file"]) for sample in samples).tolist()
     for fold in range(FOLDS):
         members = [sample for sample, its in zip(samples, folds, strict=True) if its == fold]
         out = work / str(fold)
-        if not (out / "fusion").is_dir():
-            hidden = frozenset(str(sample["file"]) for sample in members)
-            result = adapt(engine, index, out, None, hidden, lambda *_: None, print, encoder)
-            print(fold, result, flush=True)
-        yield load_engine(index, out), members
+        done = out / "adapted.txt"
+        if not done.is_file():
+            result = adapt_to(out, frozenset(str(sample["file"]) for sample in members))
+            click.echo(f"{fold}: {result}")
+            out.mkdir(parents=True, exist_ok=True)
+            write_lines(done, [str(result)])
+        yield load_engine(index, out, adapted=False), members
 
 
-def _scored(name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _row(name: str, method: str, asked: Asked, parts: Parts) -> dict[str, Any]:
+    outcomes = [
+        outcome
+        for engine, samples in parts
+        for outcome in run(engine, samples, METHODS[method], asked, lambda *_: None)
+    ]
     figures, ms = row("subset", "all", [outcome.rank for outcome in outcomes]), latency(outcomes)["total"]
-    print(name, figures.top, flush=True)
+    click.echo(f"{name}: {figures.top}")
     return {
         "method": name,
         "n": figures.n,
@@ -86,15 +146,6 @@ def _scored(name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "ms_p50": round(ms["p50"], 1),
         "ms_p95": round(ms["p95"], 1),
     }
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("index", "samples", "work", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--subset", default="clean")
-    parser.add_argument("--encoder", action="store_true", help="adapt the encoder of questions too")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

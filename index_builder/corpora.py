@@ -1,6 +1,6 @@
 """The corpora of the training data: npm packages at pinned versions, each indexed and mined.
 
-    python -m deepcodeseek.index_builder.corpora --out DIR [--list train|eval-only] [--json FILE] [NAME ...]
+    python -m deepcodeseek.index_builder.corpora --out DIR [--list train|eval-only] [--sources DIR] [NAME ...]
 
 Reads the lock file corpora.json beside this module, or the one that --lock names, and makes of each corpus
 `DIR/NAME/index`, `DIR/NAME/samples.jsonl` (its balanced samples, with all flags; mine.py) and, last,
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 import sqlite3
 import sys
 import tempfile
@@ -99,7 +98,8 @@ def main() -> None:
         sys.exit(f"Error: {problem}")
     model = find_model("encoder")
     assert model, "the encoder ships with the package"
-    failed = prepare_all(corpora, given.out, load_encoder(model), Asked(given.per_target, given.seed))
+    asked = Asked(given.per_target, given.seed)
+    failed = prepare_all(corpora, given.out, load_encoder(model), asked, given.sources)
     if given.json:
         content = {"corpora": [summary(given.out / c.name) for c in corpora if c.name not in failed]}
         write_lines(given.json, [json.dumps(content, indent=1)])
@@ -112,6 +112,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="the folder that has one for each corpus")
     parser.add_argument("--list", choices=LISTS, help="default: both")
     parser.add_argument("--json", type=Path, help="keep what was made, without hashes, in this file")
+    parser.add_argument(
+        "--sources", type=Path, help="unpack the packages below this folder too, and keep them"
+    )
     parser.add_argument("--lock", type=Path, default=LOCK, help="the lock file")
     parser.add_argument(
         "--per-target", type=int, help="balanced samples an API has; default: train 10, else 5"
@@ -120,12 +123,19 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare_all(corpora: Iterable[Corpus], out: Path, encoder: Encoder, asked: Asked) -> list[str]:
-    """Prepare one after the other; the names of those that failed, each of which was told in one line."""
+def prepare_all(
+    corpora: Iterable[Corpus], out: Path, encoder: Encoder, asked: Asked, sources: Path | None = None
+) -> list[str]:
+    """Prepare one after the other; the names of those that failed, each of which was told in one line.
+
+    What the packages hold is kept below the folder `sources`, where one is named.
+    """
     failed = []
     for corpus in corpora:
         start = time.monotonic()
         try:
+            if sources:
+                fetch_all(corpus, sources / corpus.name)
             with progress_reporter("auto") as progress:
                 made = prepare(corpus, out / corpus.name, encoder, asked, progress)
         except (IndexProblem, OSError, sqlite3.Error) as problem:
@@ -212,9 +222,8 @@ def prepare(
     (place / MADE).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         sources = Path(scratch) / corpus.name
-        for package in corpus.packages:
-            progress("fetching", 0, 1)
-            _fetch(package, sources, Path(scratch))
+        progress("fetching", 0, len(corpus.packages))
+        fetch_all(corpus, sources)
         report = build_index(sources, place / "index", encoder, progress, options=NO_BASES)
         samples = _mine(sources, place / "index", progress, **chosen_by)
     balanced = [sample for sample in samples if sample.balanced]
@@ -249,14 +258,13 @@ def _kept(place: Path, recipe: Mapping[str, Any], encoder: Encoder) -> Mapping[s
     return made if is_same and is_ours and is_whole else None
 
 
-def _fetch(package: Package, sources: Path, scratch: Path) -> None:
-    """Unpack what is asked of a package into a folder named after it."""
-    folder = package.name.replace("/", "-").removeprefix("@")
-    tarballs = scratch / f"{folder}.npm"
-    tarballs.mkdir()
-    content = npm.checked(npm.fetch(package.name, package.version, tarballs), package.integrity)
-    npm.unpack(content, sources / folder, package.has)
-    shutil.rmtree(tarballs)
+def fetch_all(corpus: Corpus, sources: Path) -> None:
+    """Unpack what is asked of each package into a folder of `sources` named after it; raises OSError."""
+    for package in corpus.packages:
+        folder = package.name.replace("/", "-").removeprefix("@")
+        with tempfile.TemporaryDirectory() as tarballs:
+            fetched = npm.fetch(package.name, package.version, Path(tarballs))
+            npm.unpack(npm.checked(fetched, package.integrity), sources / folder, package.has)
 
 
 def _mine(

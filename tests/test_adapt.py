@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE
 
+from deepcodeseek.index_builder import ablate_adapted
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, mined
 from deepcodeseek.index_builder.build import Report, build_index
@@ -264,3 +265,45 @@ def test_a_damaged_card_of_adapted_weights_is_a_note(example_report: Report, tmp
     assert engine.fusion is None
     assert engine.query_encoder is None
     assert len([note for note in engine.notes if "model.json" in note]) == 2
+
+
+def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
+    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index = index_directory(EXAMPLE)
+    samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
+    hidden: list[frozenset[str]] = []
+
+    def stand_in(engine: Engine, index: Path, out: Path, workspace: Any, leave_out: Any, *_: Any) -> str:
+        hidden.append(leave_out)
+        return "nothing learned"
+
+    monkeypatch.setattr(ablate_adapted, "adapt", stand_in)
+    options = [
+        "--index",
+        index,
+        "--samples",
+        tmp_path / "s.jsonl",
+        "--subset",
+        "all",
+        "--work",
+        tmp_path / "w",
+    ]
+    for _ in range(2):
+        arguments = [*options, "--out", tmp_path / "adapted.json", "--stage", "again", tmp_path / "none"]
+        done = CliRunner().invoke(ablate_adapted.main, list(map(str, arguments)))
+        assert done.exit_code == 0, done.output
+    folds = fold_of(sample["file"] for sample in samples).tolist()
+    assert hidden == [
+        frozenset(s["file"] for s, its in zip(samples, folds, strict=True) if its == fold)
+        for fold in range(5)
+    ]  # once each: the second time what lies there is asked
+    written = json.loads((tmp_path / "adapted.json").read_text(encoding="utf-8"))
+    rows = {row["method"]: row for row in written["results"]}
+    assert {row["n"] for row in rows.values()} == {len(samples)}
+    # Nothing was learned, so that all of these are the same weights.
+    for suffix in ("", ", nothing after the cursor"):
+        assert rows[f"adapted{suffix}"]["top"] == rows[f"fused{suffix}"]["top"]
+        assert rows[f"adapted, reranked{suffix}"]["top"] == rows[f"reranked{suffix}"]["top"]
+    assert rows["reranked, again"]["top"] == rows["reranked"]["top"]

@@ -181,6 +181,9 @@ def test_a_corpus_is_made_once(registry: Path, encoder: Encoder, tmp_path: Path)
     assert [engine.index.api(i).api_name for i in range(engine.index.count)] == [sample["target"]]
     assert sample["file"] == engine.index.api(0).source.replace("tide.js", "use.js")
     engine.index.close()
+    sources = tmp_path / "sources"
+    assert prepare_all((corpus,), out, encoder, Asked(), sources) == []
+    assert (sources / "tide" / sample["file"]).is_file()
 
 
 def test_what_is_cut_off_damaged_or_asked_otherwise_is_made_again(
