@@ -35,6 +35,12 @@ from .triples import Triple, read_coder_pile, write_triples
 
 DOCUMENTS = 4  # of a list: more would take twice as long
 MEASURED = 240  # lists of an eval-only corpus
+DESCRIPTION = (
+    "The cross-encoder that ships, reinforced (GRPO, one epoch) on synthetic lists: contexts that templates "
+    "and the expander wrote for documented APIs of the corpora of `train`. Top-k accuracy in percent of {n} "
+    "lists of real calls in the corpora of `eval-only`, its score added to the retriever's; the mean over "
+    "{seeds} seeds, ± their standard deviation, and 95 % Wilson intervals of the calls."
+)
 
 
 @click.command()
@@ -101,11 +107,9 @@ def measured(
             ranks.append(_ranks(train(few, start, work / f"{size}-{seed}", recipe, progress), unseen))
         rows.append({"size": size, **row_of(f"{size:,} synthetic lists", ranks)})
     return {
-        "description": __doc__.split("\n\n")[2].replace("\n", " "),
-        "commands": [
-            "python -m deepcodeseek.index_builder.ablate_synthetic --corpora CORPORA --work WORK "
-            f"--sizes {','.join(map(str, sizes))} --out synthetic-size.json"
-        ],
+        "description": DESCRIPTION.format(n=len(unseen), seeds=seeds),
+        "command": "python -m deepcodeseek.index_builder.ablate_synthetic --corpora CORPORA --work WORK "
+        f"--sizes {','.join(map(str, sizes))} --seeds {seeds} --out synthetic-size.json",
         "results": rows,
     }
 

@@ -96,6 +96,21 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown table of results as `row_of` writes them, read from JSON; ± is the spread of the seeds."""
+    depths = [str(k) for k in DEPTHS[:3]]
+    head = f"| | {' | '.join(f'top-{k}' for k in depths)} |\n|---|{'---|' * len(depths)}\n"
+    return head + "".join(
+        f"| {r['method']} | {' | '.join(_with_spread(r, k) for k in depths)} |\n" for r in results
+    )
+
+
+def _with_spread(result: Mapping[str, Any], k: str) -> str:
+    low, high = result["interval"][k]
+    spread = f" ± {result['spread'][k]:.1f}" if result["seeds"] > 1 else ""
+    return f"{result['top'][k]:.1f}{spread} [{low:.1f}, {high:.1f}]"
+
+
 def _milliseconds(result: Mapping[str, Any]) -> str:
     return f"{result['ms_p50']:,.0f}, {result['ms_p95']:,.0f}" if "ms_p50" in result else ""
 

@@ -17,13 +17,15 @@ from .ablate_expander import expansion_table
 from .ablate_statement import statement_text
 from .bench_expander import expander_table
 from .bench_lsp import latency_table
-from .metrics import results_table
+from .metrics import results_table, seeds_table
 from .open_questions import open_questions
 from .soak_lsp import soak_text
 from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, updated_package
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
+STAGES = "reranker-stages.json"
+SYNTHETIC = "synthetic-size.json"
 BY_METHOD = ("script-includes.json", "adapted.json", "other-domains.json")
 DOCUMENTATION = "documentation.json"
 ABLATIONS = RESULTS / "ablations.json"
@@ -77,6 +79,8 @@ def generated_parts() -> dict[str, str]:
         "ablations": ablations_table(),
         "causal": causal_tables(),
         "corpora": corpora_table(),
+        "stages": seeds_text(STAGES),
+        "synthetic": seeds_text(SYNTHETIC),
         "questions": open_questions(RESULTS),
     }
 
@@ -106,6 +110,13 @@ def results_text(files: Sequence[str]) -> str:
     """Results by method: what was measured, on what, with which command, and the table."""
     contents = (json.loads((RESULTS / name).read_text(encoding="utf-8")) for name in files)
     return "\n".join(_result(content) for content in contents)
+
+
+def seeds_text(file: str) -> str:
+    """Results of several trainings each: what was done, with which command, and the table."""
+    content = json.loads((RESULTS / file).read_text(encoding="utf-8"))
+    command = f"```sh\n{content['command']}\n```"
+    return f"{content['description']}\n\n{seeds_table(content['results'])}\n{command}\n"
 
 
 def extraction_table() -> str:
