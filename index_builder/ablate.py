@@ -12,15 +12,13 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from deepcodeseek.server.models import ModelProblem
 from deepcodeseek.server.pipeline import EXPAND_MS, METHODS, Engine, Variant, expand_context
 from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.text import WINDOW_LINES
 from deepcodeseek.server.types import QueryForm
 
-from .evaluate import NOTHING_WRITTEN, Asked, Progress, Sample, Written, context_of, run
+from .evaluate import NOTHING_WRITTEN, Asked, Progress, Sample, Written, context_of, run, some_of
 from .figures import Outcome, compare, latency, row
 
 WINDOWS = (3, 5, 8, WINDOW_LINES, 20, 10_000)  # lines before the cursor; the last is the whole file
@@ -128,7 +126,7 @@ def ablate(
     Cases that ask a model run on at most `model_samples` of the samples, drawn by `seed`. The generator,
     where there is one, has been started.
     """
-    part = drawn(samples, model_samples, seed)
+    part = some_of(samples, model_samples, seed)
     results: list[dict[str, Any]] = []
     ranks: dict[str, dict[str, int]] = {}
     written: dict[QueryForm, Mapping[str, Written]] = {}
@@ -160,12 +158,6 @@ def working(engine: Engine) -> Engine:
 def without_models(engine: Engine) -> Engine:
     """The engine for the first list alone."""
     return replace(engine, generator=None, reranker=None)
-
-
-def drawn(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
-    """Some of the samples, in their order."""
-    drawn = np.random.default_rng(seed).permutation(len(samples))[:count]
-    return [samples[i] for i in sorted(drawn.tolist())]
 
 
 def write_ahead(engine: Engine, samples: Sequence[Sample], form: QueryForm) -> dict[str, Written]:

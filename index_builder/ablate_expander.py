@@ -20,9 +20,18 @@ from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import CARD, ModelFiles, find_model
 from deepcodeseek.server.pipeline import METHODS, Engine, load_engine
 
-from .ablate import DEPTH, drawn, write_ahead
+from .ablate import DEPTH, write_ahead
 from .ablate_statement import share
-from .evaluate import NOTHING_WRITTEN, Asked, Sample, Written, commit_or_version, read_samples, run
+from .evaluate import (
+    NOTHING_WRITTEN,
+    Asked,
+    Sample,
+    Written,
+    commit_or_version,
+    read_samples,
+    run,
+    some_of,
+)
 from .figures import Outcome, compare, latency, row
 
 ON_TOP = ("fused", "reranked")
@@ -46,7 +55,7 @@ def main() -> None:
     given = _arguments()
     engine = load_engine(given.index, adapted=False)
     every = [sample for sample in read_samples(given.samples) if sample.get("clean", True)]
-    samples = drawn(every, given.count, given.seed)
+    samples = some_of(every, given.count, given.seed)
     content: dict[str, Any] = {"description": DESCRIPTION, "commands": [], "results": {}}
     if given.out.is_file():
         content = json.loads(given.out.read_text(encoding="utf-8"))

@@ -37,7 +37,7 @@ from .adapt_reranker import Reranked, adapt_reranker
 from .build import read_content
 from .cache import digest
 from .candidates import candidate_lists
-from .evaluate import Asked
+from .evaluate import Asked, some_of
 from .evidence import GENERAL, Questions, gather
 from .generations import source_of
 from .graph import find_exports, with_tails
@@ -49,6 +49,8 @@ from .train_query import Recipe as QueryRecipe
 RECIPE = Recipe(epochs=6, rate=2e-3)
 PER_TARGET = 10  # questions on an API
 LEAST_QUESTIONS = 50  # fewer say nothing of what is better
+MOST_QUESTIONS = 3000  # drawn where there are more, as are those below: nobody waits longer than half an hour
+MOST_FOR_ENCODER = 1000  # of each half
 QUERY_RECIPE = QueryRecipe(epochs=3)
 WORK = "training"
 FIRST = 5  # what is seen at a glance
@@ -185,7 +187,7 @@ def _trained_on_halves(
     documents = {"": train_query.documents_of(engine, index, leave_out)}
     engines = []
     for number, half in enumerate(halves):
-        questions = train_query.questions_of(engine, half, "")
+        questions = train_query.questions_of(engine, some_of(half, MOST_FOR_ENCODER), "")
         folder = work / str(number)
         weights = train_query.train(questions, documents, base_weights(), folder, QUERY_RECIPE, progress)
         card = export_encoder(weights, folder / "query", _query_card(engine), {}, lambda _: None)
@@ -215,14 +217,18 @@ def mined(
     progress: Progress,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Balanced samples of the workspace's own calls, but for those in some files and of what these define."""
+    """Balanced samples of the workspace's own calls, but for those in some files and of what these define.
+
+    At most MOST_QUESTIONS of them, always the same.
+    """
     if workspace is None or not workspace.is_dir():
         raise AdaptProblem(f"where {index} was built from is not known any more: name it with --workspace")
     content, _ = read_content(workspace, index, last_options(index), progress, say)
     extracted = [item for item in content.extracted if item.script.path not in leave_out]
     exports = with_tails(find_exports(content.extracted))
     every = mine(extracted, content.apis, exports, PER_TARGET, seed=0)
-    return [asdict(s) for s in every if s.balanced and s.target_file not in leave_out]
+    balanced = [asdict(s) for s in every if s.balanced and s.target_file not in leave_out]
+    return some_of(balanced, MOST_QUESTIONS)
 
 
 def _cross_validated(whole: Questions, few: Questions, start: Fusion, progress: Progress) -> Ranks:

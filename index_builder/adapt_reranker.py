@@ -16,6 +16,7 @@ import numpy as np
 
 from deepcodeseek.server.models import ModelFiles
 
+from .evaluate import some_of
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .export_weights import float_weights
@@ -25,6 +26,8 @@ from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, tra
 from .triples import Triple
 
 RECIPE = Recipe(epochs=2)
+MOST_LEARNED = 400  # lists of each half, drawn where there are more
+MOST_JUDGED = 300  # by a model that has not seen them
 
 Progress = Callable[[str, int, int], None]
 
@@ -55,9 +58,10 @@ def adapt_reranker(
     before, after, folders = [], [], []
     for number, (learned, unseen) in enumerate(zip(halves, halves[::-1], strict=True)):
         near = [triple for triple in learned if is_within_reach(triple)]
-        folder = train(near, start, work / str(number), RECIPE, progress)
-        before.append(_ranks(start, unseen))
-        after.append(_ranks(folder, unseen))
+        asked = some_of(unseen, MOST_JUDGED)
+        folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, progress)
+        before.append(_ranks(start, asked))
+        after.append(_ranks(folder, asked))
         folders.append(folder)
     result = _result(np.concatenate(before), np.concatenate(after))
     if result.is_better:

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from deepcodeseek.server import __version__
 from deepcodeseek.server.context import make_context
@@ -33,6 +35,7 @@ Cursor = Literal["statement", "new", "letters"]
 Facts = Literal["given", "path", "none"]
 """What is known of the file: all that the index and the sample say, what its path says, or nothing."""
 
+T = TypeVar("T")
 Sample = Mapping[str, Any]
 Progress = Callable[[str, int, int], None]
 
@@ -111,6 +114,12 @@ def run(
         if before:
             ms["expand"] = before.ms
         yield Outcome(sample["id"], rank or UNRANKED, ms)
+
+
+def some_of(items: Sequence[T], most: int, seed: int = 0) -> list[T]:
+    """So many of them by chance, in their order; all where there are no more."""
+    chosen = np.random.default_rng(seed).permutation(len(items))[:most]
+    return [items[i] for i in sorted(chosen.tolist())]
 
 
 def _with_documentation(engine: Engine, sample: Sample) -> dict[str, Any]:

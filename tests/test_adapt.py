@@ -52,6 +52,15 @@ def test_what_is_left_out_is_no_question(example_report: Report) -> None:
     assert len(left) > len(every) / 2
 
 
+def test_of_many_calls_some_are_drawn(example_report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_directory(EXAMPLE)
+    every = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)
+    monkeypatch.setattr(adapting, "MOST_QUESTIONS", len(every) // 2)
+    some, again = (mined(index, EXAMPLE, frozenset(), QUIET, QUIET) for _ in range(2))
+    assert some == again == [sample for sample in every if sample in some]
+    assert len(some) == len(every) // 2
+
+
 def test_what_is_left_out_is_no_candidate(engine: Engine, example_report: Report) -> None:
     samples = mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)[:20]
 

@@ -277,6 +277,9 @@ def test_adapting_keeps_what_is_better_on_files_it_has_not_seen(
         assert result.is_better == is_better
         assert out.is_dir() == is_better
     assert find_model("reranker", tmp_path / "learns")
+    monkeypatch.setattr(adapt_reranker, "MOST_JUDGED", 3)  # of each half
+    again = adapt_reranker.adapt_reranker(halves, exported, tmp_path / "few", tmp_path / "r", QUIET, QUIET)
+    assert again.lists == 2 * 3
 
 
 def test_each_stage_has_a_row_over_all_seeds(
