@@ -26,6 +26,7 @@ from .mine import FOLDS
 from .terminal import progress_reporter
 
 FIRST_LISTS = ("bm25-docs", "bm25-raw", "rrf", "fused")
+DONE = "left-out.json"  # what was left out of a fold's models
 CUT = ", nothing after the cursor"
 DESCRIPTION = (
     "What learning is worth on {of}: top-k accuracy in percent, 95 % bootstrap intervals, n = {n} (subset "
@@ -74,7 +75,8 @@ def main(
         def adapt_to(models: Path, hidden: Collection[str]) -> Adapted:
             return adapt(shipped, index, models, workspace, hidden, progress, click.echo, encoder)
 
-        adapted = list(_adapted(index, samples, work, adapt_to))
+        about = f"{shipped.index.id}{' with encoder' * encoder}"
+        adapted = list(_adapted(index, samples, work, about, adapt_to))
     others = {name: load_engine(index, models, adapted=False) for name, models in stages}
     description = DESCRIPTION.format(
         of=of,
@@ -113,19 +115,29 @@ def _rows(shipped: Parts, others: Mapping[str, Parts], adapted: Parts) -> Iterat
 
 
 def _adapted(
-    index: Path, samples: Sequence[Sample], work: Path, adapt_to: Callable[[Path, Collection[str]], Adapted]
+    index: Path,
+    samples: Sequence[Sample],
+    work: Path,
+    about: str,
+    adapt_to: Callable[[Path, Collection[str]], Adapted],
 ) -> Iterator[tuple[Engine, list[Sample]]]:
-    """For each fold the engine that has learned nothing of its files, and its samples."""
+    """For each fold the engine that learned as if its files were not there, and its samples.
+
+    What an earlier run left in `work` is asked where it was `about` the same, with the same files left out.
+    """
     folds = fold_of(str(sample["file"]) for sample in samples).tolist()
     for fold in range(FOLDS):
         members = [sample for sample, its in zip(samples, folds, strict=True) if its == fold]
+        if not members:
+            continue
         out = work / str(fold)
-        done = out / "adapted.txt"
-        if not done.is_file():
-            result = adapt_to(out, frozenset(str(sample["file"]) for sample in members))
-            click.echo(f"{fold}: {result}")
+        hidden = sorted({str(sample["file"]) for sample in members})
+        learned = json.dumps([about, hidden])
+        done = out / DONE
+        if not done.is_file() or done.read_text(encoding="utf-8").strip() != learned:
+            click.echo(f"{fold}: {adapt_to(out, hidden)}")
             out.mkdir(parents=True, exist_ok=True)
-            write_lines(done, [str(result)])
+            write_lines(done, [learned])
         yield load_engine(index, out, adapted=False), members
 
 

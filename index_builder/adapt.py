@@ -12,6 +12,8 @@ must do better than those that ship, by more than chance gives, or nothing is wr
 from __future__ import annotations
 
 import contextlib
+import os
+import posixpath
 import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcodeseek.server.fusion import Fusion
+from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import (
     CARD,
     SHIPPED,
@@ -37,6 +40,7 @@ from .adapt_reranker import Reranked, adapt_reranker
 from .build import read_content
 from .cache import digest
 from .candidates import candidate_lists
+from .decoding import decode
 from .evaluate import Asked, some_of
 from .evidence import GENERAL, Questions, gather
 from .generations import source_of
@@ -102,9 +106,8 @@ def adapt(
     if start is None:
         raise AdaptProblem("the fusion that ships is missing or damaged: reinstall deepcodeseek")
     samples = mined(index, workspace or source_of(index), leave_out, progress, say)
-    if len(samples) < LEAST_QUESTIONS:
-        raise AdaptProblem(f"{len(samples)} calls to learn from: at least {LEAST_QUESTIONS} are needed")
-    halves = [[sample for sample in samples if half_of(sample["file"]) == half] for half in (0, 1)]
+    _check(engine, samples, index, encoder)
+    halves = _halves(samples)
     work = out / WORK
     evidence = _gathered([engine, engine], halves, leave_out, progress)
     before = ranks(start, evidence[0])
@@ -115,8 +118,10 @@ def adapt(
     after = _cross_validated(evidence[0], few, start, progress)
     parameters, _ = train(few, RECIPE, progress, start.parameters)
     result = _result(evidence[0].files, before, after, _general(start), _general(as_fusion(parameters)))
+    # Nobody judged what an earlier run wrote beside what is written now, nor knows what it had left out.
+    if _forget_adapted(out, "fusion", "query", "reranker") and not result.is_better:
+        say("what an earlier run had learned is removed: what ships does as well")
     if result.is_better:
-        _forget_adapted(out, "query", "reranker")  # nobody judged them beside what is written now
         if encoder:
             _write_mean(engine, work, out / "query", say)
             engines = [replace(each, fusion=as_fusion(parameters)) for each in engines]
@@ -129,12 +134,39 @@ def adapt(
     return result
 
 
-def _forget_adapted(out: Path, *kinds: ModelKind) -> None:
-    """Remove what an earlier run has written into `out`, and nothing else."""
+def _check(engine: Engine, samples: Sequence[dict[str, Any]], index: Path, encoder: bool) -> None:
+    """Raises AdaptProblem where there is too little to learn from or to judge by."""
+    if len(samples) < LEAST_QUESTIONS:
+        raise AdaptProblem(f"{len(samples)} calls to learn from: at least {LEAST_QUESTIONS} are needed")
+    for what, known in (
+        ("stand in files", [bool(engine.index.file_ids(sample["file"])) for sample in samples]),
+        ("are of APIs", [bool(engine.index.find(sample["target"])) for sample in samples]),
+    ):
+        # What it holds of a file by another name would not be hidden; no answer would be right.
+        if sum(known) < len(known) / 2:
+            unknown = f"{len(known) - sum(known)} of {len(known)} calls {what} that {index} does not know"
+            raise AdaptProblem(f"{unknown}: name what it was built from with --workspace, or build it anew")
+    files = {sample["file"] for sample in samples}
+    if len(set(fold_of(files).tolist())) < 2 or (encoder and not all(_halves(samples))):
+        raise AdaptProblem(
+            f"all calls stand in {len(files)} files: too few to learn from some, judged by others"
+        )
+
+
+def _halves(samples: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    return [[sample for sample in samples if half_of(sample["file"]) == half] for half in (0, 1)]
+
+
+def _forget_adapted(out: Path, *kinds: ModelKind) -> bool:
+    """Remove what an earlier run has written into `out`, and nothing else; whether there was any."""
+    found = False
     for kind in kinds:
         with contextlib.suppress(ModelProblem):  # none there, or none of ours
-            if read_card(out / kind / CARD).get("name") == "adapted":
+            card = read_card(out / kind / CARD)
+            if card.get("name") == "adapted" or "adapted" in card:
                 shutil.rmtree(out / kind)
+                found = True
+    return found
 
 
 def _reranked(
@@ -208,6 +240,22 @@ def _write_mean(engine: Engine, work: Path, out: Path, say: Callable[[str], None
 def _query_card(engine: Engine) -> dict[str, Any]:
     assert engine.encoder
     return {"kind": "query", "name": "adapted", "documents": engine.encoder.files.sha256}
+
+
+def left_out(listed: Path, workspace: Path | None, index: Index) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The files that a list names, as the index calls them, and the lines that name none of it.
+
+    A line is a path below the workspace or an absolute one, of a file or of a folder. Raises OSError.
+    """
+    hidden, unknown = set(), []
+    for line in filter(None, map(str.strip, decode(listed.read_bytes()).splitlines())):
+        path = posixpath.normpath(line if index.file_ids(line) else line.replace("\\", "/"))
+        if workspace and Path(path).is_absolute():
+            path = os.path.relpath(path, workspace.resolve()).replace(os.sep, "/")
+        hidden |= {path, *index.files_in(path)}
+        if not index.files_in(path):
+            unknown.append(line)
+    return frozenset(hidden), tuple(unknown)
 
 
 def mined(

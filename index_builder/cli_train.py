@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -161,20 +162,22 @@ def train_adapt(
     from deepcodeseek.server.generation import ADAPTED, index_directory
     from deepcodeseek.server.pipeline import load_engine
 
-    from .adapt import AdaptProblem, adapt
+    from .adapt import AdaptProblem, adapt, left_out
+    from .generations import source_of
     from .terminal import adapted_view, progress_reporter
 
     with clear_errors(out):
-        hidden = leave_out.read_text(encoding="utf-8").splitlines() if leave_out else []
         index = directory or index_directory(workspace or Path.cwd())
         with_encoder = _can_train_encoders() if encoder is None else encoder
         engine, target = load_engine(index, models, adapted=False), out or index / ADAPTED
+        hidden: Collection[str] = ()
+        if leave_out:
+            hidden, unknown = left_out(leave_out, workspace or source_of(index), engine.index)
+            say(*(f"{leave_out}: {line}: the index has no such file" for line in unknown))
         with progress_reporter(style) as progress:
             try:
-                result = adapt(
-                    engine, index, target, workspace, frozenset(hidden), progress, say, with_encoder
-                )
-            except AdaptProblem as problem:
+                result = adapt(engine, index, target, workspace, hidden, progress, say, with_encoder)
+            except (AdaptProblem, ValueError) as problem:
                 raise click.ClickException(str(problem)) from None
     if as_json:
         click.echo(json.dumps(asdict(result), indent=1))

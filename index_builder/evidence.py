@@ -100,7 +100,12 @@ def gather(
         wanted.append(place)
         files.append(context.file)
     every = np.concatenate(parts) if parts else np.empty((0, len(FEATURES)), np.float16)
-    return Questions(every, np.array([len(p) for p in parts], np.int64), np.array(wanted), np.array(files))
+    return Questions(
+        every,
+        np.array([len(p) for p in parts], np.int64),
+        np.array(wanted, np.int64),
+        np.array(files, np.str_),
+    )
 
 
 def _evidence(

@@ -199,7 +199,7 @@ def adapted_view(result: Adapted, out: Path) -> str:
 
 
 def _kept(what: str, is_better: bool, out: Path) -> str:
-    return f"written to {out}" if is_better else f"no better: the {what} in use stays"
+    return f"written to {out}" if is_better else f"no better: no {what} is written"
 
 
 def _tops(tops: Mapping[int, float]) -> str:

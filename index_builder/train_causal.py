@@ -19,16 +19,15 @@ Objectives, by the difference s of the logits of yes and no at the last position
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .export_causal import CausalModel
-from .train_loop import Place, Processes, Progress, batches, run_steps
+from .train_loop import Place, Processes, Progress, batches, fingerprint_of, run_steps
 from .train_reranker import Objective, drawn_list, list_loss
 from .triples import Triple
 
@@ -93,7 +92,7 @@ def train_causal(
                     start = reader(*inputs)
             yield _loss(scorer(*inputs), start, triple, recipe) / len(mine)
 
-    fingerprint = json.dumps([asdict(recipe), len(triples), triples[0].query, triples[-1].query])
+    fingerprint = fingerprint_of(recipe, base, *triples)
     steps = batches(triples, _length, recipe.batch, recipe.epochs, recipe.seed)
     processes = Processes(accelerator.backward, accelerator.is_main_process)
     modules = {"moving": Moving(model)}

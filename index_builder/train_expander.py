@@ -8,9 +8,8 @@ What comes of it is a GGUF adapter of a few megabytes, which llama.cpp adds to t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from deepcodeseek.server.text import expander_prompt
 
 from .evaluate import Asked, context_of
 from .export_adapter import Adapter, write_adapter
-from .train_loop import CHECKPOINT, Place, Progress, batches, run_steps
+from .train_loop import CHECKPOINT, Place, Progress, batches, fingerprint_of, run_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +93,7 @@ def train(
     model = load_base(base)
     adapters = add_adapters(model, recipe)
     optimizer = torch.optim.AdamW(list(adapters.weights.values()), lr=recipe.rate, weight_decay=0.0)
-    fingerprint = json.dumps([asdict(recipe), len(lessons), lessons[0].tokens, lessons[-1].tokens])
+    fingerprint = fingerprint_of(recipe, base, *lessons)
     steps = batches(lessons, lambda lesson: len(lesson.tokens), recipe.batch, recipe.epochs, recipe.seed)
     modules = {"adapters": adapters}
     run_steps(

@@ -6,6 +6,7 @@ weights bit for bit, on the same processor with as many threads.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from deepcodeseek.server.generation import sha256_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +37,17 @@ class Place:
     """Where a training keeps what it needs to go on, and what it must be the same training of."""
 
     folder: Path
-    fingerprint: str  # of recipe and data
+    fingerprint: str  # see `fingerprint_of`
+
+
+def fingerprint_of(recipe: object, weights: Path, *learned: object) -> str:
+    """Stands for a training: its recipe, the weights it starts from (a file, or a folder of safetensors), and
+    all that it learns from, arrays by their bytes and the rest as it is written out."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    files = [weights] if weights.is_file() else sorted(weights.glob("*.safetensors"))
+    for part in (*map(sha256_file, files), *learned):
+        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,10 @@ def run_steps(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, len(steps)))
     state = {**modules, "optimizer": optimizer, "schedule": schedule}
     moving = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for number in range(_resume(place, state), len(steps)):
+    start = _resume(place, state)
+    if processes.writes and not start:
+        (place.folder / CURVE).unlink(missing_ok=True)
+    for number in range(start, len(steps)):
         progress("training", number, len(steps))
         optimizer.zero_grad()
         total = 0.0

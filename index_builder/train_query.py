@@ -8,11 +8,10 @@ and to the code of what was called, and to the contexts of its calls in other fi
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
 from .evaluate import Asked, context_of
-from .train_loop import Place, Progress, batches, freeze, run_steps
+from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +54,10 @@ class Documents:
     usage_api: NDArray[np.int64]  # [usages]
     usage_file: NDArray[np.int64]  # [usages]
 
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.doc, self.code, self.usage, self.usage_api, self.usage_file
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -74,7 +77,8 @@ def questions_of(
     Most code is written from top to bottom: a model must not rely on what comes after.
     """
     rng, made = random.Random(seed), []
-    ids = {name: i for i, name in enumerate(engine.index.apis.api_name)}
+    apis = engine.index.apis
+    ids = {name: i for i, name in enumerate(apis.api_name) if apis.live[i]}
     for sample in samples:
         context = context_of(engine, sample, Asked(after=rng.random() < 0.5))
         if context is not None and sample["target"] in ids:
@@ -84,18 +88,23 @@ def questions_of(
 
 
 def documents_of(engine: Engine, index: Path, hidden: Collection[str] = ()) -> Documents:
-    """The vectors of an index of one layer; of what stands in files `hidden` zeros, and no usages."""
+    """The vectors of an index's own layer, whose ids come first, without those of its base layers.
+
+    Of what stands in files `hidden` zeros, and no usages.
+    """
     generation, _ = read_manifest(index)
-    usages, files = engine.index.usages, [i for path in hidden for i in engine.index.file_ids(path)]
-    unseen = np.zeros(engine.index.count, np.bool_)
+    doc, code, usage = (
+        np.load(generation / f"{t}.npy", allow_pickle=False) for t in ("doc", "code", "usage")
+    )
+    usages, own = engine.index.usages, len(usage)
+    api, file, live = usages.api[:own], usages.file[:own], usages.live[:own]
+    told = live & (api < len(doc))
+    told &= ~np.isin(file, [i for path in hidden for i in engine.index.file_ids(path)])
     for path in hidden:
-        unseen |= engine.index.apis.source.equal(path)
-    told = usages.live & ~np.isin(usages.file, files) & ~unseen[usages.api]
-    every = {table: np.load(generation / f"{table}.npy", allow_pickle=False) for table in ("doc", "code")}
-    for vectors in every.values():
-        vectors[unseen] = 0.0
-    usage = np.load(generation / "usage.npy", allow_pickle=False)
-    return Documents(every["doc"], every["code"], usage[told], usages.api[told], usages.file[told])
+        its = np.flatnonzero(engine.index.apis.source.equal(path)[: len(doc)])
+        doc[its] = code[its] = 0.0
+        told &= ~np.isin(api, its)
+    return Documents(doc, code, usage[told], api[told], file[told])
 
 
 def train(
@@ -131,7 +140,8 @@ def train(
 
     moving = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(moving, lr=recipe.rate, weight_decay=0.01)
-    fingerprint = json.dumps([asdict(recipe), len(questions), questions[0].text, questions[-1].text])
+    arrays = (array for project in documents for array in documents[project].arrays)
+    fingerprint = fingerprint_of(recipe, weights, *questions, *documents, *arrays)
     steps = batches(questions, lambda question: len(question.text), recipe.batch, recipe.epochs, recipe.seed)
     run_steps(steps, losses, {"model": model}, optimizer, Place(out, fingerprint), progress, stop_after)
     return _write_weights(model, weights, out)
@@ -162,8 +172,7 @@ def loss(vector: Tensor, question: Question, documents: Sequence[Tensor], temper
 def _tensors(documents: Documents) -> tuple[Tensor, ...]:
     import torch
 
-    arrays = (documents.doc, documents.code, documents.usage, documents.usage_api, documents.usage_file)
-    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in documents.arrays)
 
 
 def _encode(model: Any, tokenizer: Any, texts: Sequence[str], tokens: int) -> Tensor:

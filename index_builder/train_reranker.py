@@ -17,18 +17,17 @@ Objectives over the candidates of a question, of which the first is the right on
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .train_loop import Place, Progress, batches, freeze, run_steps
+from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps
 from .triples import Triple
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def train(
     moving = [weight for weight in model.bert.parameters() if weight.requires_grad]
     groups = [{"params": moving, "lr": recipe.rate}, {"params": [model.head], "lr": recipe.rate * HEAD_RATE}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    fingerprint = json.dumps([asdict(recipe), len(triples), triples[0].query, triples[-1].query])
+    fingerprint = fingerprint_of(recipe, weights, *triples)
     steps = batches(triples, _length, recipe.batch, recipe.epochs, recipe.seed)
     modules = {"bert": model.bert, "head": _Weights(model.head)}
     run_steps(steps, losses, modules, optimizer, Place(out, fingerprint), progress, stop_after)

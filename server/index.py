@@ -254,6 +254,10 @@ class Index:
         """Ids of a file, one a layer that has it."""
         return self._files.get(path, ())
 
+    def files_in(self, path: str) -> tuple[str, ...]:
+        """The files below a folder; of a file itself."""
+        return tuple(name for name in self._files if name == path or name.startswith(f"{path}/"))
+
     def _file_facts(self, path: str) -> dict[str, str]:
         """What is known of a file: all where it is indexed, else what its neighbours agree on."""
         database = self._layers[0].database

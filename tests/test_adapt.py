@@ -16,14 +16,16 @@ from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import ablate_adapted
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, mined
+from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, left_out, mined
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked
+from deepcodeseek.index_builder.layers import read_bases, remove_base
 from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, write_fusion
+from deepcodeseek.index_builder.train_query import documents_of
 from deepcodeseek.index_builder.train_shipped import train_shipped
-from deepcodeseek.server.generation import ADAPTED, index_directory
+from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
 from deepcodeseek.server.models import Encoder, find_model
 from deepcodeseek.server.pipeline import Engine, load_engine, load_fusion, mark_of
 
@@ -50,6 +52,99 @@ def test_what_is_left_out_is_no_question(example_report: Report) -> None:
     assert {sample["file"] for sample in left}.isdisjoint(hidden)
     assert {sample["target_file"] for sample in left}.isdisjoint(hidden)
     assert len(left) > len(every) / 2
+
+
+FILE, FOLDER = "apps/cargo/a.js", "apps/quay"
+LISTS = [
+    # what --leave-out names, which files that are, which lines say nothing
+    (b"apps/cargo/a.js\n", {FILE}, ()),
+    (b"\n  ./apps/cargo/a.js  \r\n\n", {FILE}, ()),
+    (b"apps\\cargo\\a.js", {FILE}, ()),
+    (b"apps/quay/../cargo/a.js", {FILE}, ()),
+    (b"WORKSPACE/apps/cargo/a.js", {FILE}, ()),
+    ("\ufeffapps/cargo/a.js\napps/quay/b.js".encode(), {FILE, f"{FOLDER}/b.js"}, ()),
+    ("apps/cargo/a.js\n".encode("utf-16"), {FILE}, ()),
+    (b"apps/quay/", {f"{FOLDER}/b.js", f"{FOLDER}/c.js"}, ()),
+    (b"apps/none.js\n# a.js\napps/cargo/a.js", {FILE}, ("apps/none.js", "# a.js")),
+    (b"/elsewhere/a.js", set(), ("/elsewhere/a.js",)),
+]
+
+
+@pytest.mark.parametrize(("content", "files", "unknown"), LISTS)
+def test_files_are_left_out_however_they_are_written(
+    content: bytes, files: set[str], unknown: tuple[str, ...], encoder: Encoder, quay: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "list.txt").write_bytes(content.replace(b"WORKSPACE", bytes(quay / "w")))
+    engine = load_engine(quay / "i")
+    hidden, lines = left_out(tmp_path / "list.txt", quay / "w", engine.index)
+    assert {path for path in hidden if engine.index.file_ids(path)} == files
+    assert lines == unknown
+
+
+@pytest.fixture(scope="module")
+def quay(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace `w` of three files, and its index `i`."""
+    folder = tmp_path_factory.mktemp("quay")
+    for name in (FILE, f"{FOLDER}/b.js", f"{FOLDER}/c.js"):
+        (folder / "w" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "w" / name).write_text(f"export class {Path(name).stem.upper()} {{}}\n", encoding="utf-8")
+    build_index(folder / "w", folder / "i", encoder, QUIET)
+    return folder
+
+
+def test_documents_are_those_of_the_own_layer(encoder: Encoder, tmp_path: Path) -> None:
+    """An API of a base layer is no document, and a call of one is no usage to learn from."""
+    base = "export class Tug { pull() {} }\nexport class Buoy {}\n"
+    own = "export class Crane { lift() {} }\n"
+    use = "import { Crane } from './crane';\nimport { Tug } from 'base';\nnew Crane().lift(new Tug());\n"
+    for name, content in (("base/package.json", '{"name": "base"}'), ("base/index.js", base),
+                          ("w/crane.js", own), ("w/use.js", use)):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    try:
+        build_index(tmp_path / "base", base_directory("base"), encoder, QUIET)
+        bases, _ = read_bases(None)
+        build_index(tmp_path / "w", tmp_path / "i", encoder, QUIET, bases)
+        engine = load_engine(tmp_path / "i")
+    finally:
+        remove_base("base")
+    assert engine.index.count == 3
+    every = documents_of(engine, tmp_path / "i")
+    assert (every.doc.shape, every.code.shape, every.usage_api.tolist()) == ((1, 384), (1, 384), [0])
+    hidden = documents_of(engine, tmp_path / "i", ["crane.js"])
+    assert not hidden.doc.any()
+    assert not hidden.usage_api.size
+
+
+def test_what_cannot_be_learned_from_is_told(
+    untrained: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index = index_directory(EXAMPLE)
+    with pytest.raises(AdaptProblem, match="does not know: name what it was built from"):
+        adapt(untrained, index, tmp_path, EXAMPLE / "apps", frozenset(), QUIET, QUIET)
+    every = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)
+    other = [sample | {"target": f"other.{sample['target']}"} for sample in every]
+    monkeypatch.setattr(adapting, "mined", lambda *_: other)
+    with pytest.raises(AdaptProblem, match="are of APIs that"):
+        adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+    one = [sample for sample in every if fold_of([sample["file"]])[0] == fold_of([every[0]["file"]])[0]]
+    monkeypatch.setattr(adapting, "mined", lambda *_: one)
+    monkeypatch.setattr(adapting, "LEAST_QUESTIONS", 1)
+    with pytest.raises(AdaptProblem, match="too few to learn from some"):
+        adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+
+
+def test_files_of_one_half_are_enough_for_the_fusion(
+    untrained: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index = index_directory(EXAMPLE)
+    every = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)
+    half = [sample for sample in every if adapting.half_of(sample["file"])]
+    monkeypatch.setattr(adapting, "mined", lambda *_: half)
+    monkeypatch.setattr(adapting, "RECIPE", QUICK)
+    assert adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET).questions == len(half)
+    with pytest.raises(AdaptProblem, match="too few to learn from some"):
+        adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
 
 
 def test_of_many_calls_some_are_drawn(example_report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +229,20 @@ def test_what_is_no_better_leaves_all_as_it_was(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_an_earlier_run_learned_goes_where_it_is_no_better(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may have learned from what is left out now; what somebody else put there stays."""
+    assert untrained.fusion
+    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
+    for name, about in (("earlier", {"adapted": {}}), ("mine", {})):
+        write_fusion(untrained.fusion.parameters, tmp_path / name / "fusion", about, QUICK)
+        said: list[str] = []
+        adapt(untrained, index_directory(EXAMPLE), tmp_path / name, EXAMPLE, frozenset(), QUIET, said.append)
+        assert (tmp_path / name / "fusion").is_dir() == (name == "mine")
+        assert any("is removed" in line for line in said) == (name == "earlier")
+
+
 def test_folds_are_by_file() -> None:
     folds = fold_of(["a.js", "b.js", "a.js"] * 50)
     assert folds[0] == folds[2]
@@ -186,7 +295,9 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
     )
     assert done.exit_code == 0, done.output
     assert f"written to {tmp_path / 'to'}" in done.stdout
-    assert {json.loads(line)["task"] for line in done.stderr.splitlines()} >= {"gathering", "training"}
+    said, *lines = done.stderr.splitlines()
+    assert said.endswith("left.txt: apps/nowhere.xml: the index has no such file")
+    assert {json.loads(line)["task"] for line in lines} >= {"gathering", "training"}
     assert (tmp_path / "to" / "fusion" / "fusion.npz").is_file()
 
 
@@ -282,7 +393,7 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
     index = index_directory(EXAMPLE)
     samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
     (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
-    hidden: list[frozenset[str]] = []
+    hidden: list[list[str]] = []
 
     def stand_in(engine: Engine, index: Path, out: Path, workspace: Any, leave_out: Any, *_: Any) -> str:
         hidden.append(leave_out)
@@ -304,9 +415,9 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
         done = CliRunner().invoke(ablate_adapted.main, list(map(str, arguments)))
         assert done.exit_code == 0, done.output
     folds = fold_of(sample["file"] for sample in samples).tolist()
-    assert hidden == [
+    assert [frozenset(files) for files in hidden] == [
         frozenset(s["file"] for s, its in zip(samples, folds, strict=True) if its == fold)
-        for fold in range(5)
+        for fold in sorted(set(folds))
     ]  # once each: the second time what lies there is asked
     written = json.loads((tmp_path / "adapted.json").read_text(encoding="utf-8"))
     rows = {row["method"]: row for row in written["results"]}

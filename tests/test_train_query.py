@@ -18,7 +18,7 @@ from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
 from deepcodeseek.index_builder.train_fusion import _initial, as_fusion
-from deepcodeseek.index_builder.train_loop import CURVE, batches
+from deepcodeseek.index_builder.train_loop import CURVE, batches, fingerprint_of
 from deepcodeseek.index_builder.train_query import (
     Documents,
     Question,
@@ -88,7 +88,29 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(
 ) -> None:
     train(questions(), documents, weights, tmp_path, QUICK, QUIET, stop_after=2)
     train(questions(), documents, weights, tmp_path, replace(QUICK, seed=1), QUIET, stop_after=3)
-    assert len(curve(tmp_path)) == 2 + 3
+    assert len(curve(tmp_path)) == 3
+    fewer = {"": replace(documents[""], usage_file=documents[""].usage_file + 1)}
+    train(questions(), fewer, weights, tmp_path, replace(QUICK, seed=1), QUIET, stop_after=4)
+    assert len(curve(tmp_path)) == 4
+
+
+def test_a_fingerprint_stands_for_all_that_is_learned_from(tmp_path: Path) -> None:
+    for name, content in (("a", b"1"), ("b", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(content)
+    asked, vectors = questions(), unit(4, 1)
+    same = fingerprint_of(QUICK, tmp_path / "a", *asked, vectors)
+    assert fingerprint_of(QUICK, tmp_path / "a", *questions(), vectors.copy()) == same
+    others = (
+        fingerprint_of(replace(QUICK, rate=1.0), tmp_path / "a", *asked, vectors),
+        fingerprint_of(QUICK, tmp_path / "b", *asked, vectors),
+        fingerprint_of(
+            QUICK, tmp_path / "a" / "model.safetensors", *asked[:2], asked[3], asked[2], *asked[4:], vectors
+        ),
+        fingerprint_of(QUICK, tmp_path / "a", *asked, vectors * 0),
+        fingerprint_of(QUICK, tmp_path / "a", *asked[:5], replace(asked[5], files=()), *asked[6:], vectors),
+    )
+    assert len({same, *others}) == 1 + len(others)
 
 
 def test_what_does_not_move_stays(weights: Path, documents: dict[str, Documents], tmp_path: Path) -> None:
