@@ -54,8 +54,7 @@ def cases(engine: Engine) -> Iterator[Case]:
         yield from _query_forms()
     if engine.reranker:
         yield from _reranked()
-    if engine.generator or engine.reranker:
-        yield from _deadlines()
+    yield from _deadlines(engine)
 
 
 def _windows() -> Iterator[Case]:
@@ -107,10 +106,13 @@ def _reranked() -> Iterator[Case]:
         yield Case(f"reranked, the first {depth}", variant, Asked(depth=depth), model=True)
 
 
-def _deadlines() -> Iterator[Case]:
+def _deadlines(engine: Engine) -> Iterator[Case]:
     """What a user gets, as far as the time goes: by default, and with the expander."""
-    for name, method in (("", "reranked"), (" with the expander", "full")):
-        for ms in DEADLINES_MS:
+    for name, method, model in (
+        ("", "reranked", engine.reranker),
+        (" with the expander", "full", engine.generator),
+    ):
+        for ms in DEADLINES_MS if model else ():
             yield Case(f"answer at {ms:,} ms{name}", METHODS[method], Asked(deadline_ms=ms), model=True)
 
 

@@ -15,11 +15,12 @@ from .cli_common import (
     FOLDER,
     clear_errors,
     named_variant,
-    open_engine,
     say,
 )
 
 if TYPE_CHECKING:
+    from deepcodeseek.server.pipeline import Engine
+
     from .evaluate import Cursor, Facts
     from .misses import Miss
 
@@ -46,6 +47,7 @@ def eval_mine(workspace: Path, out: Path, per_target: int, seed: int, packages: 
     from .terminal import progress_reporter
 
     with clear_errors(out), progress_reporter("auto") as progress:
+        out.parent.mkdir(parents=True, exist_ok=True)
         directory = index_directory(workspace)
         content, problems = read_content(workspace, directory, Options(packages=packages), progress, say)
         exports = with_tails(find_exports(content.extracted))
@@ -97,10 +99,11 @@ def eval_run(
     asked = Asked(cursor, facts, first_only, deadline_ms)
     variants = {method: named_variant(method) for method in methods}
     with clear_errors(out):
-        engine = open_engine(directory, None, models)
+        engine = _unadapted(directory, models)
         for method, variant in variants.items():
             with progress_reporter("auto") as progress:
                 result = measure(engine, samples, method, variant, asked, progress, out)
+            say(*result["notes"])
             Console().print(result_view(result))
 
 
@@ -131,21 +134,35 @@ def eval_ablate(
     from rich.console import Console
 
     from .ablate import ablate, without_models, working
-    from .evaluate import commit_or_version, read_samples
+    from .atomic import write_lines
+    from .evaluate import commit_or_version, read_samples, unknown_notes
     from .terminal import ablation_view, progress_reporter
 
     with clear_errors(out), progress_reporter("auto") as progress:
+        if out:
+            out.parent.mkdir(parents=True, exist_ok=True)  # and not when all is measured
         questions = [sample for sample in read_samples(samples) if subset == "all" or sample.get(subset)]
         if not questions:
             raise click.ClickException(f"{samples}: no sample is {subset}")
-        engine = open_engine(directory, None, models)
+        engine = _unadapted(directory, models)
         engine = working(engine) if model_samples else without_models(engine)
-        say(*engine.notes)
+        say(*engine.notes, *unknown_notes(engine.index, questions))
         results = ablate(engine, questions, progress, model_samples, seed)
+        Console().print(ablation_view(results))
         if out:
             content = {"subset": subset, "commit": commit_or_version(), "seed": seed, "cases": results}
-            out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    Console().print(ablation_view(results))
+            write_lines(out, [json.dumps(content, indent=1)])
+
+
+def _unadapted(directory: Path, models: Path | None) -> Engine:
+    """The engine without what adapting left beside the index: it has learned from the very samples."""
+    from deepcodeseek.server.generation import ADAPTED
+    from deepcodeseek.server.pipeline import load_engine
+
+    adapted = directory / ADAPTED
+    if adapted.is_dir() and models != adapted:
+        say(f"{adapted} has learned from these files and is left out; --models {adapted} measures it")
+    return load_engine(directory, models, adapted=False)
 
 
 @evaluate.command("compare")
@@ -155,9 +172,12 @@ def eval_ablate(
 def eval_compare(before: Path, after: Path, depths: tuple[int, ...]) -> None:
     """Compare two results that `eval run --json` kept: which samples flipped, and McNemar's p."""
     from .figures import compare
+    from .report import read_result
 
     with clear_errors():
-        first, second = (json.loads(path.read_text(encoding="utf-8"))["ranks"] for path in (before, after))
+        first, second = (read_result(path)["ranks"] for path in (before, after))
+    if first.keys().isdisjoint(second):
+        raise click.ClickException(f"{before} and {after} have no sample in common")
     for k in depths:
         found = compare(first, second, k)
         flips = f"{len(found.gained)} gained, {len(found.lost)} lost"
@@ -191,12 +211,13 @@ def eval_report(
     if (directory is None) != (samples is None):
         raise click.UsageError("--index and --samples show the misses together: give both or none")
     with clear_errors(out), progress_reporter("auto") as progress:
+        out.parent.mkdir(parents=True, exist_ok=True)
         read = [read_result(path) for path in results]
         cases = read_ablations(ablations) if ablations else None
         misses: list[Miss] = []
         notes: list[str] = []
         if directory and samples:
-            engine, questions = open_engine(directory, None, models), read_samples(samples)
+            engine, questions = _unadapted(directory, models), read_samples(samples)
             for result in read:
                 misses += find_misses(engine, questions, result, progress)
                 notes += stale_note(result, engine.index.id)

@@ -6,11 +6,13 @@ made from it.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import posixpath
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -19,12 +21,15 @@ import numpy as np
 
 from deepcodeseek.server import __version__
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.index import Index
+from deepcodeseek.server.models import ModelProblem
 from deepcodeseek.server.pipeline import RERANK_DEPTH, Engine, Variant, known_facts, predict
 from deepcodeseek.server.places import place_of
 from deepcodeseek.server.text import WINDOW_LINES
 from deepcodeseek.server.types import Context, ExpandedQuery
 
 from .atomic import write_lines
+from .cache import digest
 from .figures import UNRANKED, Outcome, Row, latency, rows
 from .metrics import rank_of
 from .predict import SampleProblem
@@ -74,15 +79,32 @@ def measure(
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Ask all samples of a file; the result, kept in the folder `out` where one is named."""
+    if variant.expand and not asked.first_only and engine.generator is None:
+        raise ModelProblem(f"{method} needs an expander: run `deepcodeseek models get`")
+    if not (variant.expand or variant.rerank):
+        asked = replace(asked, first_only=False)  # there is no other list
     questions = [_with_documentation(engine, sample) for sample in read_samples(samples)]
+    notes = unknown_notes(engine.index, questions)
     outcomes = tuple(run(engine, questions, variant, asked, progress))
+    if not outcomes:
+        raise SampleProblem(f"{samples}: no sample can be asked so")
     commit = commit_or_version()
     result = result_json(method, asked, commit, engine.index.id, questions, outcomes)
+    result["notes"] = [*engine.notes, *notes]
     if out:
         out.mkdir(parents=True, exist_ok=True)
         name = result_name(result).replace(" ", "-").replace(",", "")
-        write_lines(out / f"{name}-{commit}.json", [json.dumps(result, indent=1)])
+        place = digest(engine.index.id, *_weights(engine), *result["ranks"]).hex()[:6]
+        write_lines(out / f"{name}-{commit}-{place}.json", [json.dumps(result, indent=1)])
     return result
+
+
+def _weights(engine: Engine) -> Iterator[str]:
+    """The hashes of what learned: results of other weights are other files."""
+    for model in (engine.query_encoder, engine.reranker, engine.causal):
+        yield model.files.sha256 if model else ""
+    if engine.fusion:
+        yield from (hashlib.sha256(array.tobytes()).hexdigest() for array in engine.fusion.parameters)
 
 
 def run(
@@ -143,26 +165,46 @@ def _typed(sample: Sample, cursor: Cursor) -> str | None:
     if cursor == "statement":
         return ""
     name, statement = str(sample.get("target_name", "")), str(sample.get("code_middle", ""))
-    called = re.search(rf"\bnew\s+(?:[\w$]+\.)*(?={re.escape(name)}\b)", statement) if name else None
+    called = re.search(rf"(\bnew\s+)((?:[\w$]+\.)*)(?={re.escape(name)}\b)", statement) if name else None
     if called is None:
         return None
     head = statement[: called.start()]
     if name.lower() in head.lower():
         head = "var x = "
-    return head + called.group() + (name[:2] if cursor == "letters" else "")
+    new, qualifier = called.groups()
+    return head + new + (qualifier + name[:2] if cursor == "letters" else "")
 
 
 def _facts(engine: Engine, sample: Sample, asked: Asked) -> dict[str, str]:
     """`file` is always there: what was mined from it must not count."""
-    file = str(sample.get("file") or "")
+    file = file_of(sample)
     if asked.facts == "none":
         return {"file": file}
     if asked.facts == "path":
         place = place_of(file)
         said = {key: getattr(place, key) for key in ("scope", "record_type", "record_name", "field")}
         return {"file": file} | said
-    keys = ("file", "record_type", "record_name", "table", "scope")
-    return known_facts(engine.index, {key: str(sample.get(key) or "") for key in keys})
+    keys = ("record_type", "record_name", "table", "scope")
+    return known_facts(engine.index, {"file": file} | {key: str(sample.get(key) or "") for key in keys})
+
+
+def file_of(sample: Sample) -> str:
+    """The sample's own file, as the index writes paths."""
+    file = str(sample.get("file") or "").replace("\\", "/")
+    return posixpath.normpath(file).lstrip("/") if file else ""
+
+
+def unknown_notes(index: Index, samples: Sequence[Sample]) -> list[str]:
+    """What of the samples an index does not know; raises SampleProblem where it knows none of the targets."""
+    targets = sum(not index.find(sample["target"]) for sample in samples)
+    if targets == len(samples):
+        raise SampleProblem("none of the targets is in the index: these samples are of another code base")
+    files = sum(not index.file_ids(file_of(sample)) for sample in samples)
+    notes = (
+        (targets, "have a target that the index does not know"),
+        (files, "stand in files that the index does not know: under another name they would tell the answer"),
+    )
+    return [f"{count} of {len(samples)} samples {what}" for count, what in notes if count]
 
 
 # Files
@@ -191,6 +233,8 @@ def result_name(result: Mapping[str, Any]) -> str:
     """The method, and what of the question is not as usual."""
     usual = {"cursor": "statement", "facts": "given"}
     parts = [result["method"], *(f"{key} {result[key]}" for key in usual if result[key] != usual[key])]
+    if result["first_only"]:
+        parts.append("first list")
     if result["deadline_ms"]:
         parts.append(f"{result['deadline_ms']:.0f} ms")
     return ", ".join(parts)
@@ -203,12 +247,15 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 def commit_or_version() -> str:
     """Which code was measured: the commit of a checkout, or else the version."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    package = Path(__file__).resolve().parent
+    command = ["git", "-C", str(package), "rev-parse", "--show-toplevel", "--short", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return __version__
-    return done.stdout.strip()
+    checkout, _, commit = done.stdout.strip().rpartition("\n")
+    is_ours = Path(checkout) == package.parent  # and not one that it is installed in
+    return commit if is_ours else __version__
 
 
 def read_samples(path: Path) -> list[dict[str, Any]]:
@@ -218,7 +265,8 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
         if line.strip():
             try:
                 sample = json.loads(line)
-                samples.append({**sample, "id": str(sample["id"]), "target": str(sample["target"])})
+                texts = {key: str(sample[key]) for key in ("id", "target", "code_before")}
+                samples.append({**sample, **texts})
             except (ValueError, TypeError, KeyError) as error:
                 raise SampleProblem(f"{path}:{number}: not a sample: {error}") from None
     return samples

@@ -49,6 +49,7 @@ _BRINGING = (
     ("import", _TYPE_IMPORT),
 )
 _DEFINE = re.compile(r"\b(?:sap\.ui\.define|define|require)\s*\(\s*(?:['\"][^'\"]*['\"]\s*,\s*)?\[")
+_QUOTED = re.compile(r"[ \t]*(['\"])[^'\"\n]*\1\s*,?")
 _DEFINE_HEAD = re.compile(r"\[[^\]]*\]\s*,\s*(?:async\s+)?(?:function\s*\w*\s*)?\([^)]*\)")
 
 
@@ -91,6 +92,8 @@ def mine(
         if INSTALLED not in item.script.path.split("/"):
             for edge in resolve_calls(item, names, exports):
                 draft = _sample(item, edge, by_name[edge.api_name])
+                if _record(drafts.get(draft.id, draft)) != _record(draft):  # as in an export of many records
+                    draft = replace(draft, id=digest(draft.id, *_record(draft)).hex()[:12])
                 drafts.setdefault(draft.id, draft)  # a statement that calls an API twice asks for it once
     return _flagged(
         tuple(drafts.values()), Counter(api.name.rpartition(".")[2] for api in apis), per_target, seed
@@ -133,6 +136,10 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
     )
 
 
+def _record(sample: Sample) -> tuple[str, str]:
+    return sample.record_type, sample.record_name
+
+
 def _imported_as(item: Extracted, call: CallSite) -> tuple[str, ...]:
     """The local name that the call begins with, if it is imported: a global one is brought in by no line."""
     root = call.name.partition(".")[0]
@@ -159,11 +166,20 @@ def without_imports(before: str, names: Sequence[str]) -> str:
 
 
 def _without_dependencies(head: str, names: Sequence[str]) -> str:
-    """The head of an AMD module without the paths and the parameters of some names."""
+    """The head of an AMD module without the paths and the parameters of some names.
+
+    A path belongs to the parameter at its place, whatever its last part is.
+    """
+    paths, opening, parameters = head.rpartition("(")
+    pairs = zip(_QUOTED.finditer(paths), parameters.rstrip(")").split(","), strict=False)
+    for path, parameter in reversed(list(pairs)):
+        if parameter.strip() in names:
+            paths = paths[: path.start()] + paths[path.end() :]
+    head = paths + opening + parameters
     for name in names:
         quoted = re.escape(name)
         head = re.sub(rf"[ \t]*['\"](?:[^'\"\n]*/)?{quoted}(?:\.js)?['\"]\s*,?", "", head)
-        head = re.sub(rf"(?<=[(,\s]){quoted}\b\s*,?", "", head)
+        head = re.sub(rf"(?<=[(,\s]){quoted}(?![\w$])\s*,?", "", head)
     return head
 
 
@@ -189,7 +205,7 @@ def tells(code: str, names: Sequence[str]) -> bool:
 
 
 def _plain(name: str) -> str:
-    return name.strip("_$").lower()
+    return (name.strip("_$") or name).lower()
 
 
 @cache
@@ -217,7 +233,10 @@ def _flagged(
                 draft,
                 clone=len(files[_clone_key(draft)]) > 1,
                 ambiguous=name_counts[draft.target_name] > 1 or len(targets[window]) > 1,
-                usable=not draft.leak and draft.lines_before >= MIN_LINES and is_first,
+                usable=is_first
+                and not draft.leak
+                and draft.lines_before >= MIN_LINES
+                and draft.file != draft.target_file,  # where no API of the own file is a candidate
             )
         )
     chosen = set(_balanced(flagged, per_target, seed))

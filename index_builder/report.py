@@ -148,6 +148,8 @@ def _summary(result: Result) -> dict[str, Any]:
 def _row(result: Result) -> Result:
     """The figures of the clean samples, or of all where none is."""
     subsets = {row["value"]: row for row in result["rows"] if row["group"] == "subset"}
+    if not subsets:
+        raise ReportProblem(f"the result of {result['method']} has no sample")
     return dict(subsets.get("clean") or subsets["all"])
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +17,25 @@ import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE, StandIn
 
-from deepcodeseek.index_builder.ablate import ablate, without_models, working
-from deepcodeseek.index_builder.build import build_index
+from deepcodeseek.index_builder import evaluate
+from deepcodeseek.index_builder.ablate import ablate, cases, without_models, working
+from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.cli import main
-from deepcodeseek.index_builder.evaluate import Asked, Cursor, context_of, result_name
+from deepcodeseek.index_builder.evaluate import (
+    Asked,
+    Cursor,
+    commit_or_version,
+    context_of,
+    measure,
+    result_name,
+)
 from deepcodeseek.index_builder.figures import Outcome, compare, mcnemar, rows
+from deepcodeseek.index_builder.train_fusion import Recipe, write_fusion
+from deepcodeseek.server import __version__
 from deepcodeseek.server.answers import Answers, context_key
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.fusion import FEATURES, Fusion
-from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.generation import ADAPTED, index_directory
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem, Remembering
 from deepcodeseek.server.pipeline import METHODS, Engine, Variant, predict
@@ -50,6 +64,7 @@ SAMPLE = {
         ("var found = new BerthAllocator();", "new", "statement", ""),
         ("var found = new BerthAllocator();", "new", "new", "var found = new "),
         ("var found = new BerthAllocator();", "new", "letters", "var found = new Be"),
+        ("var found = new x_a.BerthAllocator();", "new", "new", "var found = new "),
         ("var berthAllocator = new BerthAllocator();", "new", "letters", "var x = new Be"),
         ("log(new x_a.BerthAllocator(1));", "new", "letters", "log(new x_a.Be"),
         ("BerthAllocator.of(a);", "static", "new", None),
@@ -225,6 +240,96 @@ def test_the_commands_measure_and_compare_reproducibly(tmp_path: Path) -> None:
     done = runner.invoke(main, ["eval", "compare", *map(str, files)])
     assert "top-5" in done.output
     assert "n = 40" in done.output
+    other = json.loads(files[0].read_text()) | {"ranks": {"other": 1}}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    (tmp_path / "list.json").write_text("[]")
+    for name, message in (("other.json", "no sample in common"), ("list.json", "not a result")):
+        done = runner.invoke(main, ["eval", "compare", str(files[0]), str(tmp_path / name)])
+        assert (done.exit_code, message in done.output) == (1, True)
+
+
+BAD_SAMPLES = [
+    # what is measured, what is said of it, whether it is refused
+    ([{"id": 1, "target": "x_hbr_berth.BerthAllocator"}], ":1: not a sample: 'code_before'", True),
+    ([SAMPLE | {"target": "other.Api"}], "none of the targets is in the index", True),
+    (
+        [SAMPLE, SAMPLE | {"id": "b", "target": "other.Api"}],
+        "1 of 2 samples have a target that the index",
+        False,
+    ),
+    (
+        [SAMPLE | {"file": "elsewhere/Rule.js"}],
+        "1 of 1 samples stand in files that the index does not",
+        False,
+    ),
+]
+
+
+@pytest.mark.usefixtures("example_report")
+@pytest.mark.parametrize(("samples", "said", "is_refused"), BAD_SAMPLES)
+def test_samples_of_another_code_base_are_told(
+    samples: list[dict[str, Any]], said: str, is_refused: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)))
+    run = ["eval", "run", "--index", str(index_directory(EXAMPLE)), "--samples", str(tmp_path / "s.jsonl")]
+    done = CliRunner().invoke(main, run)
+    assert said in done.output
+    assert done.exit_code == int(is_refused)
+
+
+def test_the_own_file_is_hidden_however_its_path_is_written(engine: Engine) -> None:
+    paths = ("a/b.js", "./a/b.js", "a\\b.js", "/a/b.js", "a/c/../b.js")
+    assert {
+        context.file for p in paths if (context := context_of(engine, SAMPLE | {"file": p}, Asked()))
+    } == {"a/b.js"}
+
+
+def test_what_needs_an_expander_is_not_measured_without(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text(json.dumps(SAMPLE))
+    for asked, is_refused in ((Asked(), True), (Asked(first_only=True), False)):
+        with pytest.raises(ModelProblem, match="needs an expander") if is_refused else nullcontext():
+            measure(
+                replace(engine, generator=None),
+                tmp_path / "s.jsonl",
+                "full",
+                METHODS["full"],
+                asked,
+                lambda *_: None,
+            )
+    names = [case.name for case in cases(replace(engine, generator=None, reranker=StandIn()))]
+    assert "answer at 400 ms" in names
+    assert not [name for name in names if "expander" in name]
+
+
+def test_what_learned_from_the_samples_does_not_measure_them(
+    engine: Engine, example_report: Report, tmp_path: Path
+) -> None:
+    shutil.copytree(index_directory(EXAMPLE), tmp_path / "i")
+    assert engine.fusion
+    other = tuple(-array for array in engine.fusion.parameters)
+    write_fusion(other, tmp_path / "i" / ADAPTED / "fusion", {"adapted": {}}, Recipe())  # type: ignore[arg-type]
+    (tmp_path / "s.jsonl").write_text("\n".join(json.dumps(sample) for sample in SAMPLES))
+    run = ["eval", "run", "--index", str(tmp_path / "i"), "--samples", str(tmp_path / "s.jsonl")]
+    kept = []
+    for options in ([], ["--models", str(tmp_path / "i" / ADAPTED)]):
+        done = CliRunner().invoke(main, [*run, *options, "--json", str(tmp_path / "r")])
+        assert done.exit_code == 0, done.output
+        assert ("is left out" in done.output) == (not options)
+        kept.append({path.name for path in (tmp_path / "r").iterdir()})
+    assert [len(names) for names in kept] == [1, 2]  # other weights, another file
+
+
+def test_the_commit_is_that_of_this_project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "theirs" / ".venv" / "index_builder"
+    package.mkdir(parents=True)
+    subprocess.run(["git", "init", "-q", str(tmp_path / "theirs")], check=True)
+    commit = ["-c", "user.name=a", "-c", "user.email=a", "commit", "-q", "--allow-empty", "-m", "x"]
+    subprocess.run(["git", "-C", str(tmp_path / "theirs"), *commit], check=True)
+    monkeypatch.setattr(evaluate, "__file__", str(package / "evaluate.py"))
+    assert commit_or_version() == __version__
+    monkeypatch.setattr(evaluate, "__file__", str(tmp_path / "theirs" / "index_builder" / "evaluate.py"))
+    (tmp_path / "theirs" / "index_builder").mkdir()
+    assert re.fullmatch("[0-9a-f]{7,}", commit_or_version())
 
 
 @pytest.mark.parametrize(
@@ -233,15 +338,17 @@ def test_the_commands_measure_and_compare_reproducibly(tmp_path: Path) -> None:
         ({"cursor": "statement", "facts": "given", "deadline_ms": None}, "fused"),
         ({"cursor": "new", "facts": "none", "deadline_ms": None}, "fused, cursor new, facts none"),
         ({"cursor": "statement", "facts": "given", "deadline_ms": 400.0}, "fused, 400 ms"),
+        ({"first_only": True}, "fused, first list"),
     ],
 )
 def test_results_of_other_questions_have_other_names(asked: dict[str, Any], name: str) -> None:
-    assert result_name({"method": "fused", **asked}) == name
+    usual = {"cursor": "statement", "facts": "given", "deadline_ms": None, "first_only": False}
+    assert result_name({"method": "fused", **usual, **asked}) == name
 
 
 @pytest.mark.usefixtures("example_report")
 def test_the_ablations_are_kept_and_shown(tmp_path: Path) -> None:
-    samples, out = tmp_path / "samples.jsonl", tmp_path / "out.json"
+    samples, out = tmp_path / "samples.jsonl", tmp_path / "new" / "out.json"
     samples.write_text("".join(json.dumps(sample | {"clean": True}) + "\n" for sample in SAMPLES))
     command = ["eval", "ablate", "--index", str(index_directory(EXAMPLE)), "--samples", str(samples)]
     done = CliRunner().invoke(main, [*command, "--model-samples", "0", "--json", str(out)])

@@ -49,6 +49,11 @@ IMPORTS = [
         'sap.ui.define([\n\n\t"./Moon"\n], ( Moon) => {\n',
     ),
     ("define('me', ['a/Tide'], function(Tide) {\n", "define('me', [], function() {\n"),
+    (  # a path goes with the parameter at its place
+        "sap.ui.define(['sea/Lib', \"sea/Moon\"], function(Tide, Moon) {\n",
+        'sap.ui.define([ "sea/Moon"], function( Moon) {\n',
+    ),
+    ("define(['a', 'b/c', 'd'], async (A, Tide) => {\n", "define(['a', 'd'], async (A, ) => {\n"),
     ("import {Tides} from './tides';\n", "import {Tides} from './tides';\n"),
     ("var a = important('Tide');\n", "var a = important('Tide');\n"),
 ]
@@ -94,6 +99,40 @@ def test_a_sample_is_the_script_around_a_call() -> None:
 def test_a_statement_that_calls_an_api_twice_asks_for_it_once() -> None:
     samples = mined(rule("r.js", f"{LINES.format(3)}go(new Tide(), new Tide());\n"))
     assert [(s.target_name, s.balanced) for s in samples] == [("Tide", True)]
+
+
+@pytest.mark.parametrize(
+    ("imported", "call", "is_fair"),
+    [("$", "$(1);", True), ("_", "_(1);", True), ("$", "$(1);\nvar b = $(2);", False)],
+)
+def test_names_without_letters(imported: str, call: str, is_fair: bool) -> None:
+    """Such a name stands in every text, as far as its letters go."""
+    sea = Script("sea.js", f"export function {imported}(a) {{}}\n")
+    use = Script("use.js", f"import {{ {imported} }} from './sea';\n{LINES}var d = {call}\nvar e = 5;\n")
+    every = [extract(replace(script, package="p", module=script.path[:-3])) for script in (sea, use)]
+    found = mine(every, every[0].apis, find_exports(every), per_target=5, seed=0)
+    assert [(s.leak, s.usable, s.code_before.startswith(LINES)) for s in found][-1] == (
+        not is_fair,
+        is_fair,
+        True,
+    )
+    assert "var e = 5;" in found[0].code_after
+
+
+def test_what_the_own_file_defines_is_no_fair_question() -> None:
+    """As in an export of many records: nothing of the caller's own file is a candidate."""
+    path, calls = "export.xml", f"{LINES}new Tide().of(a);\n"
+    scripts = [
+        replace(include("Tide"), path=path),
+        *(replace(rule(f"r{i}", calls), path=path) for i in (1, 2)),
+    ]
+    every = [extract(script) for script in scripts]
+    samples = mine(every, [api for item in every for api in item.apis], find_exports(every), 5, 0)
+    assert [(s.record_name, s.usable, s.clean) for s in samples] == [
+        ("r1", False, False),
+        ("r2", False, False),
+    ]
+    assert len({sample.id for sample in samples}) == 2  # at the same place, of two records
 
 
 ALIASES = [

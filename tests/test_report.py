@@ -133,7 +133,7 @@ def test_code_put_into_the_page_stays_text(evil: Elements, clean: Elements) -> N
     assert evil.scripts[1:] == clean.scripts[1:]
     assert evil.text.count(EVIL) > 12
     charts = json.loads(evil.scripts[0])
-    assert {trace["name"] for trace in charts["recall"]} == {html.escape(EVIL, quote=False)}
+    assert {trace["name"] for trace in charts["recall"]} == {f"{html.escape(EVIL, quote=False)}, first list"}
 
 
 def test_only_the_two_scripts_run_and_nothing_is_fetched(evil: Elements) -> None:
