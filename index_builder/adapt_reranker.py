@@ -25,9 +25,9 @@ from .train_query import mean_weights
 from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
 from .triples import Triple
 
-RECIPE = Recipe(epochs=2)
+RECIPE = Recipe(rate=1e-5)  # a few hundred lists: at higher rates what is unseen gets worse
 MOST_LEARNED = 400  # lists of each half, drawn where there are more
-MOST_JUDGED = 300  # by a model that has not seen them
+MOST_JUDGED = 150  # by a model that has not seen them: reading takes longer than learning
 
 Progress = Callable[[str, int, int], None]
 
