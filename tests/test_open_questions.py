@@ -40,17 +40,27 @@ def test_figures_come_from_the_files(results: Path) -> None:
     assert "gains 77" in row[3]
 
 
-def test_what_has_no_file_is_not_measured_until_it_has_one(results: Path) -> None:
-    (results / "synthetic-size.json").unlink(missing_ok=True)
-    assert rows(results)[1][1] == "not measured yet"
-    sizes = [
-        {"method": f"{n} triplets", "top": {"5": top}, "interval": {"5": [1, 99]}}
-        for n, top in ((204, 51.0), (1000, 53.0))
+@pytest.mark.parametrize(
+    ("tops", "verdict"), [((51.0, 53.0), "More is better"), ((51.0, 41.0), "More is not")]
+)
+def test_synthetic_sets_are_held_against_none(tops: tuple[float, ...], verdict: str, results: Path) -> None:
+    made = [
+        {
+            "method": method,
+            "n": 480,
+            "seeds": 3,
+            "top": {"5": top},
+            "interval": {"5": [1, 99]},
+            "spread": {"5": 1.2},
+        }
+        for method, top in zip(("none", "204 lists", "1,000 lists"), (50.0, *tops), strict=True)
     ]
-    (results / "synthetic-size.json").write_text(json.dumps({"results": sizes}))
+    (results / "synthetic-size.json").write_text(json.dumps({"results": made}))
     row = rows(results)[1]
-    assert row[1] == "53.0 [1.0, 99.0] 1000 triplets"
-    assert row[3].startswith("Top-5 is 51.0 % with 204 triplets, 53.0 % with 1000 triplets.")
+    assert row[1].endswith(f"<br>{tops[1]} [1.0, 99.0] reranked, 1,000 lists")
+    assert row[2] == "50.0 [1.0, 99.0] reranked, none, n = 480"
+    assert row[3].startswith(f"{verdict}")
+    assert f"from 50.0 to 51.0, {tops[1]} %" in row[3]
 
 
 def test_lost_targets_are_told(results: Path) -> None:
