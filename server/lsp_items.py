@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from lsprotocol import types as lsp
@@ -27,6 +26,7 @@ from .signatures import api_parameters, is_namespace, snippet_call, snippet_text
 from .types import Answer, Api, Context, Method
 
 TRIGGERS = (" ", ".", "'", '"')  # after `new `, after a dot, in GlideAjax('
+USED_AT, MOST_USED = 5, 3  # where in a list what the file uses already stands, and how many
 _CHOSEN = ("ajax", "include")  # in a string
 
 
@@ -166,8 +166,10 @@ def _module_items(index: Index, asked: Asked, ids: Sequence[int]) -> list[lsp.Co
 def api_items(
     index: Index, asked: Asked, context: Context, answer: Answer, limit: int
 ) -> list[lsp.CompletionItem]:
-    """The answer's APIs that can stand there, best first."""
-    apis = list(islice((ranked.api for ranked in answer.ranked if _fits(asked, ranked.api)), limit))
+    """The answer's APIs that can stand there, best first; after a few of them those that the file uses."""
+    predicted = [ranked.api for ranked in answer.ranked if _fits(asked, ranked.api)]
+    used = [api for api in _used_apis(index, context) if _fits(asked, api)]
+    apis = merged(predicted, used)[:limit]
     items = [
         _api_item(place, api, asked, written_name(api, context), index) for place, api in enumerate(apis)
     ]
@@ -178,6 +180,26 @@ def api_items(
         for item, api in zip(items, apis, strict=True):
             _import(item, asked, import_of(module, api, exports.get(api.api_name, api.name)))
     return items
+
+
+def _used_apis(index: Index, context: Context) -> list[Api]:
+    """The APIs that the file names, the nearest before the cursor first.
+
+    What is predicted is what a file does not name yet; people also write what they have just written.
+    """
+    begins = index.beginning_with(context.prefix) if context.prefix else None
+    found = dict.fromkeys(api for name in context.used for api in index.find(name))
+    apis = [index.api(i) for i in found if not index.apis.platform[i] and (begins is None or begins[i])]
+    return [api for api in apis if api.source != context.file and context.qualifier in ("", api.scope)]
+
+
+def merged(predicted: Sequence[Api], used: Sequence[Api]) -> list[Api]:
+    """What is predicted, with at most MOST_USED of the others behind the first USED_AT; nothing twice."""
+    first, rest = predicted[:USED_AT], predicted[USED_AT:]
+    shown = {api.id for api in first}
+    again = [api for api in used if api.id not in shown][:MOST_USED]
+    shown |= {api.id for api in again}
+    return [*first, *again, *(api for api in rest if api.id not in shown)]
 
 
 def _fits(asked: Asked, api: Api) -> bool:

@@ -13,9 +13,19 @@ from test_lsp import complete, connect, open_document, ready
 from deepcodeseek.server.context import make_context, script_before
 from deepcodeseek.server.lsp_documents import Document
 from deepcodeseek.server.lsp_files import facts_of
-from deepcodeseek.server.lsp_items import Asked, Look, api_items, asked_at, member_items
+from deepcodeseek.server.lsp_items import (
+    MOST_USED,
+    USED_AT,
+    Asked,
+    Look,
+    api_items,
+    asked_at,
+    member_items,
+    merged,
+)
 from deepcodeseek.server.pipeline import Engine, predict
 from deepcodeseek.server.signatures import snippet_call
+from deepcodeseek.server.types import Api
 
 BERTH = "apps/berth-planning/update/new.js"
 MODULE = "packages/harbour-tools/src/new.js"
@@ -197,6 +207,41 @@ def test_an_item_says_what_it_is(engine: Engine) -> None:
     assert [item.preselect for item in items] == [True, *[False] * (len(items) - 1)]
     assert [item.sort_text for item in items] == [f"{place:04}" for place in range(len(items))]
     assert all(item.filter_text == item.label for item in items)
+
+
+USED = "var call = new PilotRoster().next();\nvar f = new PortDues();\nvar berth = new BerthAllocator();\n"
+
+
+def test_what_the_file_uses_already_follows_the_first_predictions(engine: Engine) -> None:
+    names = ["BerthAllocator", "PortDues", "PilotRoster"]  # the nearest first
+    items, _ = items_at(engine, f"{USED}var x = |\nx.go();\n", BERTH)
+    first, again = (
+        [item.label for item in items[:USED_AT]],
+        [item.label for item in items[USED_AT:][:MOST_USED]],
+    )
+    assert [name for name in names if name not in first] == [label for label in again if label in names]
+    assert len({item.label for item in items}) == len(items)
+    assert [item.sort_text for item in items] == sorted(str(item.sort_text) for item in items)
+
+
+PREDICTED, USES = "abcdefg", "gxyzw"
+
+
+@pytest.mark.parametrize(
+    ("predicted", "used", "listed"),
+    [
+        (PREDICTED, USES, "abcdegxyf"),
+        (PREDICTED, "ab", PREDICTED),
+        ("ab", "xb", "abx"),
+        ("", "xyzw", "xyz"),
+        (PREDICTED, "", PREDICTED),
+    ],
+)
+def test_both_in_one_list(predicted: str, used: str, listed: str) -> None:
+    def apis(names: str) -> list[Api]:
+        return [Api(name, name, "class", id=ord(name)) for name in names]
+
+    assert "".join(api.name for api in merged(apis(predicted), apis(used))) == listed
 
 
 NOTHING_ELSE = [
