@@ -24,7 +24,7 @@ from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, upda
 
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
-BY_SEED = {"stages": "reranker-stages.json", "synthetic": "synthetic-size.json"}
+BY_SEED = (("stages", "reranker-stages.json"), ("synthetic", "synthetic-size.json"))
 BY_METHOD = ("script-includes.json", "adapted.json", "other-domains.json")
 DOCUMENTATION = "documentation.json"
 ABLATIONS = RESULTS / "ablations.json"
@@ -78,7 +78,7 @@ def generated_parts() -> dict[str, str]:
         "ablations": ablations_table(),
         "causal": causal_tables(),
         "corpora": corpora_table(),
-        **{name: seeds_text(file) for name, file in BY_SEED.items() if (RESULTS / file).is_file()},
+        **{name: seeds_text(file) for name, file in BY_SEED if (RESULTS / file).is_file()},
         "questions": open_questions(RESULTS),
     }
 
