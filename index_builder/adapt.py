@@ -53,7 +53,7 @@ from .train_query import Recipe as QueryRecipe
 RECIPE = Recipe(epochs=6, rate=2e-3)
 PER_TARGET = 10  # questions on an API
 LEAST_QUESTIONS = 50  # fewer say nothing of what is better
-MOST_QUESTIONS = 3000  # drawn where there are more, as are those below: nobody waits longer than half an hour
+MOST_QUESTIONS = 3000  # drawn where there are more, as are those below: a large workspace takes no hours
 MOST_FOR_ENCODER = 1000  # of each half
 QUERY_RECIPE = QueryRecipe(epochs=3)
 WORK = "training"
@@ -252,8 +252,9 @@ def left_out(listed: Path, workspace: Path | None, index: Index) -> tuple[frozen
         path = posixpath.normpath(line if index.file_ids(line) else line.replace("\\", "/"))
         if workspace and Path(path).is_absolute():
             path = os.path.relpath(path, workspace.resolve()).replace(os.sep, "/")
-        hidden |= {path, *index.files_in(path)}
-        if not index.files_in(path):
+        found = index.files_in(path)
+        hidden |= {path, *found}
+        if not found:
             unknown.append(line)
     return frozenset(hidden), tuple(unknown)
 

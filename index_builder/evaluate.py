@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from .atomic import write_lines
 from .cache import digest
 from .figures import UNRANKED, Outcome, Row, latency, rows
 from .metrics import rank_of
-from .predict import SampleProblem
+from .predict import SampleProblem, file_of
 
 Cursor = Literal["statement", "new", "letters"]
 """At the start of the statement, after `new `, or after two letters of the name."""
@@ -186,12 +185,6 @@ def _facts(engine: Engine, sample: Sample, asked: Asked) -> dict[str, str]:
         return {"file": file} | said
     keys = ("record_type", "record_name", "table", "scope")
     return known_facts(engine.index, {"file": file} | {key: str(sample.get(key) or "") for key in keys})
-
-
-def file_of(sample: Sample) -> str:
-    """The sample's own file, as the index writes paths."""
-    file = str(sample.get("file") or "").replace("\\", "/")
-    return posixpath.normpath(file).lstrip("/") if file else ""
 
 
 def unknown_notes(index: Index, samples: Sequence[Sample]) -> list[str]:

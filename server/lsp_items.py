@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from lsprotocol import types as lsp
@@ -22,6 +23,7 @@ from .lsp_files import caller_of
 from .lsp_life import Server, run_on
 from .modules import Caller, imports_of, module_apis
 from .pipeline import Engine
+from .signals import named_in
 from .signatures import api_parameters, is_namespace, snippet_call, snippet_text, written_name
 from .types import Answer, Api, Context, Method
 
@@ -168,7 +170,7 @@ def api_items(
 ) -> list[lsp.CompletionItem]:
     """The answer's APIs that can stand there, best first; after a few of them those that the file uses."""
     predicted = [ranked.api for ranked in answer.ranked if _fits(asked, ranked.api)]
-    used = [api for api in _used_apis(index, context) if _fits(asked, api)]
+    used = (api for api in _used_apis(index, context) if _fits(asked, api))
     apis = merged(predicted, used)[:limit]
     items = [
         _api_item(place, api, asked, written_name(api, context), index) for place, api in enumerate(apis)
@@ -182,22 +184,24 @@ def api_items(
     return items
 
 
-def _used_apis(index: Index, context: Context) -> list[Api]:
-    """The APIs that the file names, the nearest before the cursor first.
+def _used_apis(index: Index, context: Context) -> Iterator[Api]:
+    """The APIs that the file names, the nearest before the cursor first; each is read when it is needed.
 
     What is predicted is what a file does not name yet; people also write what they have just written.
     """
     begins = index.beginning_with(context.prefix) if context.prefix else None
-    found = dict.fromkeys(api for name in context.used for api in index.find(name))
-    apis = [index.api(i) for i in found if not index.apis.platform[i] and (begins is None or begins[i])]
-    return [api for api in apis if api.source != context.file and context.qualifier in ("", api.scope)]
+    for api_id in named_in(index, context):
+        if begins is None or begins[api_id]:
+            api = index.api(api_id)
+            if api.source != context.file and context.qualifier in ("", api.scope):
+                yield api
 
 
-def merged(predicted: Sequence[Api], used: Sequence[Api]) -> list[Api]:
+def merged(predicted: Sequence[Api], used: Iterable[Api]) -> list[Api]:
     """What is predicted, with at most MOST_USED of the others behind the first USED_AT; nothing twice."""
     first, rest = predicted[:USED_AT], predicted[USED_AT:]
     shown = {api.id for api in first}
-    again = [api for api in used if api.id not in shown][:MOST_USED]
+    again = list(islice((api for api in used if api.id not in shown), MOST_USED))
     shown |= {api.id for api in again}
     return [*first, *again, *(api for api in rest if api.id not in shown)]
 

@@ -83,7 +83,7 @@ def view_of(
             apis = apis & index.apis.scope.equal(context.qualifier)
     if context.prefix:
         apis = apis & index.beginning_with(context.prefix)
-    terms, used = tuple(query_terms(query)), named_in(index, context)
+    terms, used = tuple(query_terms(query)), tuple(sorted(named_in(index, context)))
     told = usages & apis[index.usages.api]
     uses = (apis & ~index.apis.platform)[index.uses.api] & files[index.uses.file]
     return View(index, context, terms, rarest, vector, apis, told, uses, used)

@@ -214,9 +214,9 @@ def _popularity(view: View) -> Ranking:
 
 
 def named_in(index: Index, context: Context) -> tuple[int, ...]:
-    """The APIs that the file names."""
-    named = {api for name in context.used for api in index.find(name)}
-    return tuple(sorted(api for api in named if not index.apis.platform[api]))
+    """The APIs that the file names, the nearest before the cursor first."""
+    named = dict.fromkeys(api for name in context.used for api in index.find(name))
+    return tuple(api for api in named if not index.apis.platform[api])
 
 
 SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
