@@ -112,7 +112,7 @@ def adapt(
     evidence = _gathered([engine, engine], halves, leave_out, progress)
     before = ranks(start, evidence[0])
     if encoder:
-        engines = _trained_on_halves(engine, index, halves, leave_out, work, progress)
+        engines = _trained_on_halves(engine, halves, leave_out, work, progress)
         evidence = _gathered(engines[::-1], halves, leave_out, progress)
     few = Questions.joined([part.few() for part in evidence])
     after = _cross_validated(evidence[0], few, start, progress)
@@ -206,7 +206,6 @@ def _gathered(
 
 def _trained_on_halves(
     engine: Engine,
-    index: Path,
     halves: Sequence[Sequence[dict[str, Any]]],
     leave_out: Collection[str],
     work: Path,
@@ -216,7 +215,7 @@ def _trained_on_halves(
     from . import train_query
     from .export_encoder import base_weights, export_encoder
 
-    documents = {"": train_query.documents_of(engine, index, leave_out)}
+    documents = {"": train_query.documents_of(engine, leave_out)}
     engines = []
     for number, half in enumerate(halves):
         questions = train_query.questions_of(engine, some_of(half, MOST_FOR_ENCODER), "")

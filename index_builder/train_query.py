@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcodeseek.server.generation import read_manifest
+from deepcodeseek.server.generation import TABLES
 from deepcodeseek.server.models import Vectors
 from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.text import encoder_query
@@ -87,15 +87,13 @@ def questions_of(
     return made
 
 
-def documents_of(engine: Engine, index: Path, hidden: Collection[str] = ()) -> Documents:
+def documents_of(engine: Engine, hidden: Collection[str] = ()) -> Documents:
     """The vectors of an index's own layer, whose ids come first, without those of its base layers.
 
     Of what stands in files `hidden` zeros, and no usages.
     """
-    generation, _ = read_manifest(index)
-    doc, code, usage = (
-        np.load(generation / f"{t}.npy", allow_pickle=False) for t in ("doc", "code", "usage")
-    )
+    # As the engine has them open: what lies in the index directory may be newer, and ids mean other things.
+    doc, code, usage = (engine.index.own_vectors(table).copy() for table in TABLES)
     usages, own = engine.index.usages, len(usage)
     api, file, live = usages.api[:own], usages.file[:own], usages.live[:own]
     told = live & (api < len(doc))

@@ -96,7 +96,7 @@ def train_query_encoder(corpora: Path, out: Path, recipe: QueryRecipe, progress:
             engine = corpus.engine()
             asked = corpus.samples(MAX_QUERY_SAMPLES)
             questions += train_query.questions_of(engine, asked, corpus.name)
-            documents[corpus.name] = train_query.documents_of(engine, corpus.folder / "index")
+            documents[corpus.name] = train_query.documents_of(engine)
         weights = train_query.train(questions, documents, base_weights(), folder, recipe, progress)
         export_encoder(weights, folder / "query", card, {}, lambda _: None)
     mean = train_query.mean_weights([folder / "weights" for folder in folders], out / WORK / "mean")

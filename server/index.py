@@ -17,6 +17,7 @@ from typing import Any
 from weakref import finalize
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .caches import kept
 from .columns import Beginnings, Folders, Texts, Uses
@@ -162,6 +163,10 @@ class Index:
     def nearest(self, table: Table, vector: Scores, limit: int, keep: Mask) -> Hits:
         """The rows nearest to a unit vector among those that `keep` [rows] allows, best first."""
         return nearest([layer.vectors[table] for layer in self._layers], vector, limit, keep)
+
+    def own_vectors(self, table: Table) -> NDArray[np.float32]:
+        """Those of the first layer [rows, d], whose ids come first; read-only."""
+        return self._layers[0].vectors[table].matrix
 
     def lexical(self, corpus: Corpus, terms: Sequence[str], limit: int, rarest: int, keep: Mask) -> Hits:
         """BM25 over the `rarest` of the terms, best first: row ids [n] and scores [n], higher is better."""

@@ -54,6 +54,11 @@ class Vectors:
     def __len__(self) -> int:
         return len(self._matrix)
 
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """[rows, d], read-only."""
+        return self._matrix
+
     def nearest(self, vector: Scores, limit: int, keep: Mask) -> Hits:
         """The `limit` rows nearest to `vector` [d] among those that `keep` [rows] allows, best first."""
         kept = int(keep.sum())

@@ -109,11 +109,28 @@ def test_documents_are_those_of_the_own_layer(encoder: Encoder, tmp_path: Path) 
     finally:
         remove_base("base")
     assert engine.index.count == 3
-    every = documents_of(engine, tmp_path / "i")
+    every = documents_of(engine)
     assert (every.doc.shape, every.code.shape, every.usage_api.tolist()) == ((1, 384), (1, 384), [0])
-    hidden = documents_of(engine, tmp_path / "i", ["crane.js"])
+    hidden = documents_of(engine, ["crane.js"])
     assert not hidden.doc.any()
     assert not hidden.usage_api.size
+
+
+def test_documents_are_those_of_the_engine_whatever_is_built_meanwhile(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    (tmp_path / "w").mkdir()
+    for names in (("Crane", "Tug"), ("Anchor", "Crane", "Tug"), ("Anchor", "Buoy", "Crane", "Tug")):
+        (tmp_path / "w" / "a.js").write_text(
+            "".join(f"export class {name} {{ own{name}() {{}} }}\n" for name in names), encoding="utf-8"
+        )
+        build_index(tmp_path / "w", tmp_path / "i", encoder, QUIET)
+        if len(names) == 2:
+            engine = load_engine(tmp_path / "i")
+            before = documents_of(engine)
+    after = documents_of(engine)
+    assert before.doc.shape == (2, 384)
+    assert all(np.array_equal(old, new) for old, new in zip(before.arrays, after.arrays, strict=True))
 
 
 def test_what_cannot_be_learned_from_is_told(

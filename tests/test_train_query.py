@@ -163,11 +163,10 @@ def test_nothing_to_learn_from(weights: Path, documents: dict[str, Documents], t
 
 
 def test_hidden_files_are_no_documents(engine: Engine) -> None:
-    index = index_directory(EXAMPLE)
     defined = engine.index.apis.source
     hidden = list(dict.fromkeys(defined))[:3]
     its = np.array([source in hidden for source in defined])
-    every, some = documents_of(engine, index), documents_of(engine, index, hidden)
+    every, some = documents_of(engine), documents_of(engine, hidden)
     assert len(some.usage) < len(every.usage) == len(every.usage_file)
     assert set(some.usage_file.tolist()).isdisjoint(i for path in hidden for i in engine.index.file_ids(path))
     assert not its[some.usage_api].any()
