@@ -133,8 +133,14 @@ def train(
 
     def losses(batch: Sequence[Question]) -> Iterator[Tensor]:
         vectors = _encode(model, tokenizer, [question.text for question in batch], recipe.tokens)
-        pairs = zip(vectors, batch, strict=True)
-        yield torch.stack([loss(v, q, tensors[q.project], recipe.temperature) for v, q in pairs]).mean()
+        by_project: dict[str, list[int]] = {}
+        for row, question in enumerate(batch):
+            by_project.setdefault(question.project, []).append(row)
+        parts = [
+            loss(vectors[rows], [batch[i] for i in rows], tensors[project], recipe.temperature)
+            for project, rows in by_project.items()
+        ]
+        yield torch.cat(parts).mean()
 
     moving = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(moving, lr=recipe.rate, weight_decay=0.01)
@@ -145,25 +151,30 @@ def train(
     return _write_weights(model, weights, out)
 
 
-def loss(vector: Tensor, question: Question, documents: Sequence[Tensor], temperature: float) -> Tensor:
-    """Of a question's vector [d]: how far it is from picking its API's documentation, code, and any usage.
+def loss(
+    vectors: Tensor, questions: Sequence[Question], documents: Sequence[Tensor], temperature: float
+) -> Tensor:
+    """[n] of the vectors [n, d] of a project's questions: how far each is from picking its API's
+    documentation, code, and any usage.
 
     `documents`: as in `Documents`, in its order.
     """
     import torch
 
     doc, code, usage, usage_api, usage_file = documents
-    total = vector.new_zeros(())
+    apis = torch.tensor([question.api for question in questions])
+    total = vectors.new_zeros(len(questions))
     for rows in (doc, code):
-        scores = rows @ vector / temperature
-        total = total + torch.logsumexp(scores, 0) - scores[question.api]
-    seen = torch.ones(len(usage_api), dtype=torch.bool)
-    for file in question.files:
-        seen &= usage_file != file
-    right = seen & (usage_api == question.api)
-    if right.any():
-        scores = usage @ vector / temperature
-        total = total + torch.logsumexp(scores[seen], 0) - torch.logsumexp(scores[right], 0)
+        scores = vectors @ rows.T / temperature
+        total = total + torch.logsumexp(scores, 1) - scores.gather(1, apis[:, None])[:, 0]
+    files = [torch.tensor(question.files, dtype=usage_file.dtype) for question in questions]
+    seen = ~torch.stack([torch.isin(usage_file, own) for own in files])
+    right = seen & (usage_api == apis[:, None])
+    used = right.any(1)
+    if used.any():  # of what is used nowhere else the logarithm below is none
+        scores = vectors[used] @ usage.T / temperature
+        every, its = (torch.logsumexp(scores.where(mask[used], -torch.inf), 1) for mask in (seen, right))
+        total = total.index_add(0, used.nonzero()[:, 0], every - its)
     return total
 
 

@@ -125,16 +125,44 @@ def test_what_does_not_move_stays(weights: Path, documents: dict[str, Documents]
 
 def test_usages_in_the_questions_own_file_say_nothing() -> None:
     doc, code, usage = (torch.from_numpy(unit(4, seed)) for seed in (1, 2, 3))
-    vector = torch.from_numpy(unit(1, 4)[0])
+    vector = torch.from_numpy(unit(1, 4))
     api, file = torch.tensor([0, 0, 1, 2]), torch.tensor([5, 6, 7, 5])
     every = (doc, code, usage, api, file)
     some = (doc, code, usage[1:3], api[1:3], file[1:3])
-    asked = Question("", "", 0, (5,))
+    asked = [Question("", "", 0, (5,))]
     assert loss(vector, asked, every, 0.05) == pytest.approx(loss(vector, asked, some, 0.05).item())
-    unused = loss(vector, Question("", "", 3, ()), every, 0.05)
+    unused = loss(vector, [Question("", "", 3, ())], every, 0.05)
     assert unused == pytest.approx(
-        loss(vector, Question("", "", 3, (5, 6, 7)), every, 0.05).item()
+        loss(vector, [Question("", "", 3, (5, 6, 7))], every, 0.05).item()
     )  # an API without usages
+
+
+def test_the_loss_of_several_is_that_of_each() -> None:
+    """Also where there are no usages at all, or none that counts; and so are the gradients."""
+    made = [unit(4, 1), unit(4, 2), unit(6, 3), np.array([0, 0, 1, 2, 2, 2]), np.array([5, 6, 7, 5, 6, 8])]
+    asked = [Question("", "", api, files) for api in range(4) for files in ((), (5,), (5, 6, 7))]
+    for rows in (6, 0):
+        arrays = (*made[:2], *(array[:rows] for array in made[2:]))
+        vectors = torch.from_numpy(unit(len(asked), 4)).requires_grad_()
+        found = loss(vectors, asked, [torch.from_numpy(array) for array in arrays], 0.05)
+        expected = [one_loss(v, q, arrays) for v, q in zip(unit(len(asked), 4), asked, strict=True)]
+        np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4)
+        found.sum().backward()
+        assert vectors.grad.isfinite().all()
+
+
+def one_loss(vector: Any, question: Question, arrays: Any) -> float:
+    """The loss of one question as its definition reads."""
+    doc, code, usage, api, file = arrays
+
+    def surprise(scores: Any, right: Any) -> float:
+        powers = np.exp(scores.astype(np.float64) / 0.05)
+        return float(-np.log(powers[right].sum() / powers.sum()))
+
+    seen = ~np.isin(file, question.files)
+    right = (api == question.api)[seen]
+    total = sum(surprise(rows @ vector, question.api) for rows in (doc, code))
+    return total + (surprise((usage @ vector)[seen], right) if right.any() else 0.0)
 
 
 def test_batches_ask_all_once_an_epoch() -> None:
