@@ -50,6 +50,15 @@ def new_folder(place: Path) -> Iterator[Path]:
         _delete(retired)
 
 
+@contextmanager
+def model_folder(out: Path) -> Iterator[Path]:
+    """A folder to write a model into that becomes `out` where nothing is raised; its README.md is kept."""
+    with new_folder(out) as staged:
+        yield staged
+        if (out / "README.md").is_file():
+            shutil.copyfile(out / "README.md", staged / "README.md")
+
+
 def remove_folder(place: Path) -> None:
     """Take a folder away by one rename, then delete it; raises OSError."""
     retired = _beside(place, OLD)

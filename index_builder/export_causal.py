@@ -24,8 +24,9 @@ from deepcodeseek.server.lexical import Scores
 from deepcodeseek.server.models import CARD, ModelFiles
 from deepcodeseek.server.text import CAUSAL_TEXT_VERSION
 
+from .atomic import model_folder
 from .export_causal_graph import DATA, GRAPH, Bits, Shape, write_graph
-from .export_graph import made_with, model_folder, write_tokenizer
+from .export_graph import made_with, write_tokenizer
 from .export_reranker import GOLDEN_LISTS, check_agreement, golden_entries
 from .triples import Triple
 

@@ -24,11 +24,11 @@ import numpy as np
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, ModelFiles, Vectors, load_encoder
 
+from .atomic import model_folder
 from .export_graph import (
     attention_bias,
     export_graph,
     made_with,
-    model_folder,
     quantize,
     rename_values,
     scale_rows,

@@ -1,16 +1,12 @@
-"""A BERT model in torch -> one int8 ONNX graph, and a folder that appears whole. Needs the extra [train]."""
+"""A BERT model in torch -> one int8 ONNX graph. Needs the extra [train]."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from .atomic import new_folder
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -18,15 +14,6 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 OPSET = 20  # the first with Gelu as one operator; onnxruntime 1.17 and later
 MASKED = -1e4  # added to the attention scores of padding: zero after softmax, yet finite
-
-
-@contextmanager
-def model_folder(out: Path) -> Iterator[Path]:
-    """A folder to write a model into that becomes `out` where nothing is raised; its README.md is kept."""
-    with new_folder(out) as staged:
-        yield staged
-        if (out / "README.md").is_file():
-            shutil.copyfile(out / "README.md", staged / "README.md")
 
 
 def write_tokenizer(weights: Path, folder: Path) -> None:

@@ -20,12 +20,12 @@ from deepcodeseek.server.lexical import Scores
 from deepcodeseek.server.models import CARD, ModelFiles
 from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
+from .atomic import model_folder
 from .export_encoder import GOLDEN
 from .export_graph import (
     attention_bias,
     export_graph,
     made_with,
-    model_folder,
     quantize,
     rename_values,
     scale_rows,

@@ -24,8 +24,8 @@ from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD
 from deepcodeseek.server.signals import SIGNALS
 
-from .atomic import write_lines
-from .evidence import LOST, Questions
+from .atomic import model_folder, write_lines
+from .evidence import GENERAL, LOST, Questions
 
 WEIGHTS = "fusion.npz"
 SILENT = OF_A_SIGNAL.index("is silent")
@@ -103,23 +103,25 @@ def is_gain(before: Ranks, after: Ranks) -> bool:
     return bool(len(gains) and gains.mean() > LEAST_GAIN * gains.std() / np.sqrt(len(gains)))
 
 
-def write_fusion(parameters: Parameters, out: Path, about: dict[str, Any], recipe: Recipe) -> None:
-    """A model directory: the weights and their card."""
-    out.mkdir(parents=True, exist_ok=True)
+def write_fusion(
+    parameters: Parameters, out: Path, about: dict[str, Any], recipe: Recipe, general: Questions | None = None
+) -> None:
+    """A model directory that appears whole: the weights, their card, and the `general` questions."""
     hidden, bias, output = parameters
-    part = out / f"part.{WEIGHTS}"
-    np.savez(part, features=np.array(FEATURES), hidden=hidden, bias=bias, output=output)
-    part.replace(out / WEIGHTS)
-    card = {
-        "kind": "fusion",
-        "name": "fusion",
-        "file": WEIGHTS,
-        "sha256": {WEIGHTS: sha256_file(out / WEIGHTS)},
-        "deepcodeseek": __version__,
-        "recipe": asdict(recipe),
-        **about,
-    }
-    write_lines(out / CARD, [json.dumps(card, indent=2)])
+    with model_folder(out) as staged:
+        np.savez(staged / WEIGHTS, features=np.array(FEATURES), hidden=hidden, bias=bias, output=output)
+        if general:
+            general.save(staged / GENERAL)
+        card = {
+            "kind": "fusion",
+            "name": "fusion",
+            "file": WEIGHTS,
+            "sha256": {WEIGHTS: sha256_file(staged / WEIGHTS)},
+            "deepcodeseek": __version__,
+            "recipe": asdict(recipe),
+            **about,
+        }
+        write_lines(staged / CARD, [json.dumps(card, indent=2)])
 
 
 def as_fusion(parameters: Parameters) -> Fusion:

@@ -18,7 +18,7 @@ import numpy as np
 
 from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, ModelKind, load_encoder
 
-from .evidence import GENERAL, Questions
+from .evidence import Questions
 from .prepared import EVAL_ONLY, TRAIN, evidence, prepared
 from .train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
@@ -60,11 +60,8 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
             for name, (before, after) in measured.items()
         },
     }
-    (out / "fusion").mkdir(parents=True, exist_ok=True)
     general = [_drawn(part, GENERAL_QUESTIONS) for parts in unseen.values() for part in parts]
-    if general:
-        Questions.joined(general).save(out / "fusion" / GENERAL)
-    write_fusion(parameters, out / "fusion", about, recipe)
+    write_fusion(parameters, out / "fusion", about, recipe, Questions.joined(general) if general else None)
     return about
 
 

@@ -202,6 +202,26 @@ def test_the_order_is_the_networks(engine: Engine, tmp_path: Path) -> None:
     assert [i.api for i in without.ranked] == [i.api for i in predict(engine, context, METHODS["rrf"]).ranked]
 
 
+def test_a_fusion_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    first, second = (train_fusion._initial(4, np.random.default_rng(seed)) for seed in (0, 1))
+    folder = tmp_path / "fusion"
+    write_fusion(first, folder, {}, SMALL)
+    (folder / "README.md").write_text("of the card", encoding="utf-8")
+    with pytest.raises(TypeError):  # between the weights and their card
+        write_fusion(second, folder, {"no JSON": object()}, SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {"fusion"}
+    kept = load_fusion(find_model("fusion", tmp_path))  # type: ignore[arg-type]
+    assert np.array_equal(kept.parameters[0], first[0])
+    write_fusion(second, folder, {}, SMALL, planted(3))
+    assert {path.name for path in folder.iterdir()} == {
+        "fusion.npz",
+        "model.json",
+        "general.npz",
+        "README.md",
+    }
+    assert len(Questions.load(folder / "general.npz").sizes) == 3
+
+
 BROKEN = {
     "other features": lambda folder: np.savez(
         folder / "fusion.npz",
