@@ -5,7 +5,7 @@ Gathered as the server gathers it, by the same functions; nothing mined from a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -86,8 +86,20 @@ def gather(
     progress: Progress,
     hidden: Collection[str] = (),
 ) -> Questions:
-    """Ask each sample that can be asked so, as if the files `hidden` were not there."""
-    parts, wanted, files = [], [], []
+    """All that `ask` finds."""
+    none = np.empty(0, np.int64)
+    empty = Questions(np.empty((0, len(FEATURES)), np.float16), none, none, np.empty(0, np.str_))
+    return Questions.joined([empty, *ask(engine, samples, asked, progress, hidden)])
+
+
+def ask(
+    engine: Engine,
+    samples: Sequence[Sample],
+    asked: Asked,
+    progress: Progress,
+    hidden: Collection[str] = (),
+) -> Iterator[Questions]:
+    """Each sample that can be asked so, one at a time, as if the files `hidden` were not there."""
     for done, sample in enumerate(samples):
         progress("gathering", done, len(samples))
         context = context_of(engine, sample, asked)
@@ -96,16 +108,8 @@ def gather(
         ids, matrix = _evidence(engine, ExpandedQuery(context), tuple(hidden))
         right = np.flatnonzero([engine.index.apis.api_name[i] == sample["target"] for i in ids.tolist()])
         place = int(right[0]) if len(right) else LOST
-        parts.append(matrix.astype(np.float16))
-        wanted.append(place)
-        files.append(context.file)
-    every = np.concatenate(parts) if parts else np.empty((0, len(FEATURES)), np.float16)
-    return Questions(
-        every,
-        np.array([len(p) for p in parts], np.int64),
-        np.array(wanted, np.int64),
-        np.array(files, np.str_),
-    )
+        sizes, wanted = np.array([[len(matrix)], [place]], np.int64)
+        yield Questions(matrix.astype(np.float16), sizes, wanted, np.array([context.file], np.str_))
 
 
 def _evidence(

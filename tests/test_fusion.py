@@ -14,7 +14,7 @@ from deepcodeseek.index_builder import train_fusion
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.corpora import LOCK, read_lock
 from deepcodeseek.index_builder.evaluate import Asked
-from deepcodeseek.index_builder.evidence import GENERAL, LOST, Questions, gather
+from deepcodeseek.index_builder.evidence import GENERAL, LOST, Questions, ask, gather
 from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, features
@@ -186,6 +186,10 @@ def test_evidence_is_gathered_as_the_server_gathers_it(engine: Engine) -> None:
     assert every.wanted[0] != LOST
     assert few.wanted.tolist() == [0]
     assert np.array_equal(few.of(0)[0], every.of(0)[every.wanted[0]])
+    first, second = ask(engine, samples() * 2, Asked(), lambda *_: None)
+    assert np.array_equal(first.features, every.features)
+    assert np.array_equal(Questions.joined([first, second]).of(1), every.of(0))
+    assert not len(gather(engine, [], Asked(), lambda *_: None).sizes)
 
 
 def test_the_order_is_the_networks(engine: Engine, tmp_path: Path) -> None:
