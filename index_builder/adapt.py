@@ -1,12 +1,11 @@
 """Adapt to a workspace: its own calls show what follows what there, and which signals tell the truth.
 
 Questions are mined from the workspace's own files, and asked as an editor would. First the encoder of
-questions learns (train_query.py; it needs the extra [train], and is left out without), then the fusion. That
-one must not trust a signal that was trained on the very answers it is judged by: two encoders learn from one
-half of the files each, evidence is gathered with the one that has not seen the file, and what is written is
-the mean of their weights (Wortsman et al., 2022). Last comes the cross-encoder (adapt_reranker.py), with the
-encoder. Folds of files decide: weights that come from other files
-must do better than those that ship, by more than chance gives, or nothing is written.
+questions learns (adapt_encoder.py; it needs the extra [train], and is left out without), then the fusion, at
+last, with the encoder, the cross-encoder (adapt_reranker.py). None must trust a signal that was trained on
+the very answers it is judged by: encoders and cross-encoders learn from one half of the files each, evidence
+and lists are gathered with what has not seen the file. Folds of files decide: weights that come from other
+files must do better than those that ship, by more than chance gives, or nothing is written.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ import contextlib
 import os
 import posixpath
 import shutil
-from collections.abc import Callable, Collection, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,38 +24,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcodeseek.server.fusion import Fusion
+from deepcodeseek.server.generation import ADAPTED
 from deepcodeseek.server.index import Index
-from deepcodeseek.server.models import (
-    CARD,
-    SHIPPED,
-    ModelFiles,
-    ModelKind,
-    ModelProblem,
-    load_encoder,
-    read_card,
-)
+from deepcodeseek.server.models import SHIPPED
 from deepcodeseek.server.pipeline import Engine
 
-from .adapt_reranker import Reranked, adapt_reranker
+from .adapt_encoder import adapt_encoder
+from .adapt_files import put_in_place
+from .adapt_reranker import MOST_LISTS, Reranked, adapt_reranker
 from .build import read_content
 from .cache import digest
 from .candidates import candidate_lists
 from .decoding import decode
 from .evaluate import Asked, some_of
-from .evidence import GENERAL, Questions, gather
+from .evidence import GENERAL, Questions, ask
 from .generations import source_of
 from .graph import find_exports, with_tails
 from .layers import last_options
 from .mine import FOLDS, mine
-from .train_fusion import Ranks, Recipe, as_fusion, is_gain, ranks, reciprocal, top, train, write_fusion
-from .train_query import Recipe as QueryRecipe
+from .train_fusion import (
+    Ranks,
+    Recipe,
+    as_fusion,
+    is_gain,
+    named,
+    ranks,
+    reciprocal,
+    top,
+    train,
+    write_fusion,
+)
+from .triples import Triple
 
 RECIPE = Recipe(epochs=6, rate=2e-3)
 PER_TARGET = 10  # questions on an API
 LEAST_QUESTIONS = 50  # fewer say nothing of what is better
-MOST_QUESTIONS = 3000  # drawn where there are more, as are those below: a large workspace takes no hours
-MOST_FOR_ENCODER = 1000  # of each half
-QUERY_RECIPE = QueryRecipe(epochs=3)
+MOST_QUESTIONS = 3000  # drawn where there are more: a large workspace takes no hours
 WORK = "training"
 FIRST = 5  # what is seen at a glance
 
@@ -82,6 +86,29 @@ class Adapted:
     general_after: dict[int, float]
     is_better: bool
     reranked: Reranked | None = None  # of the cross-encoder, where it learned too
+    minutes: float = 0.0  # that all of it took
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """What is mined, by half of the files, to be asked of an engine for each half."""
+
+    halves: Sequence[Sequence[dict[str, Any]]]
+    leave_out: Collection[str]
+    progress: Progress
+
+    def ask(self, engines: Sequence[Engine], after: bool = True) -> Iterator[Questions]:
+        """One question at a time: all candidates of all of them would take gigabytes."""
+        for engine, half in zip(engines, self.halves, strict=True):
+            yield from ask(engine, half, Asked(after=after), self.progress, self.leave_out)
+
+    def lists(self, engines: Sequence[Engine]) -> list[list[Triple]]:
+        """As many lists of candidates of each half as the cross-encoder reads."""
+        drawn = [some_of(half, MOST_LISTS) for half in self.halves]
+        return [
+            list(candidate_lists(engine, half, Asked(), self.progress, self.leave_out))
+            for engine, half in zip(engines, drawn, strict=True)
+        ]
 
 
 def adapt(
@@ -100,38 +127,52 @@ def adapt(
     `leave_out` names files, as the index does, which are learned from as if they were not there: no call,
     no usage, no text, and no API that they define, neither as an answer nor as a wrong one. With
     `encoder` the encoder of questions and the cross-encoder learn too, which takes minutes; cut short, it
-    goes on from its last checkpoint. Raises AdaptProblem where there is too little to learn from.
+    goes on from its last checkpoint, and one whose training or export fails is left as it is. What lies in
+    `out` stays until all is made. Raises AdaptProblem where there is too little to learn from.
     """
-    start = engine.fusion
+    start, began = engine.fusion, time.monotonic()
     if start is None:
         raise AdaptProblem("the fusion that ships is missing or damaged: reinstall deepcodeseek")
     samples = mined(index, workspace or source_of(index), leave_out, progress, say)
     _check(engine, samples, index, encoder)
-    halves = _halves(samples)
-    work = out / WORK
-    evidence = _gathered([engine, engine], halves, leave_out, progress)
-    before = ranks(start, evidence[0])
+    calls, work = _Calls(_halves(samples), leave_out, progress), out / WORK
+    made = work / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    shipped = engines = [engine, engine]
     if encoder:
-        engines = _trained_on_halves(engine, halves, leave_out, work, progress)
-        evidence = _gathered(engines[::-1], halves, leave_out, progress)
-    few = Questions.joined([part.few() for part in evidence])
-    after = _cross_validated(evidence[0], few, start, progress)
-    parameters, _ = train(few, RECIPE, progress, start.parameters)
-    result = _result(evidence[0].files, before, after, _general(start), _general(as_fusion(parameters)))
-    # Nobody judged what an earlier run wrote beside what is written now, nor knows what it had left out.
-    if _forget_adapted(out, "fusion", "query", "reranker") and not result.is_better:
-        say("what an earlier run had learned is removed: what ships does as well")
-    if result.is_better:
-        if encoder:
-            _write_mean(engine, work, out / "query", say)
-            engines = [replace(each, fusion=as_fusion(parameters)) for each in engines]
-        write_fusion(parameters, out / "fusion", {"adapted": asdict(result)}, RECIPE)
+        with _left_as_it_is("encoder of questions", say):
+            place = made / "query"
+            learned = adapt_encoder(engine, calls.halves, leave_out, work, place, progress, say)
+            engines = learned[::-1]  # each is asked about the half that it has not seen
+    few = _few(calls.ask(engines), calls.ask(engines, after=False))
+    before, after = _judged(calls, shipped, engines, few, start)
+    parameters, _ = train(few, RECIPE, named(progress, "fusion"), start.parameters)
+    result = _result(few.files, before, after, _general(start), _general(as_fusion(parameters)))
     if encoder and engine.reranker:
-        asked = engines[::-1] if result.is_better else [engine, engine]
-        reranked = _reranked(asked, engine.reranker.files, halves, leave_out, out, progress, say)
-        result = replace(result, reranked=reranked)
+        with _left_as_it_is("cross-encoder", say):
+            asked = _with_fusions(engines, few, start, progress) if result.is_better else shipped
+            files, folders = engine.reranker.files, (work / "reranker", made / "reranker")
+            reranked = adapt_reranker(calls.lists(asked), files, *folders, progress, say)
+            result = replace(result, reranked=reranked)
+    result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
+    if result.is_better:
+        write_fusion(parameters, made / "fusion", {}, RECIPE)
+    else:
+        shutil.rmtree(made / "query", ignore_errors=True)
+    is_owned = out.resolve() == (index / ADAPTED).resolve()
+    if put_in_place(made, out, {"adapted": asdict(result)}, is_owned) and not result.is_better:
+        say("what an earlier run had learned is removed: what ships does as well")
     shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+@contextlib.contextmanager
+def _left_as_it_is(what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Where a part cannot be trained, or its export does not agree with it, the others still learn."""
+    try:
+        yield
+    except ValueError as error:
+        say(f"the {what} is left as it is: {error}")
 
 
 def _check(engine: Engine, samples: Sequence[dict[str, Any]], index: Path, encoder: bool) -> None:
@@ -157,88 +198,53 @@ def _halves(samples: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [[sample for sample in samples if half_of(sample["file"]) == half] for half in (0, 1)]
 
 
-def _forget_adapted(out: Path, *kinds: ModelKind) -> bool:
-    """Remove what an earlier run has written into `out`, and nothing else; whether there was any."""
-    found = False
-    for kind in kinds:
-        with contextlib.suppress(ModelProblem):  # none there, or none of ours
-            card = read_card(out / kind / CARD)
-            if card.get("name") == "adapted" or "adapted" in card:
-                shutil.rmtree(out / kind)
-                found = True
-    return found
+def _few(*asked: Iterable[Questions]) -> Questions:
+    """Questions to learn from, with few candidates each."""
+    return Questions.joined([one.few(number) for part in asked for number, one in enumerate(part)])
 
 
-def _reranked(
-    engines: Sequence[Engine],
-    model: ModelFiles,
-    halves: Sequence[Sequence[dict[str, Any]]],
-    leave_out: Collection[str],
-    out: Path,
-    progress: Progress,
-    say: Callable[[str], None],
-) -> Reranked:
-    """The cross-encoder, on the lists of each half's engine."""
-    lists = [
-        list(candidate_lists(engine, half, Asked(), progress, leave_out))
-        for engine, half in zip(engines, halves, strict=True)
-    ]
-    return adapt_reranker(lists, model, out / WORK / "reranker", out / "reranker", progress, say)
+def _judged(
+    calls: _Calls, shipped: Sequence[Engine], engines: Sequence[Engine], few: Questions, start: Fusion
+) -> tuple[Ranks, Ranks]:
+    """Ranks [n] of the right answers by what ships, and by what was trained on the other folds."""
+    by_fold = _trained_on_others(few, fold_of(few.files), FOLDS, start, calls.progress)
+
+    def by_start(file: str) -> Fusion:
+        return start
+
+    def unseen(file: str) -> Fusion:
+        return by_fold[int(fold_of([file])[0])]
+
+    if engines is shipped:  # and need be asked but once
+        before, after = _ranks(calls.ask(engines), by_start, unseen)
+    else:
+        (before,), (after,) = _ranks(calls.ask(shipped), by_start), _ranks(calls.ask(engines), unseen)
+    return before, after
 
 
-def _gathered(
-    engines: Sequence[Engine],
-    halves: Sequence[Sequence[dict[str, Any]]],
-    leave_out: Collection[str],
-    progress: Progress,
-) -> list[Questions]:
-    """The questions of each half asked of its engine, as mined and with nothing after the cursor."""
-    return [
-        Questions.joined(
-            [
-                gather(engine, half, Asked(after=after), progress, leave_out)
-                for engine, half in zip(engines, halves, strict=True)
-            ]
-        )
-        for after in (True, False)
-    ]
+def _ranks(asked: Iterable[Questions], *judges: Callable[[str], Fusion]) -> Ranks:
+    """Ranks [judges, n] of the right answers by judges, each a fusion by the question's file."""
+    found = [[ranks(judge(one.files[0]), one)[0] for judge in judges] for one in asked]
+    return np.array(found, np.int64).T
 
 
-def _trained_on_halves(
-    engine: Engine,
-    halves: Sequence[Sequence[dict[str, Any]]],
-    leave_out: Collection[str],
-    work: Path,
-    progress: Progress,
+def _with_fusions(
+    engines: Sequence[Engine], few: Questions, start: Fusion, progress: Progress
 ) -> list[Engine]:
-    """The engine with an encoder of questions that has learned from one half of the files, for each."""
-    from . import train_query
-    from .export_encoder import base_weights, export_encoder
-
-    documents = {"": train_query.documents_of(engine, leave_out)}
-    engines = []
-    for number, half in enumerate(halves):
-        questions = train_query.questions_of(engine, some_of(half, MOST_FOR_ENCODER), "")
-        folder = work / str(number)
-        weights = train_query.train(questions, documents, base_weights(), folder, QUERY_RECIPE, progress)
-        card = export_encoder(weights, folder / "query", _query_card(engine), {}, lambda _: None)
-        encoder = load_encoder(ModelFiles("query", folder / "query", card))
-        engines.append(replace(engine, query_encoder=encoder))
-    return engines
+    """The engine that is asked about each half, with a fusion that has not seen it either."""
+    by_half = _trained_on_others(few, np.array([half_of(file) for file in few.files]), 2, start, progress)
+    return [replace(engine, fusion=fusion) for engine, fusion in zip(engines, by_half, strict=True)]
 
 
-def _write_mean(engine: Engine, work: Path, out: Path, say: Callable[[str], None]) -> None:
-    """The mean of the weights that learned from the halves, as a model directory."""
-    from .export_encoder import export_encoder
-    from .train_query import mean_weights
-
-    weights = mean_weights([work / str(number) / "weights" for number in (0, 1)], work / "mean")
-    export_encoder(weights, out, _query_card(engine), {}, say)
-
-
-def _query_card(engine: Engine) -> dict[str, Any]:
-    assert engine.encoder
-    return {"kind": "query", "name": "adapted", "documents": engine.encoder.files.sha256}
+def _trained_on_others(
+    few: Questions, group: NDArray[np.int64], groups: int, start: Fusion, progress: Progress
+) -> list[Fusion]:
+    """For each group, by number [n], a fusion that has learned from the others."""
+    made = []
+    for number in range(groups):
+        show = named(progress, f"fusion {number + 1} of {groups}")
+        made.append(as_fusion(train(few.chosen(group != number), RECIPE, show, start.parameters)[0]))
+    return made
 
 
 def left_out(listed: Path, workspace: Path | None, index: Index) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -277,18 +283,6 @@ def mined(
     every = mine(extracted, content.apis, exports, PER_TARGET, seed=0)
     balanced = [asdict(s) for s in every if s.balanced and s.target_file not in leave_out]
     return some_of(balanced, MOST_QUESTIONS)
-
-
-def _cross_validated(whole: Questions, few: Questions, start: Fusion, progress: Progress) -> Ranks:
-    """Ranks [n] of the right answers by weights that were trained on the other folds."""
-    folds = fold_of(whole.files)
-    found = np.zeros(len(folds), np.int64)
-    for fold in range(FOLDS):
-        others = few.chosen(fold_of(few.files) != fold)
-        parameters, _ = train(others, RECIPE, progress, start.parameters)
-        mine = folds == fold
-        found[mine] = ranks(as_fusion(parameters), whole.chosen(mine))
-    return found
 
 
 def half_of(file: str) -> int:

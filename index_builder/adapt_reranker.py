@@ -20,7 +20,7 @@ from .evaluate import some_of
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .export_weights import float_weights
-from .train_fusion import Ranks, is_gain, top
+from .train_fusion import Ranks, is_gain, named, top
 from .train_query import mean_weights
 from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
 from .triples import Triple
@@ -28,6 +28,7 @@ from .triples import Triple
 RECIPE = Recipe(rate=1e-5)  # a few hundred lists: at higher rates what is unseen gets worse
 MOST_LEARNED = 400  # lists of each half, drawn where there are more
 MOST_JUDGED = 150  # by a model that has not seen them: reading takes longer than learning
+MOST_LISTS = MOST_LEARNED + MOST_JUDGED  # of each half that are made: in some the right one is out of reach
 
 Progress = Callable[[str, int, int], None]
 
@@ -52,22 +53,24 @@ def adapt_reranker(
 ) -> Reranked:
     """Train on the lists of each half of the files; the mean in the folder `out` if that is better.
 
-    Cut short, it goes on from its last checkpoint in `work`.
+    Cut short, it goes on from its last checkpoint in `work`. Raises ValueError, and writes nothing, where
+    there is nothing to learn from, where the model cannot be trained, or where the export does not agree with
+    what was trained.
     """
     start = float_weights(model, base_weights() / "config.json", work / "start")
     before, after, folders = [], [], []
     for number, (learned, unseen) in enumerate(zip(halves, halves[::-1], strict=True)):
         near = [triple for triple in learned if is_within_reach(triple)]
         asked = some_of(unseen, MOST_JUDGED)
-        folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, progress)
+        show = named(progress, f"cross-encoder {number + 1} of {len(halves)}")
+        folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, show)
         before.append(_ranks(start, asked))
         after.append(_ranks(folder, asked))
         folders.append(folder)
     result = _result(np.concatenate(before), np.concatenate(after))
     if result.is_better:
         mean = mean_weights(folders, work / "mean")
-        about = {"name": "adapted", "adapted": {"before": result.before, "after": result.after}}
-        export_reranker(mean, out, about, GOLDEN_LISTS, RECIPE.tokens, say)
+        export_reranker(mean, out, {"name": "adapted"}, GOLDEN_LISTS, RECIPE.tokens, say)
     return result
 
 

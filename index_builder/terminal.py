@@ -178,7 +178,8 @@ def _printable(text: str) -> str:
 def adapted_view(result: Adapted, out: Path) -> str:
     """What adapting brought, in a few lines."""
     lines = [
-        f"{result.questions} calls in {result.files} files; weights that have not seen the file of a call:",
+        f"{result.questions} calls in {result.files} files, {result.minutes:.1f} minutes; weights that have "
+        "not seen the file of a call:",
         f"  shipped  {_tops(result.before)}",
         f"  adapted  {_tops(result.after)}",
         f"  among the first 5: {result.gained} gained, {result.lost} lost; reciprocal rank "

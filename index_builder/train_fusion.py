@@ -124,6 +124,11 @@ def write_fusion(
         write_lines(staged / CARD, [json.dumps(card, indent=2)])
 
 
+def named(progress: Progress, task: str) -> Progress:
+    """Progress under another name: each of several trainings its own."""
+    return lambda _, done, total: progress(task, done, total)
+
+
 def as_fusion(parameters: Parameters) -> Fusion:
     """To score with."""
     return Fusion(FEATURES, *parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE
 
-from deepcodeseek.index_builder import ablate_adapted
+from deepcodeseek.index_builder import ablate_adapted, adapt_reranker
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, left_out, mined
+from deepcodeseek.index_builder.adapt_files import KINDS
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.layers import read_bases, remove_base
-from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, write_fusion
+from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, train, write_fusion
 from deepcodeseek.index_builder.train_query import documents_of
 from deepcodeseek.index_builder.train_shipped import train_shipped
 from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
@@ -198,7 +199,7 @@ def test_what_is_left_out_says_nothing(
         seen.append(hidden)
         raise AdaptProblem("seen enough")
 
-    monkeypatch.setattr(adapting, "gather", spy)
+    monkeypatch.setattr(adapting, "ask", spy)
     hidden = frozenset({"apps/berth-planning/update/x.xml"})
     with pytest.raises(AdaptProblem, match="seen enough"):
         adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, QUIET)
@@ -260,6 +261,131 @@ def test_what_an_earlier_run_learned_goes_where_it_is_no_better(
         assert any("is removed" in line for line in said) == (name == "earlier")
 
 
+def test_what_has_no_card_is_an_earlier_runs_where_nobody_else_writes(
+    untrained: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
+    monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
+    index = tmp_path / "i"
+    shutil.copytree(index_directory(EXAMPLE), index)
+    for out, is_left in ((index / ADAPTED, False), (tmp_path / "mine", True)):
+        (out / "fusion").mkdir(parents=True)
+        (out / "fusion" / "fusion.npz").write_bytes(b"of a run that was killed")
+        adapt(untrained, index, out, EXAMPLE, frozenset(), QUIET, QUIET)
+        assert (out / "fusion").is_dir() == is_left
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class Encoders:
+    """What stands in for the trainings that take minutes: the encoder learns nothing, the rest may fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, encoder: str = "", reranker: BaseException | None = None):
+        patch.setattr(adapting, "MOST_QUESTIONS", 60)
+        patch.setattr(adapting, "RECIPE", QUICK)
+        patch.setattr(adapting, "is_gain", lambda *_: True)
+        patch.setattr(adapting, "adapt_encoder", self.encoder)
+        patch.setattr(adapting, "adapt_reranker", self.reranker)
+        self.refused, self.raised = encoder, reranker
+
+    def encoder(self, engine: Engine, halves: Any, leave_out: Any, work: Path, out: Path, *_: Any) -> Any:
+        if self.refused:
+            raise ValueError(self.refused)
+        assert engine.fusion
+        write_fusion(engine.fusion.parameters, out, {"kind": "query", "name": "adapted"}, QUICK)
+        return [engine, engine]
+
+    def reranker(self, lists: Any, model: Any, work: Path, out: Path, *_: Any) -> Any:
+        if self.raised:
+            raise self.raised
+        write_fusion(_initial(4, np.random.default_rng(3)), out, {"kind": "reranker"}, QUICK)
+        return adapt_reranker.Reranked(len(lists[0]), {1: 50.0}, {1: 60.0}, True)
+
+
+@pytest.fixture
+def adapted_before(tmp_path: Path) -> Path:
+    """A models directory that an earlier run has written."""
+    for seed, kind in enumerate(KINDS):
+        parameters = _initial(4, np.random.default_rng(seed))
+        write_fusion(parameters, tmp_path / "m" / kind, {"adapted": {}}, QUICK)
+    return tmp_path / "m"
+
+
+def test_what_lies_there_stays_until_all_is_made(
+    untrained: Engine, adapted_before: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Encoders(monkeypatch, reranker=KeyboardInterrupt())
+    before = contents(adapted_before)
+    arguments = (untrained, index_directory(EXAMPLE), adapted_before, EXAMPLE, frozenset(), QUIET, QUIET)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(*arguments, encoder=True)
+    assert {name: content for name, content in contents(adapted_before).items() if name in before} == before
+    Encoders(monkeypatch)
+    result = adapt(*arguments, encoder=True)
+    assert {path.name for path in adapted_before.iterdir()} == set(KINDS)
+    after = contents(adapted_before)
+    assert not [name for name in before if after[name] == before[name]]
+    said = [json.loads(after[f"{kind}/model.json"])["adapted"] for kind in KINDS]
+    assert said == 3 * [json.loads(json.dumps(asdict(result)))]
+
+
+REFUSED = [
+    # what fails: the encoder of questions, the cross-encoder; what is written; what is said
+    ("the bounds", None, {"fusion", "reranker"}, ["the encoder of questions is left as it is: the bounds"]),
+    ("", ValueError("0.9"), {"query", "fusion"}, ["the cross-encoder is left as it is: 0.9"]),
+    ("", None, {"query", "fusion", "reranker"}, []),
+]
+
+
+@pytest.mark.parametrize(("refused", "failed", "kinds", "sentences"), REFUSED)
+def test_what_fails_is_left_out_alone(
+    refused: str,
+    failed: ValueError | None,
+    kinds: set[str],
+    sentences: list[str],
+    untrained: Engine,
+    adapted_before: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With nothing that learned beside it, nor what an earlier run made."""
+    Encoders(monkeypatch, refused, failed)
+    said: list[str] = []
+    index = index_directory(EXAMPLE)
+    result = adapt(untrained, index, adapted_before, EXAMPLE, frozenset(), QUIET, said.append, encoder=True)
+    assert said == sentences
+    assert {path.name for path in adapted_before.iterdir()} == kinds
+    assert (result.reranked is None) == ("reranker" not in kinds)
+
+
+def test_lists_are_made_by_a_fusion_that_has_not_seen_them(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(adapting, "MOST_LISTS", 7)
+    Encoders(monkeypatch)
+    learned: list[tuple[Any, set[str]]] = []
+    listed: list[tuple[Any, list[str]]] = []
+
+    def spy_train(questions: Any, *given: Any) -> Any:
+        parameters, curve = train(questions, *given)
+        learned.append((parameters, set(questions.files)))
+        return parameters, curve
+
+    def spy_lists(engine: Engine, samples: Any, *given: Any) -> Any:
+        assert engine.fusion
+        listed.append((engine.fusion.parameters, [sample["file"] for sample in samples]))
+        return candidate_lists(engine, samples, *given)
+
+    monkeypatch.setattr(adapting, "train", spy_train)
+    monkeypatch.setattr(adapting, "candidate_lists", spy_lists)
+    adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
+    assert [len(files) for _, files in listed] == [7, 7]
+    for parameters, files in listed:
+        (seen,) = (seen for its, seen in learned if np.array_equal(its[0], parameters[0]))
+        assert seen.isdisjoint(files)
+
+
 def test_folds_are_by_file() -> None:
     folds = fold_of(["a.js", "b.js", "a.js"] * 50)
     assert folds[0] == folds[2]
@@ -314,7 +440,7 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
     assert f"written to {tmp_path / 'to'}" in done.stdout
     said, *lines = done.stderr.splitlines()
     assert said.endswith("left.txt: apps/nowhere.xml: the index has no such file")
-    assert {json.loads(line)["task"] for line in lines} >= {"gathering", "training"}
+    assert {json.loads(line)["task"] for line in lines} >= {"gathering", "fusion 1 of 5", "fusion"}
     assert (tmp_path / "to" / "fusion" / "fusion.npz").is_file()
 
 
@@ -388,7 +514,7 @@ def test_adapting_again_begins_where_it_began(
         if name != "new":
             write_fusion(untrained.fusion.parameters, index / ADAPTED / "fusion", {}, QUICK)
         done = CliRunner().invoke(main, ["train", "adapt", "--index", str(index), "--no-encoder", "--json"])
-        said.append(json.loads(done.stdout))
+        said.append(json.loads(done.stdout) | {"minutes": 0})
     assert said[0] == said[1]
 
 

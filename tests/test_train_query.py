@@ -13,7 +13,7 @@ import pytest
 from conftest import EXAMPLE, WIDTH
 
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder import adapt_reranker, prepared, train_shipped
+from deepcodeseek.index_builder import adapt_encoder, adapt_reranker, prepared, train_shipped
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
@@ -208,7 +208,7 @@ def test_an_adapted_encoder_is_written_and_loads(
     engine: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(adapting, "PER_TARGET", 2)
-    monkeypatch.setattr(adapting, "QUERY_RECIPE", Recipe(epochs=1, tokens=64))
+    monkeypatch.setattr(adapt_encoder, "RECIPE", Recipe(epochs=1, tokens=64))
     quick = replace(adapt_reranker.RECIPE, epochs=1, tokens=48, documents=3)
     monkeypatch.setattr(adapt_reranker, "RECIPE", quick)
     untrained = replace(engine, fusion=as_fusion(_initial(16, np.random.default_rng(0))))
