@@ -61,6 +61,14 @@ class Beginnings:
         return found
 
 
+def postings(rows: Iterable[tuple[str, int]]) -> dict[str, Ids]:
+    """Rows by word."""
+    found: dict[str, list[int]] = {}
+    for word, row in rows:
+        found.setdefault(word, []).append(row)
+    return {word: np.array(ids, np.int64) for word, ids in found.items()}
+
+
 class Folders:
     """The folder of one path a row."""
 

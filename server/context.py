@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from html import unescape
 
+from .enclosing import function_around
 from .places import is_code_field, module_name, side_of
-from .text import WINDOW_LINES, last_line, whole_characters, window_after, window_before
+from .text import WINDOW_LINES, whole_characters, window_after, window_before
 from .types import Context
+from .unresolved import unresolved
 
-MAX_BEFORE, MAX_AFTER = 100_000, 20_000  # characters that are searched for definitions
 MAX_NAMES = 3000  # names read from a file; more would not make its evidence better
 
 # \Z, not $: that also matches before a last line end.
@@ -18,14 +19,6 @@ _PREFIX = re.compile(r"[A-Za-z_$][\w$]*\Z")
 _QUALIFIER = re.compile(r"([A-Za-z_$][\w$.]*|[)\]])\s*\.\Z")
 _NEW = re.compile(r"\bnew\s+(?:[A-Za-z_$][\w$]*\.)*\Z")
 _AJAX = re.compile(r"\bGlideAjax\(\s*['\"][\w.]*\Z")
-_CALL = re.compile(r"(?<![\w$.])((?:this\.)?[A-Za-z_$][\w$]*)\.([A-Za-z_$][\w$]*)\s*\(")
-_DEFINED = re.compile(
-    r"\b(?:var|let|const|class|function|import|catch\s*\()\s*([A-Za-z_$][\w$]*)"
-    r"|(?<![\w$.])((?:this\.)?[A-Za-z_$][\w$]*)\s*=(?!=)"
-)
-_LISTED = re.compile(
-    r"\bfunction\s*[\w$]*\s*\(([^()]{0,300})\)|\(([^()]{0,300})\)\s*=>|\{([^{}]{0,300})\}\s*(?:=(?!=)|from\b)"
-)
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
 
 
@@ -52,7 +45,8 @@ def make_context(
         qualifier=_qualifier(head),
         trigger="ajax" if _AJAX.search(before[-200:]) else "new" if _NEW.search(head[-200:]) else "",
         used=_names(head, after),
-        members=_members(head[: len(head) - len(last_line(head))], after),
+        function=function_around(head),
+        unresolved=unresolved(head, after),
         side=side_of(known["record_type"], known["field"]),
         **known,
     )
@@ -119,21 +113,6 @@ def _is_namespace(name: str, head: str) -> bool:
     """Whether the file imports a whole module under this name: its members are APIs."""
     quoted = re.escape(name)
     return re.search(rf"\*\s+as\s+{quoted}\b|\b{quoted}\s*=\s*require\(", head) is not None
-
-
-def _members(before: str, after: str) -> tuple[str, ...]:
-    """What the statement to come may define is used below it already, where code is mended, not written.
-
-    `before` ends above the line of the cursor: what that one defines is what is asked for.
-    """
-    calls = _CALL.findall(after[:MAX_AFTER])
-    if not calls:
-        return ()
-    defined = {"this", "super"}
-    for code in (before[-MAX_BEFORE:], after[:MAX_AFTER]):
-        defined.update(name for names in _DEFINED.findall(code) for name in names)
-        defined.update(name for lists in _LISTED.findall(code) for name in _NAME.findall("".join(lists)))
-    return tuple(dict.fromkeys(member for name, member in calls if name not in defined))
 
 
 def _names(before: str, after: str) -> tuple[str, ...]:

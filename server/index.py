@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .caches import kept
-from .columns import Beginnings, Folders, Texts, Uses
+from .columns import Beginnings, Folders, Texts, Uses, postings
 from .generation import (
     CORPORA,
     DATABASE,
@@ -37,7 +37,7 @@ from .generation import REBUILD as _REBUILD
 from .lexical import Hits, Ids, Mask, Postings, Scores, bm25
 from .places import PLATFORM, module_name
 from .rows import API_COLUMNS, METHOD_COLUMNS, from_row
-from .text import name_terms
+from .text import initials, name_terms
 from .types import Api, Method, Usage
 from .vectors import Vectors, nearest
 
@@ -150,6 +150,7 @@ class Index:
         self.is_named = self._counts("static") > self._counts("new")
         self.uses = Uses.of(self.usages.api[self.usages.live], self.usages.file[self.usages.live])
         self._ids_by_word = _postings_of_names(enumerate(self.apis.name))
+        self._ids_by_initials = postings((initials(name), row) for row, name in enumerate(self.apis.name))
         self.files_by_word, self.file_folders = self._used_in()
         self.api_folders = Folders(self.apis.source)
         self.beginning_with = Beginnings(self.apis.name).find
@@ -184,6 +185,10 @@ class Index:
     def named_with(self, word: str) -> Ids:
         """Ids of the APIs whose name holds the word."""
         return self._ids_by_word.get(word, np.empty(0, np.int64))
+
+    def abbreviated(self, word: str) -> Ids:
+        """Ids of the APIs whose name begins its words with these letters."""
+        return self._ids_by_initials.get(word, np.empty(0, np.int64))
 
     def with_members(self, names: Sequence[str]) -> tuple[Ids, ...]:
         """Ids of the APIs that have a member of each of the names, their own or an ancestor's."""
@@ -388,8 +393,4 @@ def _ids_by_name(apis: ApiColumns) -> dict[str, tuple[int, ...]]:
 
 
 def _postings_of_names(names: Iterable[tuple[int, str]]) -> dict[str, Ids]:
-    postings: dict[str, list[int]] = {}
-    for row, name in names:
-        for word in name_terms((name,)):
-            postings.setdefault(word, []).append(row)
-    return {word: np.array(ids, np.int64) for word, ids in postings.items()}
+    return postings((word, row) for row, name in names for word in name_terms((name,)))

@@ -98,8 +98,8 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
     # Popularity is the same for every question, and what a file already names is no news: both help where
     # an API is used again, and cost where a new one is needed. A half is the compromise (see LOG.md).
     | {"popularity": 0.5, "in file": 0.5}
-    # These say much the same as others do, which only the learned fusion can make something of.
-    | {"usages, last lines": 0.0, "like-named": 0.0, "nearby": 0.0}
+    # These say much the same as others do, or little alone: only the learned fusion makes something of them.
+    | dict.fromkeys(("usages, last lines", "unresolved names", "function", "like-named", "nearby"), 0.0)
 )
 
 

@@ -28,6 +28,8 @@ POOL = 200  # the best of each signal that take part in the fusion
 USAGE_POOL = 300
 USAGES_COUNTED = 3  # an API's best usages that speak for it
 
+FADING = 0.3  # of what names below the cursor say, with each one before them
+
 RANK_OFFSET = 5
 """Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
 mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
@@ -150,20 +152,50 @@ def _by_api(view: View, hits: Hits) -> Ranking:
 
 def _names(view: View) -> Ranking:
     """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
-    context = view.context
+    words = sorted(name_terms((view.context.record_name, view.context.table)))
+    return _named(view, [(view.index.named_with(word), 1.0) for word in words])
+
+
+def _function(view: View) -> Ranking:
+    """APIs whose name shares words with the function around the cursor; a rare word counts more."""
+    words = sorted(name_terms((view.context.function,)))
+    return _named(view, [(view.index.named_with(word), 1.0) for word in words])
+
+
+def _named(view: View, words: Sequence[tuple[Ids, float]]) -> Ranking:
+    """APIs that the file does not name, by words of their names: ids of those that hold one, and a weight."""
     scores = np.zeros(view.index.count)
-    for word in sorted(name_terms((context.record_name, context.table))):
-        ids = view.index.named_with(word)
-        scores[ids[view.apis[ids]]] += math.log1p(view.index.count / max(1, len(ids)))
+    for ids, weight in words:
+        scores[ids[view.apis[ids]]] += weight * math.log1p(view.index.count / max(1, len(ids)))
+    scores[list(view.used)] = 0.0
     return _ranked_all(scores)
 
 
 def _members(view: View) -> Ranking:
     """APIs with the methods that the file calls on what nothing in it defines; a rare name counts more."""
     scores = np.zeros(view.index.count)
-    for ids in view.index.with_members(view.context.members):
+    for ids in view.index.with_members(view.context.unresolved.members):
         scores[ids[view.apis[ids]]] += math.log1p(view.index.count / max(1, len(ids)))
     return _ranked_all(scores)
+
+
+def _unresolved(view: View) -> Ranking:
+    """APIs whose name shares words with what the statement at the cursor defines or would have to.
+
+    That is what the code below it uses and nothing in the file defines. The nearer to the cursor the more,
+    twice as much where methods are called on it; a rare word counts more, initials are a word.
+    """
+    index, names = view.index, view.context.unresolved
+    weights: dict[str, float] = {}
+    for place, name in enumerate(names.names):
+        weight = (2.0 if name in names.receivers else 1.0) / (1.0 + FADING * place)
+        for word in name_terms((name.removeprefix("this."),)):
+            weights[word] = max(weights.get(word, 0.0), weight)
+    either = (index.named_with, index.abbreviated)
+    words = [
+        (np.union1d(*(find(word) for find in either)), weight) for word, weight in sorted(weights.items())
+    ]
+    return _named(view, words)
 
 
 def _like_named(view: View) -> Ranking:
@@ -231,6 +263,8 @@ SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
         "usages, last lines": _last_lines,
         "names": _names,
         "members": _members,
+        "unresolved names": _unresolved,
+        "function": _function,
         "like-named": _like_named,
         "nearby": _nearby,
         "in file": _in_file,

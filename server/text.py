@@ -109,6 +109,12 @@ def name_terms(names: Iterable[str]) -> frozenset[str]:
     return frozenset(token for name in names for token in lexical_tokens(name))
 
 
+def initials(name: str) -> str:
+    """How a variable abbreviates a name in camelCase: `CartItemUtil` is `ciu`; of one word it is nothing."""
+    letters = "".join(letter for letter in name if letter.isupper()).lower()
+    return letters if len(letters) > 1 else ""
+
+
 def encoder_document(api: Api) -> str:
     """Dense document of an API: name, documentation, signatures."""
     signatures = " ".join(m.signature for m in api.methods if not m.is_private)
@@ -143,7 +149,7 @@ def reranker_query(query: ExpandedQuery) -> str:
     parts = (
         " ".join(lexical_tokens(context.record_name))[: most["name"]],
         "\n".join(line.strip() for line in lines)[-most["window"] :],
-        " ".join(context.members)[: most["members"]],
+        " ".join(context.unresolved.members)[: most["members"]],
         context.window_after[: most["after"]],
     )
     return "\n".join(part for part in parts if part)

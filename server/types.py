@@ -86,6 +86,15 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
+class Unresolved:
+    """What the statement at the cursor defines, and what is used after it and nothing in the file defines."""
+
+    names: tuple[str, ...] = ()  # in order of appearance
+    receivers: frozenset[str] = frozenset()  # those of them that are defined here, or methods are called on
+    members: tuple[str, ...] = ()  # the methods
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What is known at the cursor."""
 
@@ -104,7 +113,8 @@ class Context:
     side: Side = ""
     table: str = ""
     trigger: Literal["", "new", "ajax"] = ""  # what stands right before the typed prefix
-    members: tuple[str, ...] = ()  # called after the cursor on names that nothing in the file defines
+    function: str = ""  # that the cursor stands in, where it has a name
+    unresolved: Unresolved = Unresolved()
     used: tuple[str, ...] = ()  # names used elsewhere in the file, in order of appearance
 
 

@@ -1,0 +1,55 @@
+"""What is used below the cursor and nothing defines: the statement to come may define it."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepcodeseek.server.context import make_context
+from deepcodeseek.server.types import Unresolved
+
+MEMBERS = [
+    # before the cursor, after it, the members
+    ("", "util.load(a);\nutil.save();\n", ("load", "save")),
+    ("", "this.util.load();", ("load",)),
+    ("var util = new ", "util.load();", ("load",)),  # the cursor's own line defines what is asked for
+    ("var a = 1;\r\nvar util = new A", "util.load();", ("load",)),
+    ("var util = 1;\n", "util.load();", ()),
+    ("let util;\nconst b = 2;\n", "util.load(); b.c(); d.e();", ("e",)),
+    ("this.util = make();\n", "this.util.load(); this.other.stop();", ("stop",)),
+    ("import util, { other } from 'x';\n", "util.load(); other.go(); third.stay();", ("stay",)),
+    ("function f(util, b) {\n", "util.load(); b.c(); d.e();", ("e",)),
+    ("", "items.forEach((item) => item.load()); catch (e) { e.log(); }", ("forEach",)),
+    ("", "var later = util.load(); later.go();", ("load",)),
+    ("", "this.load(); super.load(); a.b.load(); 'x'.load(); util.name;", ()),
+    ("", "// util.load()\nx('util.save()');", ()),
+    ("", "", ()),
+]
+
+NAMES = [
+    # before the cursor, after it, the names, the receivers
+    ("", "util.load(cart);", ("util", "cart"), {"util"}),
+    ("", "b(a); a.load();", ("b", "a"), {"a"}),
+    ("var a;\n", "b(a); a.load();", ("b",), set()),
+    ("var util = new ", "return util;", ("util",), {"util"}),
+    ("var a = 1;\nvar util = new ", "a(); b();", ("util", "b"), {"util"}),
+    ("this._state = ", "", ("this._state",), {"this._state"}),
+    ("", "this._state.next(); this.load();", ("this._state",), {"this._state"}),
+    ("", "if (typeof x === 'undefined') return null; // or y", ("x",), set()),
+    ("", "send({ key: value, other });", ("send", "value", "other"), set()),
+    ("", "list.first.second; `${name} text`;", ("list", "name"), set()),
+    ("", "for (var i = 0; i < n; i++) {}", ("n",), set()),
+    ("", "", (), set()),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), MEMBERS)
+def test_members_of_what_is_not_defined(before: str, after: str, expected: tuple[str, ...]) -> None:
+    assert make_context(before, after).unresolved.members == expected
+
+
+@pytest.mark.parametrize(("before", "after", "names", "receivers"), NAMES)
+def test_names_that_are_not_defined(
+    before: str, after: str, names: tuple[str, ...], receivers: set[str]
+) -> None:
+    found = make_context(before, after).unresolved
+    assert found == Unresolved(names, frozenset(receivers), found.members)
