@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from deepcodeseek.server.causal_reranker import Prompts, Tokens, load_causal
-from deepcodeseek.server.cross_encoder import scores_of
+from deepcodeseek.server.causal_reranker import CausalReranker, Prompts, Tokens
+from deepcodeseek.server.cross_encoder import check_golden, scores_of
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.lexical import Scores
 from deepcodeseek.server.models import CARD, ModelFiles
@@ -47,7 +47,7 @@ def export_causal(
 
     `weight` is what a logit counts beside the score of the stages before. Raises ValueError, and writes
     nothing, where the checkpoint is of another family, cannot say yes or no in one token, or the graph does
-    not agree with the float model.
+    not agree with the float model; ModelProblem where it would not load.
     """
     shape = Shape.of(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
     model = CausalModel.load(checkpoint)
@@ -72,14 +72,14 @@ def export_causal(
             "made_with": made_with(),
             "file": GRAPH,
             "sha256": {name: sha256_file(staged / name) for name in (GRAPH, DATA, "tokenizer.json")},
-            "golden": [],
         }
-        reranker = load_causal(ModelFiles("causal", staged, card))
+        reranker = CausalReranker(ModelFiles("causal", staged, card))
         found = [scores_of(reranker, t.query, (t.positive, *t.negatives)) for t in asked]
         check_agreement([scores / weight for scores in found], reference, say, MIN_AGREEMENT[bits])
         # When it is loaded there is no time for more than each query's own documents.
         own = [scores[: 1 + len(t.negatives)] for scores, t in zip(found, golden, strict=True)]
         card["golden"] = golden_entries(golden, own)
+        check_golden(reranker)
         (staged / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcodeseek.server.cross_encoder import GOLDEN_MARGIN, load_reranker, scores_of
+from deepcodeseek.server.cross_encoder import GOLDEN_MARGIN, OnnxReranker, check_golden, scores_of
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.lexical import Scores
 from deepcodeseek.server.models import CARD, ModelFiles
@@ -51,7 +51,8 @@ def export_reranker(
     """Write the model directory `out` from the float model in the folder `weights`; its card.
 
     `tokens` is the most of a pair. A README.md that lies in `out` is kept. Raises ValueError, and writes
-    nothing, where the graph does not agree with the float model on the `golden` lists.
+    nothing, where the graph does not agree with the float model on the `golden` lists, and ModelProblem where
+    it would not load.
     """
     import torch
 
@@ -86,13 +87,13 @@ def export_reranker(
             "made_with": made_with(),
             "file": "model.onnx",
             "sha256": {name: sha256_file(staged / name) for name in ("model.onnx", "tokenizer.json")},
-            "golden": [],
             **about,
         }
-        reranker = load_reranker(ModelFiles("reranker", staged, card))
+        reranker = OnnxReranker(ModelFiles("reranker", staged, card))
         found = [scores_of(reranker, triple.query, (triple.positive, *triple.negatives)) for triple in golden]
         check_agreement(found, reference, say, MIN_AGREEMENT)
         card["golden"] = golden_entries(golden, found)
+        check_golden(reranker)
         (staged / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
@@ -113,13 +114,15 @@ def check_agreement(
     found: Sequence[Scores], reference: Sequence[Scores], say: Callable[[str], None], least: float
 ) -> None:
     """Raises ValueError where less than the share `least` stands in the float model's order, or where a score
-    is further from the float model's than MOST_APART allows."""
+    is further from the float model's than MOST_APART allows, or where it tells no documents apart."""
     agreed = total = 0
     for ours, theirs in zip(found, reference, strict=True):
         clear = theirs[:, None] - theirs[None, :] > GOLDEN_MARGIN
         agreed += int((clear & (ours[:, None] > ours[None, :])).sum())
         total += int(clear.sum())
-    share = agreed / total if total else 1.0
+    if not total:
+        raise ValueError("the float model tells no two golden documents apart: nothing shows that they agree")
+    share = agreed / total
     apart = max((float(np.abs(o - t).max()) for o, t in zip(found, reference, strict=True)), default=0.0)
     say(f"{share:.3f} of {total} pairs of documents in the same order, scores at most {apart:.2f} apart")
     if not share >= least:

@@ -19,6 +19,7 @@ from deepcodeseek.server.models import (
     find_model,
     load_encoder,
     read_card,
+    trying,
 )
 from deepcodeseek.server.pipeline import is_made_for, load_fusion
 
@@ -103,7 +104,7 @@ def import_exported(source: Path, progress: Progress = silent) -> Path:
 
 def _try_out(model: ModelFiles) -> None:
     """Load a model as the server does, by its hashes; raises ModelProblem."""
-    try:
+    with trying(model):
         match model.kind:
             case "encoder" | "query":
                 _check_documents(model)
@@ -120,11 +121,6 @@ def _try_out(model: ModelFiles) -> None:
                 _probe(_base_of(model), model)
             case _:
                 assert_never(model.kind)
-    except ModelProblem:
-        raise
-    except Exception as error:  # of a card that lacks something, or one of onnxruntime's own
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ModelProblem(f"{model.directory} cannot be used as {model.kind}: {said}") from None
 
 
 def _check_documents(model: ModelFiles) -> None:

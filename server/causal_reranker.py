@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .cross_encoder import check_golden, scores_of
-from .models import ModelFiles, ModelProblem, OnnxGraph, verify
+from .models import ModelFiles, ModelProblem, OnnxGraph, trying, verify
 from .stop import Stop
 from .text import CAUSAL_BETWEEN, CAUSAL_ENDING, CAUSAL_OPENING, CAUSAL_TEXT_VERSION, causal_text
 
@@ -28,7 +28,10 @@ Tokens = tuple[int, ...]
 def load_causal(model: ModelFiles) -> CausalReranker:
     """Verify and load a causal reranker; raises ModelProblem, also where golden lists come out otherwise."""
     verify(model)
-    return CausalReranker(model)
+    with trying(model):
+        reranker = CausalReranker(model)
+        check_golden(reranker)
+        return reranker
 
 
 class Prompts:
@@ -73,7 +76,6 @@ class CausalReranker:
         self._nothing = self._last = _Read((), (nothing,) * len(self._names))
         self._weight = float(card.get("weight", 1.0))
         self.files = model
-        check_golden(self)
         self.query_ms, self.pair_ms = self._measured()
 
     def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:

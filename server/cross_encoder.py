@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .lexical import Scores
-from .models import ModelFiles, ModelProblem, OnnxGraph, Readable, verify
+from .models import ModelFiles, ModelProblem, OnnxGraph, Readable, trying, verify
 from .stop import Stop
 from .text import RERANKER_TEXT_VERSION
 
@@ -20,7 +20,10 @@ GOLDEN_MARGIN = 0.3  # scores nearer than this may change places: int8 differs b
 def load_reranker(model: ModelFiles) -> OnnxReranker:
     """Verify and load a cross-encoder; raises ModelProblem, also where golden pairs come out otherwise."""
     verify(model)
-    return OnnxReranker(model)
+    with trying(model):
+        reranker = OnnxReranker(model)
+        check_golden(reranker)
+        return reranker
 
 
 class OnnxReranker:
@@ -32,7 +35,6 @@ class OnnxReranker:
         self._graph = OnnxGraph(model)
         self.files = model
         self.query_ms = 0.0
-        check_golden(self)
         self.pair_ms = self._measured()
 
     def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
@@ -55,10 +57,15 @@ def scores_of(reranker: Readable, query: str, documents: Sequence[str], stop: St
 
 
 def check_golden(reranker: Readable) -> None:
-    """Raises ModelProblem where documents that the card tells apart come out in another order."""
+    """Raises ModelProblem where documents that the card tells apart come out in another order, or it tells
+    none apart: that would check nothing."""
+    pairs = 0
     for golden in reranker.files.card["golden"]:
         scores = scores_of(reranker, golden["query"], golden["documents"])
         expected = np.array(golden["scores"], np.float32)
         clear = expected[:, None] - expected[None, :] > GOLDEN_MARGIN
-        if np.any(clear & (scores[:, None] <= scores[None, :])):
+        pairs += int(clear.sum())
+        if not np.all(scores[:, None] > scores[None, :], where=clear):  # no NaN is more than another
             raise ModelProblem(f"{reranker.files.directory} ranks its golden lists otherwise than it should")
+    if not pairs:
+        raise ModelProblem(f"{reranker.files.directory} has no golden lists that tell documents apart")

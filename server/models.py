@@ -14,6 +14,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -161,10 +162,24 @@ def verify(model: ModelFiles) -> None:
             raise ModelProblem(f"{path} is damaged (its SHA-256 differs from its card): {_mend(model)}")
 
 
+@contextmanager
+def trying(model: ModelFiles) -> Iterator[None]:
+    """Whatever goes wrong inside with a model is a ModelProblem, which names it."""
+    try:
+        yield
+    except ModelProblem:
+        raise
+    except Exception as error:  # of a card that lacks something, or one of onnxruntime's own
+        said = " ".join(str(error).split()) or type(error).__name__
+        said = f"its card states no {said}" if isinstance(error, KeyError) else said
+        raise ModelProblem(f"{model.directory} cannot be used as {model.kind}: {said}") from None
+
+
 def load_encoder(model: ModelFiles) -> OnnxEncoder:
     """Verify and load an encoder; raises ModelProblem."""
     verify(model)
-    return OnnxEncoder(model)
+    with trying(model):
+        return OnnxEncoder(model)
 
 
 class OnnxEncoder:

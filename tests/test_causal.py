@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from conftest import EXAMPLE, environment
 from numpy.typing import NDArray
 
+from deepcodeseek.index_builder import export_causal as exporting
 from deepcodeseek.index_builder import train_base
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.export_bench import export_row, write_checkpoint
@@ -64,6 +66,10 @@ FAMILIES = {
     "llama": ("LlamaConfig", {"num_key_value_heads": 4}),
     "llama, grouped": ("LlamaConfig", {"num_key_value_heads": 1, "tie_word_embeddings": True}),
 }
+
+
+def array(values: list[float]) -> NDArray[np.float32]:
+    return np.array(values, np.float32)
 
 
 def checkpoint_of(folder: Path, family: str) -> Path:
@@ -115,10 +121,11 @@ def exported(qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelFiles
 
 @pytest.mark.parametrize(("bits", "bound"), [(8, 1), (4, 5)])
 def test_the_graph_says_what_transformers_says(
-    checkpoint: Path, tmp_path: Path, bits: Bits, bound: float
+    checkpoint: Path, tmp_path: Path, bits: Bits, bound: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within `bound` standard deviations; random weights of a tiny model lose far more than trained ones."""
-    export_causal(checkpoint, tmp_path, bits, QUIET, golden=())
+    monkeypatch.setattr(exporting, "check_agreement", QUIET)
+    export_causal(checkpoint, tmp_path, bits, QUIET, TRIPLES[:2])
     model, reranker = (
         CausalModel.load(checkpoint),
         load_causal(ModelFiles("causal", tmp_path / "causal", card(tmp_path))),
@@ -221,6 +228,7 @@ def test_what_cannot_be_exported_is_said_and_nothing_is_written(
         ([9, 2, 1], 1.0, True),  # in order, but far off
         ([1, 2, 3], 0.1, True),
         ([3, 1, 2], 0.9, True),
+        ([math.nan] * 3, 0.9, True),
     ],
 )
 def test_an_export_in_another_order_is_refused(found: list[float], least: float, fails: bool) -> None:
@@ -234,6 +242,12 @@ def test_an_export_in_another_order_is_refused(found: list[float], least: float,
         check()
 
 
+@pytest.mark.parametrize("lists", [[], [array([0.2, 0.1, 0])]])
+def test_an_export_is_refused_where_nothing_shows_that_it_agrees(lists: list[NDArray[np.float32]]) -> None:
+    with pytest.raises(ValueError, match="no two golden documents apart"):
+        check_agreement([scores[::-1] for scores in lists], lists, QUIET, 0.97)
+
+
 def test_each_query_is_asked_of_every_document_its_own_first() -> None:
     lists = every_document([Triple("p", "a", ("b",)), Triple("q", "c", ("a",))])
     assert [(t.query, t.positive, t.negatives) for t in lists] == [
@@ -242,12 +256,12 @@ def test_each_query_is_asked_of_every_document_its_own_first() -> None:
     ]
 
 
-def array(values: list[float]) -> NDArray[np.float32]:
-    return np.array(values, np.float32)
-
-
 def changed(model: ModelFiles, **fields: Any) -> ModelFiles:
     return replace(model, card={**model.card, **fields})
+
+
+def without(model: ModelFiles, field: str) -> ModelFiles:
+    return replace(model, card={name: value for name, value in model.card.items() if name != field})
 
 
 def test_a_model_that_does_not_fit_is_refused(exported: ModelFiles, tmp_path: Path) -> None:
@@ -256,11 +270,13 @@ def test_a_model_that_does_not_fit_is_refused(exported: ModelFiles, tmp_path: Pa
     first = exported.card["golden"][0]
     turned = {**first, "scores": [-9 * score for score in first["scores"]]}
     with pytest.raises(ModelProblem, match="golden"):
-        CausalReranker(changed(exported, golden=[turned]))
+        load_causal(changed(exported, golden=[turned]))
     broken = shutil.copytree(exported.directory, tmp_path / "causal")
     content = bytearray((broken / "model.onnx.data").read_bytes())
     content[len(content) // 2] ^= 1
     (broken / "model.onnx.data").write_bytes(content)
+    with pytest.raises(ModelProblem, match="its card states no 'layers'"):
+        load_causal(without(exported, "layers"))
     with pytest.raises(ModelProblem, match="damaged"):
         load_causal(replace(exported, directory=broken))
 
@@ -406,7 +422,7 @@ def test_two_processes_learn_what_one_learns(qwen: Path, tmp_path: Path) -> None
 
 
 def test_the_bench_says_what_an_export_of_random_weights_keeps(tmp_path: Path) -> None:
-    write_checkpoint(Shape(2, 64, 4, 2, 16, 128, 30_522, 1e6, 1e-6, True), tmp_path / "random")
+    write_checkpoint(Shape(2, 512, 4, 2, 16, 128, 30_522, 1e6, 1e-6, True), tmp_path / "random")
     row = export_row(tmp_path / "random", 8)
     assert row["refused"] is None
     assert "of documents in the same order" in row["said"][-1]

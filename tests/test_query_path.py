@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,15 +12,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import StandIn
+from conftest import EXAMPLE, StandIn
 
 from deepcodeseek.index_builder.llama_flags import cmake_args
 from deepcodeseek.server import text
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.cross_encoder import check_golden
 from deepcodeseek.server.documentation import api_markdown
 from deepcodeseek.server.expand import expand
-from deepcodeseek.server.models import ModelFiles, ModelProblem, Resting, find_model
-from deepcodeseek.server.pipeline import METHODS, Engine, is_late, predict
+from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.models import (
+    CARD,
+    SHIPPED,
+    ModelFiles,
+    ModelProblem,
+    Resting,
+    find_model,
+    read_card,
+)
+from deepcodeseek.server.pipeline import METHODS, Engine, is_late, load_engine, predict
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
 from deepcodeseek.server.stop import Stop, Stopped
@@ -271,6 +283,57 @@ def test_a_reranker_is_loaded_when_it_reads_and_one_that_cannot_be_is_a_note(
         assert answer.ranked
         resting.rest()
     assert len(loaded) == loads
+
+
+class Fixed(StandIn):
+    """Reads every document as a card said before, or otherwise."""
+
+    def __init__(self, golden: object, scores: Sequence[float]) -> None:
+        self.files, self.scores = ModelFiles("reranker", Path("there"), {"golden": golden}), scores
+
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        yield from self.scores
+
+
+@pytest.mark.parametrize(
+    ("stated", "found", "problem"),
+    [
+        ([4.0, 1.0], [2.0, 1.9], ""),
+        ([4.0, 1.0, 0.9], [2.0, 0.0, 1.0], ""),  # of the last two it is not sure
+        ([4.0, 1.0], [1.0, 1.0], "otherwise"),
+        ([4.0, 1.0], [1.0, 4.0], "otherwise"),
+        ([4.0, 1.0], [math.nan, math.nan], "otherwise"),
+        ([4.0, 1.0], [math.inf, math.nan], "otherwise"),
+        ([0.2, 0.1], [0.2, 0.1], "no golden lists"),
+        ([math.nan, 1.0], [2.0, 1.0], "no golden lists"),
+        ([], [], "no golden lists"),
+    ],
+)
+def test_golden_lists_stand_in_their_order_and_tell_something_apart(
+    stated: list[float], found: list[float], problem: str
+) -> None:
+    documents = [str(number) for number in range(len(stated))]
+    reranker = Fixed([{"query": "q", "documents": documents, "scores": stated}], found)
+    if not problem:
+        check_golden(reranker)
+        return
+    with pytest.raises(ModelProblem, match=problem):
+        check_golden(reranker)
+
+
+@pytest.mark.usefixtures("example_report")
+@pytest.mark.parametrize(("change", "note"), [({"dimension": None}, "query"), ({}, "states no 'dimension'")])
+def test_an_encoder_of_questions_with_a_bad_card_is_a_note(
+    change: dict[str, object], note: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(SHIPPED["encoder"], tmp_path / "query")
+    card = read_card(folder / CARD)
+    card |= {"kind": "query", "documents": card["sha256"]["model.onnx"]}
+    del card["dimension"]
+    (folder / CARD).write_text(json.dumps(card | change), encoding="utf-8")
+    engine = load_engine(index_directory(EXAMPLE), tmp_path, lite=True)
+    assert engine.query_encoder is None
+    assert any(str(folder) in each and note in each for each in engine.notes)
 
 
 def test_reading_ends_where_nobody_waits_for_it() -> None:

@@ -195,7 +195,14 @@ def test_scoring_ends_when_it_is_stopped(exported: ModelFiles) -> None:
     ("change", "message"),
     [
         (lambda card: card.update(text_version="0"), "other texts"),
-        (lambda card: card["golden"][0]["scores"].reverse(), "golden lists"),
+        (lambda card: card["golden"][0]["scores"].reverse(), "ranks its golden lists otherwise"),
+        (lambda card: card.pop("golden"), "states no 'golden'"),
+        (lambda card: card["golden"][0].pop("documents"), "states no 'documents'"),
+        (lambda card: card["golden"][0]["scores"].pop(), "cannot be used as reranker"),
+        (lambda card: card.update(golden=None), "cannot be used as reranker"),
+        (lambda card: card.update(golden=[]), "no golden lists"),
+        (lambda card: card["golden"].clear(), "no golden lists"),
+        (lambda card: card.pop("max_tokens"), "cannot be loaded"),
         (lambda card: card["sha256"].update({"model.onnx": "0" * 64}), "is damaged"),
     ],
 )
