@@ -22,7 +22,7 @@ from deepcodeseek.server import __version__
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import ModelProblem
-from deepcodeseek.server.pipeline import RERANK_DEPTH, Engine, Variant, known_facts, predict
+from deepcodeseek.server.pipeline import RERANK_DEPTH, Engine, Variant, known_facts, load_rerankers, predict
 from deepcodeseek.server.places import place_of
 from deepcodeseek.server.text import WINDOW_LINES
 from deepcodeseek.server.types import Context, ExpandedQuery
@@ -115,6 +115,8 @@ def run(
     written: Mapping[str, Written] = NOTHING_WRITTEN,
 ) -> Iterator[Outcome]:
     """Each sample that can be asked so, in order; `written` by sample id stands in for the expander."""
+    if variant.rerank and not asked.first_only:
+        load_rerankers(engine)
     for done, sample in enumerate(samples):
         progress("measuring", done, len(samples))
         context = context_of(engine, sample, asked)

@@ -16,7 +16,7 @@ from deepcodeseek.server.documents import line_starts
 from deepcodeseek.server.generation import CURRENT, index_directory
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import ModelProblem
-from deepcodeseek.server.pipeline import Engine, Variant, known_facts
+from deepcodeseek.server.pipeline import Engine, Variant, known_facts, load_rerankers
 from deepcodeseek.server.pipeline import predict as predict_apis
 from deepcodeseek.server.types import Context
 
@@ -80,6 +80,8 @@ def predict_file(
     if variant.expand and not first_only and engine.generator:
         with suppress(ModelProblem):  # each answer's trace will say so
             engine.generator.start()
+    if variant.rerank and not first_only:
+        load_rerankers(engine)
     try:
         with part.open("w", encoding="utf-8") as file:
             for done, (number, line) in enumerate(lines):

@@ -14,6 +14,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,10 @@ class Reranker(Readable, Protocol):
 
     @property
     def state(self) -> str: ...
+
+    def start(self) -> None:
+        """Be ready for the first question; raises ModelProblem."""
+        ...
 
     def rest(self) -> None:
         """Give its memory back until the next request."""
@@ -286,38 +291,49 @@ class Remembering:
 class Resting:
     """A reranker that is loaded when it first reads, and again after a rest; its hashes are checked at once.
 
-    `load` gives one that can be read with; raises ModelProblem, now or when it reads.
+    `load` gives one that can be read with, in a thread of its own: who is stopped does not wait for it.
+    Raises ModelProblem, now or when it reads.
     """
 
     def __init__(self, files: ModelFiles, load: Callable[[ModelFiles], Readable]) -> None:
         verify(files)
         self.files, self._load = files, load
         self.query_ms = self.pair_ms = 0.0
-        self._model: Readable | None = None
-        self._problem: ModelProblem | None = None
+        self._loader = ThreadPoolExecutor(1, f"load {files.kind}")
+        self._loading: Future[Readable] | None = None
         self._lock = threading.Lock()
 
     @property
     def state(self) -> str:
-        return str(self._problem or ("loaded" if self._model else "not loaded"))
+        loading = self._loading
+        if loading is None:
+            return "not loaded"
+        return str(loading.exception() or "loaded") if loading.done() else "loading"
+
+    def start(self) -> None:
+        self._loaded(Stop())
 
     def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
-        with self._lock:
-            model = self._model = self._model or self._loaded()
-        yield from model.each(query, documents, stop)
+        yield from self._loaded(stop).each(query, documents, stop)
 
     def rest(self) -> None:
         with self._lock:
-            self._model = None
+            if self.state == "loaded":
+                self._loading = None
 
-    def _loaded(self) -> Readable:
-        if self._problem:
-            raise self._problem
-        try:
-            model = self._load(self.files)
-        except ModelProblem as problem:
-            self._problem = problem
-            raise
+    def _loaded(self, stop: Stop) -> Readable:
+        """The model, once it is there; raises Stopped as soon as `stop` is set."""
+        with self._lock:
+            loading = self._loading = self._loading or self._loader.submit(self._measured)
+        ready = threading.Event()
+        loading.add_done_callback(lambda _: ready.set())
+        with stop.ending(ready.set):
+            ready.wait()
+        stop.check()
+        return loading.result()
+
+    def _measured(self) -> Readable:
+        model = self._load(self.files)
         self.query_ms, self.pair_ms = model.query_ms, model.pair_ms
         return model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -51,7 +52,7 @@ Places = tuple[Path | None, ...]
 _RENEWED: tuple[ModelKind, ...] = ("generator", "adapter", "query", "reranker", "causal", "fusion")
 """What may be installed or trained while the server runs; status reads the last."""
 RERANK_RESERVE_MS = 20.0
-"""Below this, and what a query takes alone, a reranker would only end too late."""
+"""Below this, and what a query and one candidate take, a reranker would only end too late."""
 ANSWER_RESERVE_MS = 10.0
 """What reading leaves of a deadline to the answer on its way."""
 ENCODE_RESERVE_MS = 40.0
@@ -233,6 +234,14 @@ def _load_reranker(
         return None, (str(problem),)
 
 
+def load_rerankers(engine: Engine) -> None:
+    """Load what a deadline leaves no time to load; of one that cannot be, each answer's trace says why."""
+    for reranker in (engine.reranker, engine.causal):
+        with suppress(ModelProblem):
+            if reranker:
+                reranker.start()
+
+
 def encode_query(
     engine: Engine, query: ExpandedQuery, learned: bool, stop: Stop | None = None
 ) -> Scores | None:
@@ -385,7 +394,7 @@ def _rerank(
 ) -> tuple[tuple[RankedApi, ...], str]:
     if reranker is None:
         return ranked, "no reranker installed"
-    if left_ms < RERANK_RESERVE_MS + reranker.query_ms:
+    if left_ms < RERANK_RESERVE_MS + reranker.query_ms + reranker.pair_ms:
         return ranked, f"skipped: {_LATE}"
     try:
         reordered, read = rerank(query, ranked, reranker, depth, left_ms - ANSWER_RESERVE_MS, stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,8 @@ def rerank(
 ) -> tuple[tuple[RankedApi, ...], int]:
     """The same APIs, the first `depth` of them by their score so far and the model's together; how many.
 
-    The scores are added, as they were while the model learned. Fewer are read where `left_ms` is over before.
+    The scores are added, as they were while the model learned. At the rate that the model had when it was
+    loaded, none is begun that would not end within `left_ms`.
     Raises Stopped as soon as `stop` is set.
     """
     scores = _read(query, ranked[: max(0, depth)], reranker, left_ms, stop or Stop())
@@ -48,9 +50,13 @@ def _read(
     """The scores [n] of the first, as many as could be read in time."""
     documents = [reranker_document(item.api, item.usage) for item in head]
     scores: list[float] = []
+    end = time.perf_counter() + left_ms / 1000
     try:
         with in_time(stop, left_ms) as late:
-            scores.extend(reranker.each(reranker_query(query), documents, late))
+            for score in reranker.each(reranker_query(query), documents, late):
+                scores.append(score)
+                if time.perf_counter() + reranker.pair_ms / 1000 > end:
+                    break
     except Stopped:
         stop.check()
     return np.array(scores, np.float32)

@@ -29,6 +29,8 @@ class StandIn:
     query_ms = 0.0
     pair_ms = 1.0
 
+    def start(self) -> None: ...
+
     def rest(self) -> None: ...
 
 

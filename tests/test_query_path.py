@@ -30,7 +30,7 @@ from deepcodeseek.server.models import (
     find_model,
     read_card,
 )
-from deepcodeseek.server.pipeline import METHODS, Engine, is_late, load_engine, predict
+from deepcodeseek.server.pipeline import METHODS, Engine, is_late, load_engine, load_rerankers, predict
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
 from deepcodeseek.server.stop import Stop, Stopped
@@ -283,6 +283,62 @@ def test_a_reranker_is_loaded_when_it_reads_and_one_that_cannot_be_is_a_note(
         assert answer.ranked
         resting.rest()
     assert len(loaded) == loads
+
+
+class Paced(StandIn):
+    """Reads a document in its milliseconds, and counts those that it begins."""
+
+    pair_ms = 80.0
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+        for document in documents:
+            self.begun += 1
+            stopped = threading.Event()
+            with stop.ending(stopped.set):
+                stopped.wait(self.pair_ms / 1000)
+            stop.check()
+            yield float(len(document))
+
+
+@pytest.mark.parametrize(("left_ms", "begun"), [(220.0, 2), (math.inf, 5)])
+def test_what_would_not_end_in_time_at_the_measured_rate_is_not_begun(left_ms: float, begun: int) -> None:
+    ranked = tuple(RankedApi(Api(n, n, "class"), 1.0) for n in "abcde")
+    reranker = Paced()
+    _, read = rerank(ExpandedQuery(Context("", "", "", "")), ranked, reranker, 5, left_ms)
+    assert (reranker.begun, read) == (begun, begun)
+
+
+@pytest.mark.usefixtures("example_report")
+def test_a_deadline_and_a_stop_hold_while_a_reranker_is_loaded(engine: Engine) -> None:
+    files, allowed = find_model("reranker"), threading.Event()
+    assert files
+
+    def load(model: ModelFiles) -> LengthReranker:
+        assert allowed.wait(60)
+        return LengthReranker()
+
+    resting = Resting(files, load)
+    equipped = replace(engine, generator=None, reranker=resting)
+    context, method = make_context("var vessel = next();\nnew ", "", {}), METHODS["reranked"]
+    try:
+        answer = predict(equipped, context, method, rerank_depth=3, deadline_ms=2000.0)
+        assert answer.trace.stages[-1].note == "none read: no time left"
+        assert answer.ranked
+        assert is_late(answer)
+        assert resting.state == "loading"
+        stop = Stop()
+        threading.Timer(0.1, stop.set).start()
+        with pytest.raises(Stopped):
+            predict(equipped, context, method, stop=stop)
+    finally:
+        allowed.set()
+    load_rerankers(equipped)
+    assert resting.state == "loaded"
+    answer = predict(equipped, context, method, rerank_depth=3, deadline_ms=5000.0)
+    assert answer.trace.stages[-1].note == "3 candidates read"
 
 
 class Fixed(StandIn):
