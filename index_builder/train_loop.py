@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ SMOOTHED = 20  # steps, whose mean is drawn
 SAVE_STEPS = 25  # between two checkpoints
 LENGTH_BUCKET = 8  # batches whose items are sorted by length: padding costs as much as text
 
+log = logging.getLogger("deepcodeseek")
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 
@@ -86,8 +89,8 @@ def run_steps(
     state = {**modules, "optimizer": optimizer, "schedule": schedule}
     moving = [weight for group in optimizer.param_groups for weight in group["params"]]
     start = _resume(place, state)
-    if processes.writes and not start:
-        (place.folder / CURVE).unlink(missing_ok=True)
+    if processes.writes:
+        _cut_curve(place.folder / CURVE, start)
     for number in range(start, len(steps)):
         progress("training", number, len(steps))
         optimizer.zero_grad()
@@ -144,17 +147,23 @@ def _note(place: Place, step: int, loss: float) -> None:
         file.write(json.dumps({"step": step, "loss": round(loss, 4)}) + "\n")
 
 
+def _cut_curve(path: Path, steps: int) -> None:
+    """Keep so many steps: those after the checkpoint are taken again."""
+    if path.is_file():
+        lines = path.read_bytes().splitlines(keepends=True)  # the last may be half a line
+        path.write_bytes(b"".join(lines[:steps]))
+
+
 def _draw(folder: Path) -> None:
-    """The losses of a training as a picture; a step that was taken again counts as it was at last."""
+    """The losses of a training as a picture."""
     from matplotlib.figure import Figure
 
-    lines = map(json.loads, (folder / CURVE).read_text(encoding="utf-8").splitlines())
-    losses = {line["step"]: line["loss"] for line in lines}
-    steps = sorted(losses)
-    means = [mean(losses[step] for step in steps[max(0, i - SMOOTHED) : i + 1]) for i in range(len(steps))]
+    lines = [json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()]
+    steps, losses = [line["step"] for line in lines], [line["loss"] for line in lines]
+    means = [mean(losses[max(0, i - SMOOTHED) : i + 1]) for i in range(len(losses))]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(steps, [losses[step] for step in steps], color="0.8", linewidth=0.8, label="each step")
+    axes.plot(steps, losses, color="0.8", linewidth=0.8, label="each step")
     axes.plot(steps, means, color="tab:blue", label=f"mean of {SMOOTHED}")
     axes.set(xlabel="step", ylabel="loss")
     axes.legend()
@@ -168,7 +177,10 @@ def _save(place: Place, state: Mapping[str, Any], step: int) -> None:
     part = path.with_suffix(".part")
     content = {name: each.state_dict() for name, each in state.items()}
     rng = torch.get_rng_state()
-    torch.save({**content, "rng": rng, "fingerprint": place.fingerprint, "step": step}, part)
+    with part.open("wb") as file:
+        torch.save({**content, "rng": rng, "fingerprint": place.fingerprint, "step": step}, file)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the name and not what it names
     part.replace(path)
 
 
@@ -176,13 +188,27 @@ def _resume(place: Place, state: Mapping[str, Any]) -> int:
     """The step to go on with: 0 where there is no checkpoint of this training."""
     import torch
 
-    path = place.folder / CHECKPOINT
-    if not path.is_file():
-        return 0
-    content = torch.load(path, weights_only=True)  # weights and numbers: nothing in it is run
-    if content["fingerprint"] != place.fingerprint:
+    content = _read(place, (*state, "rng", "step"))
+    if not content:
         return 0
     for name, each in state.items():
         each.load_state_dict(content[name])
     torch.set_rng_state(content["rng"])
     return int(content["step"])
+
+
+def _read(place: Place, parts: Sequence[str]) -> Mapping[str, Any]:
+    """These parts of the checkpoint; nothing where there is none of this training, or none that is whole."""
+    import torch
+
+    path = place.folder / CHECKPOINT
+    if not path.is_file():
+        return {}
+    try:
+        content = torch.load(path, weights_only=True)  # weights and numbers: nothing in it is run
+        is_same = content["fingerprint"] == place.fingerprint
+        return {part: content[part] for part in parts} if is_same else {}
+    except Exception as error:  # torch names no class for a damaged file
+        reason = " ".join(str(error).split())[:100]
+        log.warning("%s is no whole checkpoint, the training begins anew: %s", path, reason)
+        return {}
