@@ -353,8 +353,11 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def _mend(model: ModelFiles) -> str:
-    if model.kind == "generator":
-        return "run `deepcodeseek models get`"
+    if model.directory == SHIPPED.get(model.kind):
+        return "reinstall deepcodeseek"
     if model.directory == data_directory() / model.kind:
-        return f"import it again, or `deepcodeseek models remove {model.kind}`"
-    return "reinstall deepcodeseek"
+        remove = f"import it again, or `deepcodeseek models remove {model.kind}`"
+        return "run `deepcodeseek models get`" if model.kind == "generator" else remove
+    is_adapted = model.kind in ("fusion", "query", "reranker")
+    again = "run `deepcodeseek train adapt` again" if is_adapted else "put a whole one there"
+    return f"{again}, or delete {model.directory}"

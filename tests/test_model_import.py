@@ -19,7 +19,15 @@ from conftest import environment
 from deepcodeseek.index_builder.checkpoints import checkpoints_directory, verify_checkpoint
 from deepcodeseek.index_builder.model_import import import_model
 from deepcodeseek.index_builder.model_store import list_checkpoints, list_models, remove_model
-from deepcodeseek.server.models import SHIPPED, ModelProblem, find_model
+from deepcodeseek.server.models import (
+    SHIPPED,
+    ModelFiles,
+    ModelKind,
+    ModelProblem,
+    data_directory,
+    find_model,
+    verify,
+)
 
 TAKEN = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.json"}
 ONE = {"model.safetensors"}
@@ -376,3 +384,26 @@ def test_a_full_disk(tmp_path: Path, home: Path) -> None:
     assert status == 1
     assert err == f"Error: {home / 'models'}: File too large: nothing was imported\n"
     assert list(checkpoints_directory().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "mend"),
+    [
+        ("fusion", "ships", "reinstall deepcodeseek"),
+        ("fusion", "installed", "import it again, or `deepcodeseek models remove fusion`"),
+        ("fusion", "chosen", "run `deepcodeseek train adapt` again, or delete {}"),
+        ("query", "chosen", "run `deepcodeseek train adapt` again, or delete {}"),
+        ("reranker", "chosen", "run `deepcodeseek train adapt` again, or delete {}"),
+        ("causal", "chosen", "put a whole one there, or delete {}"),
+        ("generator", "installed", "run `deepcodeseek models get`"),
+        ("generator", "chosen", "put a whole one there, or delete {}"),
+    ],
+)
+def test_the_way_out_fits_where_a_damaged_model_lies(
+    kind: ModelKind, place: str, mend: str, home: Path, tmp_path: Path
+) -> None:
+    chosen = tmp_path / "index" / "models" / kind
+    folder = {"ships": SHIPPED["fusion"], "installed": data_directory() / kind, "chosen": chosen}[place]
+    with pytest.raises(ModelProblem) as raised:
+        verify(ModelFiles(kind, folder, {"sha256": {"missing.npz": "0"}}))
+    assert str(raised.value).endswith(f": {mend.format(folder)}")
