@@ -19,7 +19,8 @@ from typing import Any
 
 import click
 
-from deepcodeseek.server.models import Generator, find_model
+from deepcodeseek.server.models import find_model
+from deepcodeseek.server.pipeline import load_generator
 
 from .atomic import write_lines
 from .export_encoder import base_weights
@@ -74,13 +75,13 @@ def synthetic_set(
         made = []
         for corpus, wanted in zip(corpora, sizes_of(len(corpora), size), strict=True):
             engine = corpus.engine()
-            generator: Generator | None = engine.generator if writes else None
+            generator = load_generator()[0] if writes else None
             try:
                 made += synthetic_triples(engine, wanted, 0, progress, generator)
             finally:
                 engine.index.close()
-                if engine.generator:
-                    engine.generator.close()
+                if generator:
+                    generator.close()
         random.Random(0).shuffle(made)
         write_triples(path, made)
     return list(read_coder_pile(path, lambda _: None))

@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any
 
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
-from deepcodeseek.server.models import Encoder, find_model, load_encoder
+from deepcodeseek.server.models import Encoder, load_encoder, shipped
 
 from . import npm
 from .atomic import write_lines
@@ -96,10 +96,8 @@ def main() -> None:
         corpora = chosen(read_lock(given.lock), given.list, given.names)
     except (CorpusProblem, OSError) as problem:
         sys.exit(f"Error: {problem}")
-    model = find_model("encoder")
-    assert model, "the encoder ships with the package"
     asked = Asked(given.per_target, given.seed)
-    failed = prepare_all(corpora, given.out, load_encoder(model), asked, given.sources)
+    failed = prepare_all(corpora, given.out, load_encoder(shipped("encoder")), asked, given.sources)
     if given.json:
         content = {"corpora": [summary(given.out / c.name) for c in corpora if c.name not in failed]}
         write_lines(given.json, [json.dumps(content, indent=1)])

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deepcodeseek.server.fusion import FEATURES
 from deepcodeseek.server.generation import read_manifest, sha256_file
-from deepcodeseek.server.models import Encoder, ModelKind, find_model
-from deepcodeseek.server.pipeline import Engine, load_engine
+from deepcodeseek.server.index import open_index
+from deepcodeseek.server.models import Encoder, ModelKind, load_encoder, shipped
+from deepcodeseek.server.pipeline import Engine, load_fusion
 from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
 from .cache import digest
@@ -53,8 +54,13 @@ class Prepared:
         return {"name": self.name, "packages": packages}
 
     def engine(self, query_encoder: Encoder | None = None) -> Engine:
-        """Without what the user may have adapted or put before what ships."""
-        return replace(load_engine(self.folder / "index"), query_encoder=query_encoder)
+        """What retrieves with the weights that ship, whatever the user has adapted or put before them.
+
+        Raises IndexProblem or ModelProblem.
+        """
+        encoder, fusion = (shipped(kind) for kind in RETRIEVING)
+        index = open_index(self.folder / "index", encoder.sha256)
+        return Engine(index, load_encoder(encoder), fusion=load_fusion(fusion), query_encoder=query_encoder)
 
     def samples(self, most: int) -> list[dict[str, Any]]:
         """Balanced samples, drawn where there are more."""
@@ -95,7 +101,7 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
 
 def lists(corpus: Prepared, progress: Progress) -> list[Triple]:
     """The candidates of a corpus's questions, of half of them with nothing after the cursor."""
-    retrieved_by = [files.sha256 for kind in RETRIEVING if (files := find_model(kind))]
+    retrieved_by = [shipped(kind).sha256 for kind in RETRIEVING]
     key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), *retrieved_by)
     path = corpus.folder / f"lists-{key}.jsonl"
     if not path.is_file():

@@ -155,6 +155,11 @@ def find_model(kind: ModelKind, *directories: Path | None) -> ModelFiles | None:
     return None
 
 
+def shipped(kind: ModelKind) -> ModelFiles:
+    """The model of a kind that ships, whatever is installed; raises ModelProblem."""
+    return ModelFiles(kind, SHIPPED[kind], read_card(SHIPPED[kind] / CARD))
+
+
 def verify(model: ModelFiles) -> None:
     """Check the SHA-256 of each file that the card names; raises ModelProblem."""
     for name, expected in model.card["sha256"].items():

@@ -145,7 +145,7 @@ def load_engine(
     places = (models_directory, directory / ADAPTED if adapted else None)
     fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
-    generator, notes = (None, ()) if lite else _load_generator(models_directory, prompt_form)
+    generator, notes = (None, ()) if lite else load_generator(models_directory, prompt_form)
     reranker, reranker_notes = (None, ()) if lite else _load_reranker("reranker", load_reranker, places)
     causal, causal_notes = (None, ()) if lite else _load_reranker("causal", load_causal, places)
     every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *causal_notes, *index.notes)
@@ -165,7 +165,9 @@ def with_newer_index(engine: Engine, directory: Path, models_directory: Path | N
     return replace(engine, index=index, notes=(*of_models, *index.notes), mark=mark)
 
 
-def _load_generator(directory: Path | None, prompt_form: str) -> tuple[Generator | None, tuple[str, ...]]:
+def load_generator(
+    directory: Path | None = None, prompt_form: str = "auto"
+) -> tuple[Generator | None, tuple[str, ...]]:
     """The generator, which starts when it is first needed, or none and why."""
     try:
         files = find_model("generator", directory)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Mapping
 from hashlib import sha512
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deepcodeseek.index_builder import npm
@@ -30,8 +32,9 @@ from deepcodeseek.index_builder.evaluate import read_samples
 from deepcodeseek.index_builder.prepared import lists, prepared
 from deepcodeseek.index_builder.readme import CORPORA
 from deepcodeseek.index_builder.train_shipped_reranker import gathered
-from deepcodeseek.server.generation import IndexProblem, read_manifest
-from deepcodeseek.server.models import Encoder
+from deepcodeseek.server import models as installed
+from deepcodeseek.server.generation import IndexProblem, read_manifest, sha256_file
+from deepcodeseek.server.models import SHIPPED, Encoder, read_card
 from deepcodeseek.server.pipeline import load_engine
 
 TIDE = "/** The tide at a place. */\nexport class Tide {\n  /** In metres. */\n  height(place) {}\n}\n"
@@ -221,15 +224,29 @@ def test_candidates_are_gathered_anew_only_where_what_finds_them_changed(
     prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
     (corpus,) = prepared(tmp_path, "train")
     monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path / "home"))
-    made = []
-    for kind in ("", "reranker", "query", "fusion"):
-        if kind:  # another one is installed
-            card = {"file": "x", "sha256": {"x": "0" * 64}}
-            (tmp_path / f"home/models/{kind}").mkdir(parents=True)
-            (tmp_path / f"home/models/{kind}/model.json").write_text(json.dumps(card))
+
+    def times_made() -> int:
         lists(corpus, lambda task, done, total: None)
-        made.append(len(list(corpus.folder.glob("lists-*.jsonl"))))
-    assert made == [1, 1, 1, 2]
+        return len(list(corpus.folder.glob("lists-*.jsonl")))
+
+    assert times_made() == 1
+    for models in (tmp_path / "home/models", corpus.folder / "index/models"):
+        for kind in ("reranker", "query", "fusion", "encoder"):  # another one is installed, or adapted
+            (models / kind).mkdir(parents=True)
+            card = {"file": "x", "sha256": {"x": "0" * 64}}
+            (models / kind / "model.json").write_text(json.dumps(card))
+    engine = corpus.engine()
+    assert engine.fusion
+    assert engine.encoder
+    assert engine.encoder.files.directory == SHIPPED["encoder"]
+    assert times_made() == 1
+    other = shutil.copytree(SHIPPED["fusion"], tmp_path / "fusion")
+    np.savez_compressed(other / "fusion.npz", **np.load(SHIPPED["fusion"] / "fusion.npz"))
+    card = read_card(other / "model.json")
+    card["sha256"] = {"fusion.npz": sha256_file(other / "fusion.npz")}
+    (other / "model.json").write_text(json.dumps(card))
+    monkeypatch.setattr(installed, "SHIPPED", {**SHIPPED, "fusion": other})
+    assert times_made() == 2
 
 
 def test_lists_to_learn_from_come_from_corpora_and_files_of_triples(

@@ -31,7 +31,7 @@ from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.generator import Model
 from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import ModelProblem, find_model
-from deepcodeseek.server.pipeline import Engine, _load_generator, load_engine
+from deepcodeseek.server.pipeline import Engine, load_engine, load_generator
 from deepcodeseek.server.types import Prompt
 
 torch = pytest.importorskip("torch")
@@ -119,7 +119,7 @@ def test_an_adapter_serves_the_model_it_was_made_over_alone(tmp_path: Path, base
         place = tmp_path / made_over[:4]
         install(place / "generator", base, {"kind": "generator"})
         install(place / "adapter", base, {"kind": "adapter", "base": made_over})
-        generator, notes = _load_generator(place, "auto")
+        generator, notes = load_generator(place)
         assert isinstance(generator, GeneratorProcess)
         assert notes == ()
         assert any(str(place / "adapter") in option for option in generator.options) is is_used
