@@ -47,7 +47,7 @@ STAGES = ("SFT, pointwise", "SFT", "RL alone", "SFT+RL")
 def main(corpora: Path, work: Path, out: Path, most: int, measured: int, seeds: int) -> None:
     """Train every stage with every seed and write the figures."""
     with progress_reporter("auto") as progress:
-        learned, unseen = gathered(corpora, most, measured, progress)
+        learned, unseen = gathered(corpora, most, measured, progress, click.echo)
         rows = stage_rows(learned, unseen, seeds, work, progress)
     content = {
         "description": f"Top-k accuracy in percent, 95 % Wilson intervals and ± the standard deviation over "

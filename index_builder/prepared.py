@@ -74,13 +74,17 @@ class Prepared:
 
 
 def prepared(corpora: Path, kind: str) -> list[Prepared]:
-    """The corpora of a list that lie in a folder, by name."""
-    found = []
-    for path in sorted(corpora.glob(f"*/{MADE}")):
+    """The corpora of a list that lie in a folder, by name; raises ValueError where one cannot be read."""
+    every = [(path.parent, _about(path)) for path in sorted(corpora.glob(f"*/{MADE}"))]
+    return [Prepared(folder, about) for folder, about in every if about["list"] == kind]
+
+
+def _about(path: Path) -> Mapping[str, Any]:
+    try:
         about = json.loads(path.read_text(encoding="utf-8"))["corpus"]
-        if about["list"] == kind:
-            found.append(Prepared(path.parent, about))
-    return found
+        return {key: about[key] for key in ("name", "list", "packages")}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} does not say what was prepared ({error!r}): prepare it again") from None
 
 
 def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> Iterator[Questions]:

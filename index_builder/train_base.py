@@ -6,7 +6,9 @@ Base -> SFT -> SFT+RL, as train_shipped_reranker.py does with the compact one. N
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from .train_shipped_reranker import REINFORCED_LISTS, Progress, drawn, gathered
 WORK = "causal-training"
 RESULT = "result.json"
 
+log = logging.getLogger("deepcodeseek")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -35,13 +39,20 @@ class Plan:
     triples: tuple[Path, ...] = ()  # files of them, to learn from as well
 
 
-def train_base(base: Path, corpora: Path, out: Path, plan: Plan, progress: Progress) -> dict[str, Any]:
+def train_base(
+    base: Path,
+    corpora: Path,
+    out: Path,
+    plan: Plan,
+    progress: Progress,
+    say: Callable[[str], None] = log.warning,
+) -> dict[str, Any]:
     """Train both stages in out/causal-training, each with a folder `weights`; the result lies there too.
 
     Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
     on, or no such model.
     """
-    learned, unseen = gathered(corpora, plan.lists, plan.measured, progress, plan.triples)
+    learned, unseen = gathered(corpora, plan.lists, plan.measured, progress, say, plan.triples)
     few = drawn(learned, REINFORCED_LISTS, plan.seed + 2)
     recipes = (
         Recipe(lora=plan.lora, seed=plan.seed),

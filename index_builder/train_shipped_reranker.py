@@ -59,7 +59,7 @@ def train_shipped_reranker(
     Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
     on, or the exported graph disagrees.
     """
-    learned, unseen = gathered(corpora, most, measured, progress, triples)
+    learned, unseen = gathered(corpora, most, measured, progress, say, triples)
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
     found = {"fused, no cross-encoder": {name: ranks_before(triples) for name, triples in unseen.items()}}
@@ -86,17 +86,23 @@ def train_shipped_reranker(
 
 
 def gathered(
-    corpora: Path, most: int, measured: int, progress: Progress, triples: Sequence[Path] = ()
+    corpora: Path,
+    most: int,
+    measured: int,
+    progress: Progress,
+    say: Callable[[str], None],
+    triples: Sequence[Path] = (),
 ) -> tuple[list[Triple], dict[str, list[Triple]]]:
     """At most so many lists to learn from, and of each corpus of the list `eval-only` some to measure on.
 
-    Of the files `triples` those that have negatives are learned from too. Raises ValueError where there is
-    nothing to learn from, OSError where a file cannot be read.
+    Of the files `triples` those that have negatives are learned from too; `say` is told of lines that are
+    none. Raises ValueError where there is nothing to learn from, OSError where a file cannot be read.
     """
     every = [t for corpus in prepared(corpora, TRAIN) for t in lists(corpus, progress) if is_within_reach(t)]
-    every += [t for path in triples for t in read_coder_pile(path, lambda _: None) if t.negatives]
+    every += [t for path in triples for t in read_coder_pile(path, say) if t.negatives]
     if not every:
-        raise ValueError(NO_CORPUS.format(corpora))
+        files = [f"{path} holds no triple with negatives" for path in triples]
+        raise ValueError("; ".join([*files, NO_CORPUS.format(corpora)]))
     others = prepared(corpora, EVAL_ONLY)
     return drawn(every, most), {corpus.name: drawn(lists(corpus, progress), measured) for corpus in others}
 

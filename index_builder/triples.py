@@ -21,6 +21,8 @@ from typing import Any
 
 from .atomic import write_lines
 
+MAX_PRIOR = 1e30  # of that size sums still are finite numbers of 32 bits
+
 
 @dataclass(frozen=True, slots=True)
 class Triple:
@@ -88,7 +90,11 @@ def _priors(value: Any, count: int) -> tuple[float, ...]:
     """Numbers, one for each text, or none."""
     if not isinstance(value, list) or len(value) != count:
         return ()
-    return tuple(map(float, value)) if all(isinstance(prior, int | float) for prior in value) else ()
+    if not all(isinstance(prior, int | float) for prior in value):
+        return ()
+    if not all(abs(prior) < MAX_PRIOR for prior in value):  # nor is NaN
+        raise _NoTriple("`priors` are not finite")
+    return tuple(map(float, value))
 
 
 def _reason(error: Exception) -> str:

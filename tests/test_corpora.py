@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Mapping
@@ -257,11 +258,32 @@ def test_lists_to_learn_from_come_from_corpora_and_files_of_triples(
     prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
     file = tmp_path / "pile.jsonl"
     lines = ({"query": "q", "pos": ["a"], "neg": ["b"]}, {"query": "no negative", "pos": ["a"], "neg": []})
-    file.write_text("\n".join(map(json.dumps, lines)))
-    own, _ = gathered(tmp_path, 100, 10, lambda task, done, total: None)
-    both, _ = gathered(tmp_path, 100, 10, lambda task, done, total: None, [file])
+    file.write_text("\n".join([*map(json.dumps, lines), "no triple"]))
+    said: list[str] = []
+    own, _ = gathered(tmp_path, 100, 10, lambda task, done, total: None, said.append)
+    both, _ = gathered(tmp_path, 100, 10, lambda task, done, total: None, said.append, [file])
     assert [triple.query for triple in both if triple not in own] == ["q"]
     assert len(both) == len(own) + 1
+    assert [line.split(": passed over")[0] for line in said] == [f"{file}:3"]
+
+
+def test_what_gives_nothing_to_learn_from_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "pile.jsonl"
+    file.write_text("no triple")
+    with pytest.raises(ValueError, match=r"pile\.jsonl holds no triple .*; .* no corpus of the list 'train'"):
+        gathered(tmp_path, 100, 10, lambda task, done, total: None, lambda _: None, [file])
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "{}", "[]", "3", '{"corpus": []}', '{"corpus": {"name": "a"}}', '{"corpus": {"list": "train"}}'],
+)
+def test_a_corpus_that_cannot_be_read_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "tide" / "corpus.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))} .*: prepare it again"):
+        prepared(tmp_path, "train")
 
 
 MANY = 12  # files that call the same API

@@ -9,6 +9,11 @@ import pytest
 
 from deepcodeseek.index_builder.triples import Triple, read_coder_pile
 
+
+def with_priors(priors: str) -> str:
+    return f'{{"query": "q", "pos": ["a"], "neg": ["b"], "priors": {priors}}}'
+
+
 LINES = [
     # a line, its triples, what is said of it
     ('{"prompt": "p", "query": "q", "pos": ["a"], "neg": ["b", "c"]}', [Triple("q", "a", ("b", "c"))], ""),
@@ -31,6 +36,13 @@ LINES = [
     ('{"query": "q", "pos": "a", "neg": ["b"]}', [], "`pos` is no list of texts"),
     ('{"query": "q", "pos": ["a"], "neg": ["b", 3]}', [], "`neg` is no list of texts"),
     ('{"query": "q", "pos": ["a"]}', [], "`neg` is no list of texts"),
+    (with_priors("[2, 1.5]"), [Triple("q", "a", ("b",), (2.0, 1.5))], ""),
+    (with_priors("[2]"), [Triple("q", "a", ("b",))], ""),
+    (with_priors('["2", 1]'), [Triple("q", "a", ("b",))], ""),
+    (with_priors("[1e999, 1]"), [], "`priors` are not finite"),
+    (with_priors("[1e39, 1]"), [], "`priors` are not finite"),  # not in 32 bits
+    (with_priors("[NaN, 1]"), [], "`priors` are not finite"),
+    (with_priors(f"[{'9' * 400}, 1]"), [], "`priors` are not finite"),
 ]
 
 
