@@ -8,13 +8,17 @@ What is trained here states in its model.json on what and how; README.md beside 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, SHIPPED, ModelKind
+from deepcodeseek.server.pipeline import RERANK_DEPTH
+
+from .train_reranker import REACH
+from .train_shipped_reranker import FUSED
 
 README = "README.md"
 LICENCE = "Apache-2.0; it holds numbers alone, no code of the projects"
@@ -74,6 +78,13 @@ COMMANDS: Mapping[ModelKind, str] = MappingProxyType(
         "adapter": "deepcodeseek train expander --corpora DIR --out MODELS --lessons {lessons}",
     }
 )
+RESULTS = Path(__file__).parent / "results"
+WIDER = (
+    ("other-domains.json", "Phaser", "Phaser: "),
+    ("other-domains.json", "OpenUI5", "OpenUI5: "),
+    ("adapted.json", "Script Includes", ""),
+)
+"""Files of RESULTS, the code that was asked about, and what its methods begin with there."""
 MEANING = MappingProxyType(
     {
         "general.npz": "evidence on questions of the projects that were not trained on, by which "
@@ -102,7 +113,7 @@ def card_text(kind: ModelKind, folder: Path) -> str:
         rl=_recipe(recipes[1]),
         files="\n".join(_file(path) for path in sorted(folder.iterdir()) if path.name not in (CARD, README)),
     )
-    return text + _sources(card) + _figures(card)
+    return text + _sources(card) + _figures(card) + _of_lists(card)
 
 
 def _recipe(recipe: Mapping[str, Any]) -> str:
@@ -130,6 +141,8 @@ def _figures(card: Mapping[str, Any]) -> str:
         what, figures = "nats for each token of the statement", _rows(card["nats_per_token"], "{:.3f}".format)
     else:
         what, figures = "top-1 / 5 / 40 in percent", _rows(card["top_k_percent"], _tops)
+    if "measured_lists" in card:
+        what = "top-1 / 5 of lists in percent"
     return f"""
 Not trained on, and measured ({what}):
 
@@ -137,6 +150,42 @@ Not trained on, and measured ({what}):
 |---|---|---|
 {figures}
 """
+
+
+def _of_lists(card: Mapping[str, Any]) -> str:
+    """What the lists are that a cross-encoder is measured on, and what whole questions show beside them."""
+    if "measured_lists" not in card:
+        return ""
+    counts = " and ".join(f"{count} of {name}" for name, count in card["measured_lists"].items())
+    stage, found = card["stage"], card["top_k_percent"]
+    worse = [part for part, tops in found[stage].items() if tops["1"] <= found[FUSED][part]["1"]]
+    less = f"\nOn {' and '.join(worse)} {stage} puts no more right ones on top than no cross-encoder does.\n"
+    rows = "\n".join(_wider_rows())
+    return f"""
+Lists: {counts}, about half asked with nothing after the cursor. A list is a call whose
+API the retriever finds, at whatever rank, and the first {REACH} others; where all of these are before it, it
+counts as not found. Calls whose API the retriever does not find are left out.
+{less if worse else ""}
+Of whole questions (subset `clean`), found or not, with the first {RERANK_DEPTH} candidates read: top-1 in
+percent with 95 % intervals ([all figures](../../../README.md#figures)).
+
+| | n | no cross-encoder | with what ships |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _wider_rows() -> Iterator[str]:
+    for file, code, prefix in WIDER:
+        content = json.loads((RESULTS / file).read_text(encoding="utf-8"))
+        rows = {row["method"]: row for row in content["results"]}
+        before, after = rows[f"{prefix}fused"], rows[f"{prefix}reranked"]
+        yield f"| {code} | {before['n']} | {_top_1(before)} | {_top_1(after)} |"
+
+
+def _top_1(row: Mapping[str, Any]) -> str:
+    low, high = row["interval"]["1"]
+    return f"{row['top']['1']} [{low}, {high}]"
 
 
 def _rows(figures: Mapping[str, Mapping[str, Any]], written: Callable[[Any], str]) -> str:

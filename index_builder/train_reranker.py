@@ -37,7 +37,7 @@ Objective = Literal["pointwise", "listwise", "grpo"]
 HEAD = "head.safetensors"
 START_SCALE = 5.0  # of the similarity: as wide as the scores of the fusion differ
 HEAD_RATE = 20  # times the rate of the layers: it is one row of weights
-REACH = 16  # candidates that are read
+REACH = 16  # others that a list holds (see candidates.py); the server reads pipeline.RERANK_DEPTH
 HARDEST = 4  # negatives of a list that are the retriever's first; the rest are drawn
 
 

@@ -1,8 +1,8 @@
 """Train the cross-encoder that ships, on corpora as corpora.py prepares them: base -> SFT -> SFT+RL.
 
 All three are measured on the corpora of the list `eval-only`. What is exported is what the
-reinforcement made where that gains more than chance gives, and what was supervised else. Needs the extra
-[train].
+reinforcement made where that gains more than chance gives, and what was supervised else; where that does not
+rank better than no cross-encoder, it is said. Needs the extra [train].
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
 from .train_fusion import Ranks, is_gain, top
-from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, train
+from .train_reranker import REACH, CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, train
 from .train_shipped import NO_CORPUS
 from .triples import Triple, read_coder_pile
 
 WORK = "reranker-training"
+FUSED = "fused, no cross-encoder"
 SUPERVISED = Recipe()
 REINFORCED = Recipe(objective="grpo", rate=1e-5)
 REINFORCED_LISTS = 400  # the paper reinforces on 204
@@ -62,27 +63,45 @@ def train_shipped_reranker(
     learned, unseen = gathered(corpora, most, measured, progress, say, triples)
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
-    found = {"fused, no cross-encoder": {name: ranks_before(triples) for name, triples in unseen.items()}}
+    found = {FUSED: {name: ranks_before(triples) for name, triples in unseen.items()}}
     found |= {name: ranks_by(folder, unseen) for name, folder in models.items()}
-    supervised, reinforced = (np.concatenate(list(found[name].values())) for name in ("SFT", "SFT+RL"))
-    is_better = is_gain(supervised, reinforced)
+    stage = chosen_stage(found, say)
     about = {
         "name": "minilm-reranker",
         "licence": "Apache-2.0",
-        "stage": "SFT+RL" if is_better else "SFT",
+        "stage": stage,
         "lists": len(learned),
         "recipes": [asdict(replace(recipe, seed=seed)) for recipe in (SUPERVISED, REINFORCED)],
         "top_k_percent": {
-            name: {part: top(ranks) for part, ranks in by_part.items()} for name, by_part in found.items()
+            name: {part: _top(ranks) for part, ranks in by_part.items()} for name, by_part in found.items()
         },
+        "measured_lists": {name: len(triples) for name, triples in unseen.items()},
         "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)]
         + [
             {"name": path.name, "packages": [f"a file of triples, SHA-256 {sha256_file(path)}"]}
             for path in triples
         ],
     }
-    weights = stages.reinforced if is_better else stages.supervised
-    return export_reranker(weights, out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
+    return export_reranker(models[stage], out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
+
+
+def chosen_stage(found: Mapping[str, Mapping[str, Ranks]], say: Callable[[str], None]) -> str:
+    """What to ship by the ranks of each stage's right ones; `say` is told where it gains nothing."""
+    every = {
+        name: np.concatenate([np.zeros(0, np.int64), *by_part.values()]) for name, by_part in found.items()
+    }
+    stage = "SFT+RL" if is_gain(every["SFT"], every["SFT+RL"]) else "SFT"
+    if not is_gain(every[FUSED], every[stage]):
+        say(
+            f"{stage} gains no more than chance gives over no cross-encoder, on {len(every[stage])} lists of "
+            "unseen projects: compare both with `deepcodeseek eval run` before you use it"
+        )
+    return stage
+
+
+def _top(ranks: Ranks) -> dict[int, float]:
+    """Percent of the ranks among the first 1, 5: a list holds few more."""
+    return {k: share for k, share in top(ranks).items() if k <= REACH}
 
 
 def gathered(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import click
@@ -34,6 +36,29 @@ def test_the_model_cards_are_current(kind: ModelKind) -> None:
     folder = SHIPPED[kind]
     written = (folder / "README.md").read_text(encoding="utf-8")
     assert card_text(kind, folder) == written, "run: python -m deepcodeseek.index_builder.cards"
+
+
+@pytest.mark.parametrize(
+    ("top_1", "said"),
+    [
+        ((30.0, 29.0), "On here and there SFT puts no more right ones on top"),
+        ((30.1, 29.0), "On there SFT puts no more right ones on top"),
+        ((30.1, 31.0), ""),
+    ],
+)
+def test_a_card_says_where_a_cross_encoder_gains_nothing(
+    top_1: tuple[float, float], said: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(SHIPPED["reranker"], tmp_path / "reranker")
+    card = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    tops = {part: {"1": top, "5": 50.0} for part, top in zip(("here", "there"), top_1, strict=True)}
+    before = {part: {"1": 30.0, "5": 50.0} for part in tops}
+    card |= {"top_k_percent": {"fused, no cross-encoder": before, "SFT": tops}, "measured_lists": {"here": 7}}
+    (folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    text = card_text("reranker", folder)
+    assert "7 of here, about half" in text
+    assert said in text
+    assert bool(said) == ("no more right ones" in text)
 
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS + TABLE_COMMANDS if "deepcodeseek " in c])

@@ -33,6 +33,7 @@ from deepcodeseek.index_builder.train_reranker import (
     reward,
     train,
 )
+from deepcodeseek.index_builder.train_shipped_reranker import FUSED, chosen_stage
 from deepcodeseek.index_builder.triples import Triple, read_coder_pile, write_triples
 from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker, scores_of
 from deepcodeseek.server.generation import index_directory
@@ -287,6 +288,33 @@ def test_adapting_keeps_what_is_better_on_files_it_has_not_seen(
     monkeypatch.setattr(adapt_reranker, "MOST_JUDGED", 3)  # of each half
     again = adapt_reranker.adapt_reranker(halves, exported, tmp_path / "few", tmp_path / "r", QUIET, QUIET)
     assert again.lists == 2 * 3
+
+
+FIRST, THIRD = [1] * 40, [3] * 40
+
+
+@pytest.mark.parametrize(
+    ("fused", "supervised", "reinforced", "stage", "is_said"),
+    [
+        (THIRD, FIRST, FIRST, "SFT", False),
+        (THIRD, THIRD[:20] + FIRST[:20], FIRST, "SFT+RL", False),
+        (FIRST, FIRST, FIRST, "SFT", True),
+        (FIRST, THIRD, THIRD, "SFT", True),
+        (FIRST, THIRD, FIRST, "SFT+RL", True),
+        (THIRD, [1, *THIRD[1:]], THIRD, "SFT", True),  # within chance
+        ([], [], [], "SFT", True),
+    ],
+)
+def test_what_gains_nothing_over_no_cross_encoder_is_said(
+    fused: list[int], supervised: list[int], reinforced: list[int], stage: str, is_said: bool
+) -> None:
+    ranks = {FUSED: fused, "base": THIRD, "SFT": supervised, "SFT+RL": reinforced}
+    found = {name: {"one": np.array(each, np.int64)} for name, each in ranks.items()}
+    said: list[str] = []
+    assert chosen_stage(found, said.append) == stage
+    assert len(said) == is_said
+    assert not said or f"on {len(fused)} lists" in said[0]
+    assert chosen_stage({name: {} for name in found}, said.append) == "SFT"  # no project to measure on
 
 
 def test_each_stage_has_a_row_over_all_seeds(
