@@ -53,14 +53,16 @@ class Prepared:
         packages = [f"{p['name']}@{p['version']} ({p['licence']})" for p in self.about["packages"]]
         return {"name": self.name, "packages": packages}
 
-    def engine(self, query_encoder: Encoder | None = None) -> Engine:
+    def engine(self, query_encoder: Encoder | None = None, fused: bool = True) -> Engine:
         """What retrieves with the weights that ship, whatever the user has adapted or put before them.
 
+        Unless `fused`, without the fusion: that may be made for other signals than the one to be trained.
         Raises IndexProblem or ModelProblem.
         """
-        encoder, fusion = (shipped(kind) for kind in RETRIEVING)
+        encoder = shipped("encoder")
         index = open_index(self.folder / "index", encoder.sha256)
-        return Engine(index, load_encoder(encoder), fusion=load_fusion(fusion), query_encoder=query_encoder)
+        fusion = load_fusion(shipped("fusion")) if fused else None
+        return Engine(index, load_encoder(encoder), fusion=fusion, query_encoder=query_encoder)
 
     def samples(self, most: int) -> list[dict[str, Any]]:
         """Balanced samples, drawn where there are more."""
@@ -95,7 +97,7 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
     for after in (True, False):
         path = corpus.folder / f"evidence-{key}-{int(after)}.npz"
         if not path.is_file():
-            engine = engine or corpus.engine(encoder)
+            engine = engine or corpus.engine(encoder, fused=False)
             questions = gather(engine, corpus.samples(MAX_SAMPLES), Asked(after=after), progress)
             part = path.with_suffix(".part.npz")
             questions.save(part)

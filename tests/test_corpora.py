@@ -30,7 +30,7 @@ from deepcodeseek.index_builder.corpora import (
     summary,
 )
 from deepcodeseek.index_builder.evaluate import read_samples
-from deepcodeseek.index_builder.prepared import lists, prepared
+from deepcodeseek.index_builder.prepared import evidence, lists, prepared
 from deepcodeseek.index_builder.readme import CORPORA
 from deepcodeseek.index_builder.train_shipped_reranker import gathered
 from deepcodeseek.server import models as installed
@@ -248,6 +248,18 @@ def test_candidates_are_gathered_anew_only_where_what_finds_them_changed(
     (other / "model.json").write_text(json.dumps(card))
     monkeypatch.setattr(installed, "SHIPPED", {**SHIPPED, "fusion": other})
     assert times_made() == 2
+
+
+def test_what_a_new_fusion_learns_from_needs_none(
+    registry: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = tarball(FILES)
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
+    (corpus,) = prepared(tmp_path, "train")
+    monkeypatch.setattr(installed, "SHIPPED", {**SHIPPED, "fusion": tmp_path / "none"})
+    parts = list(evidence(corpus, None, lambda task, done, total: None))
+    assert [len(part.sizes) for part in parts] == [1, 1]
 
 
 def test_lists_to_learn_from_come_from_corpora_and_files_of_triples(
