@@ -17,7 +17,11 @@ from deepcodeseek.server.generation import DATABASE, index_directory, read_manif
 from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.types import Prompt
 
-ROW: dict[str, Any] = {"file": DRAFT, "scope": "x_hbr_berth", "target": "x_hbr_berth.BerthAllocator"}
+ROW: dict[str, Any] = {
+    "file": DRAFT,
+    "scope": "x_hbr_berth",
+    "target": "x_hbr_berth.BerthAllocator",
+}
 
 
 @dataclass
@@ -56,7 +60,7 @@ def test_measure(
     lines = (EXAMPLE / DRAFT).read_text(encoding="utf-8").split("\n")
     before = "\n".join([*lines[: DRAFT_LINE - 1], " " * (DRAFT_COLUMN - 1)])
     generator = Says(text)
-    told = replace(engine, generator=generator)  # type: ignore[arg-type]
+    told = replace(engine, generator=generator, fusion=None)  # type: ignore[arg-type]
     row = ROW | {"code_before": before, "code_after": "\n".join(["", *lines[DRAFT_LINE:]])}
     (written,) = measure(told, database, row, (case,)).values()
     assert (written.is_whole, written.is_shown, written.is_right) == (whole, shown, right)

@@ -269,7 +269,7 @@ async def test_a_workspace_without_an_index_is_indexed_with_progress(tmp_path: P
         assert any(re.fullmatch(r"embedding \d+ of \d+", message) for message in messages)
         uri = open_document(editor, workspace / DRAFT)
         answer = await complete(editor, uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1)
-        assert answer.items[0].label == "BerthAllocator"
+        assert "BerthAllocator" in [item.label for item in answer.items[:3]]
 
 
 QUAY = "var QuayLedger = Class.create();\nQuayLedger.prototype = {\n\tenter: function(line) {}\n};\n"

@@ -224,7 +224,7 @@ def test_a_whole_session_without_any_network(tmp_path: Path) -> None:
         uri, text = path.as_uri(), path.read_text(encoding="utf-8")
         client.open(uri, text)
         items = client.complete(uri, DRAFT_LINE - 1, DRAFT_COLUMN - 1).result()["items"]
-        assert items[0]["label"] == "BerthAllocator"
+        assert "BerthAllocator" in [item["label"] for item in items[:3]]
         assert client.request("completionItem/resolve", items[0]).result()["documentation"]
         eventually(lambda: client.status()["counters"].get("refined"))
         (workspace / "apps/added.js").write_text("export function dredge() {}\n", encoding="utf-8")

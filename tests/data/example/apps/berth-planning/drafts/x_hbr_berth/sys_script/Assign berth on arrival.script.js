@@ -11,6 +11,6 @@
         gs.addErrorMessage(gs.getMessage('Enter the length and the draught of the vessel first'));
         return;
     }
-
+    // a free berth that is long and deep enough
     
 })(current, previous);
