@@ -25,7 +25,7 @@ from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, upda
 RESULTS = Path(__file__).parent / "results"
 EXTRACTION = RESULTS / "extraction.json"  # of another shape: what is found, not how it is ranked
 BY_SEED = (("stages", "reranker-stages.json"), ("synthetic", "synthetic-size.json"))
-BY_METHOD = ("what-ships.json", "script-includes.json", "adapted.json", "other-domains.json")
+BY_METHOD = ("adapted.json", "script-includes.json", "other-domains.json")
 DOCUMENTATION = "documentation.json"
 ABLATIONS = RESULTS / "ablations.json"
 GRAPH = RESULTS / "graph-filter.json"
