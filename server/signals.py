@@ -152,14 +152,16 @@ def _by_api(view: View, hits: Hits) -> Ranking:
 
 def _names(view: View) -> Ranking:
     """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
-    words = sorted(name_terms((view.context.record_name, view.context.table)))
-    return _named(view, [(view.index.named_with(word), 1.0) for word in words])
+    return _named_like(view, view.context.record_name, view.context.table)
 
 
 def _function(view: View) -> Ranking:
     """APIs whose name shares words with the function around the cursor; a rare word counts more."""
-    words = sorted(name_terms((view.context.function,)))
-    return _named(view, [(view.index.named_with(word), 1.0) for word in words])
+    return _named_like(view, view.context.function)
+
+
+def _named_like(view: View, *names: str) -> Ranking:
+    return _named(view, [(view.index.named_with(word), 1.0) for word in sorted(name_terms(names))])
 
 
 def _named(view: View, words: Sequence[tuple[Ids, float]]) -> Ranking:
@@ -191,11 +193,8 @@ def _unresolved(view: View) -> Ranking:
         weight = (2.0 if name in names.receivers else 1.0) / (1.0 + FADING * place)
         for word in name_terms((name.removeprefix("this."),)):
             weights[word] = max(weights.get(word, 0.0), weight)
-    either = (index.named_with, index.abbreviated)
-    words = [
-        (np.union1d(*(find(word) for find in either)), weight) for word, weight in sorted(weights.items())
-    ]
-    return _named(view, words)
+    every = {word: np.union1d(index.named_with(word), index.abbreviated(word)) for word in sorted(weights)}
+    return _named(view, [(ids, weights[word]) for word, ids in every.items()])
 
 
 def _like_named(view: View) -> Ranking:

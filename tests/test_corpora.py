@@ -217,12 +217,16 @@ def test_what_is_cut_off_damaged_or_asked_otherwise_is_made_again(
     assert len(asked_of(registry)) == len(changes) + 1
 
 
+def prepare_tide(registry: Path, encoder: Encoder, out: Path) -> None:
+    content = tarball(FILES)
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    prepare_all((Corpus("tide", "train", (package(content),)),), out, encoder, Asked())
+
+
 def test_candidates_are_gathered_anew_only_where_what_finds_them_changed(
     registry: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = tarball(FILES)
-    (registry / "seatide1.2.3.tgz").write_bytes(content)
-    prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
+    prepare_tide(registry, encoder, tmp_path)
     (corpus,) = prepared(tmp_path, "train")
     monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path / "home"))
 
@@ -253,9 +257,7 @@ def test_candidates_are_gathered_anew_only_where_what_finds_them_changed(
 def test_what_a_new_fusion_learns_from_needs_none(
     registry: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = tarball(FILES)
-    (registry / "seatide1.2.3.tgz").write_bytes(content)
-    prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
+    prepare_tide(registry, encoder, tmp_path)
     (corpus,) = prepared(tmp_path, "train")
     monkeypatch.setattr(installed, "SHIPPED", {**SHIPPED, "fusion": tmp_path / "none"})
     parts = list(evidence(corpus, None, lambda task, done, total: None))
@@ -265,9 +267,7 @@ def test_what_a_new_fusion_learns_from_needs_none(
 def test_lists_to_learn_from_come_from_corpora_and_files_of_triples(
     registry: Path, encoder: Encoder, tmp_path: Path
 ) -> None:
-    content = tarball(FILES)
-    (registry / "seatide1.2.3.tgz").write_bytes(content)
-    prepare_all((Corpus("tide", "train", (package(content),)),), tmp_path, encoder, Asked())
+    prepare_tide(registry, encoder, tmp_path)
     file = tmp_path / "pile.jsonl"
     lines = ({"query": "q", "pos": ["a"], "neg": ["b"]}, {"query": "no negative", "pos": ["a"], "neg": []})
     file.write_text("\n".join([*map(json.dumps, lines), "no triple"]))
