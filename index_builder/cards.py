@@ -167,9 +167,9 @@ API the retriever finds, at whatever rank, and the first {REACH} others; where a
 counts as not found. Calls whose API the retriever does not find are left out.
 {less if worse else ""}
 Of whole questions (subset `clean`), found or not, with the first {RERANK_DEPTH} candidates read: top-1 in
-percent with 95 % intervals ([all figures](../../../README.md#figures)).
+percent with 95 % intervals ([all figures](../../../README.md#figures), where it stands by which fusion).
 
-| | n | no cross-encoder | with what ships |
+| | n | no cross-encoder | with this one |
 |---|---|---|---|
 {rows}
 """
