@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
@@ -156,7 +157,7 @@ def _method_item(place: int, api: Api, method: Method, asked: Asked, index_id: s
     _insert(item, asked, method.name, method.params if is_called else None)
     if asked.look.tags and is_deprecated(method):
         item.tags = [lsp.CompletionItemTag.Deprecated]
-    item.data = {"api": api.id, "index": index_id, "method": method.name}
+    item.data = {"api": api.id, "name": api.api_name, "index": index_id, "method": method.name}
     return item
 
 
@@ -234,7 +235,7 @@ def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> ls
         item.commit_characters = ["."] if asked.look.commit_characters else None
     if asked.look.tags and is_deprecated(api):
         item.tags = [lsp.CompletionItemTag.Deprecated]
-    item.data = {"api": api.id, "index": index.id}
+    item.data = {"api": api.id, "name": api.api_name, "index": index.id}
     return item
 
 
@@ -271,18 +272,29 @@ def _import(item: lsp.CompletionItem, asked: Asked, insertion: Insertion | None)
 
 
 async def resolve(ls: Server, item: lsp.CompletionItem) -> lsp.CompletionItem:
-    """Add the documentation; what the last answer holds is not looked up again."""
+    """Add the documentation; what the last answer holds is not looked up again.
+
+    Of an item whose index a newer one has replaced meanwhile, what the newer one says.
+    """
     data, answer = item.data if isinstance(item.data, dict) else {}, ls.answer
-    engines = [root.session.engine for root in ls.roots]
-    engine = next((each for each in engines if each and each.index.id == data.get("index")), None)
-    if engine is None:
-        return item
-    listed = answer.ranked if answer.trace.index_id == engine.index.id else ()
+    indexes = [root.session.engine.index for root in ls.roots if root.session.engine]
+    listed = answer.ranked if answer.trace.index_id == data.get("index") else ()
     ranked = next((ranked for ranked in listed if ranked.api.id == data["api"]), None)
-    api = ranked.api if ranked else await run_on(ls.lookups, engine.index.api, int(data["api"]))
+    api = ranked.api if ranked else await run_on(ls.lookups, _api_of, indexes, data)
+    if api is None:
+        return item
     method = next((method for method in api.methods if method.name == data.get("method")), None)
     markdown = method_markdown(api, method) if method else api_markdown(api)
     if ranked and not method:
         markdown += "\n\n" + why_markdown(ranked, answer.trace.stages)
     item.documentation = lsp.MarkupContent(lsp.MarkupKind.Markdown, markdown)
     return item
+
+
+def _api_of(indexes: Sequence[Index], data: Mapping[str, Any]) -> Api | None:
+    """By its id in the index that the item is of, or by its name in those that took its place."""
+    index = next((each for each in indexes if each.id == data.get("index")), None)
+    if index:
+        return index.api(int(data["api"]))
+    named = (each.named(str(data.get("name"))) for each in indexes)
+    return next(filter(None, named), None)

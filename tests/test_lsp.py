@@ -168,6 +168,27 @@ async def test_a_newer_index_is_picked_up(tmp_path: Path, encoder: Encoder) -> N
 
 
 @pytest.mark.asyncio
+async def test_an_item_of_an_index_that_was_replaced_is_documented_by_the_newer(
+    tmp_path: Path, encoder: Encoder
+) -> None:
+    workspace, index = tmp_path / "work", tmp_path / "index"
+    workspace.mkdir()
+    (workspace / "a.js").write_text("/** As it was. */\nexport function first() {}", encoding="utf-8")
+    build_index(workspace, index, encoder, lambda task, done, total: None)
+    async with connect(workspace, options={"indexDirectory": str(index)}) as editor:
+        await ready(editor)
+        uri = open_document(editor, workspace / "c.js", "fir")
+        (item,) = (await complete(editor, uri, 0, 3)).items
+        (workspace / "a.js").write_text("/** As it is now. */\nexport function first() {}", encoding="utf-8")
+        build_index(workspace, index, encoder, lambda task, done, total: None)
+        while (await complete(editor, uri, 0, 3)).items[0].data["index"] == item.data["index"]:
+            await asyncio.sleep(0.2)  # the suite's time limit ends it
+        resolved = await editor.completion_item_resolve_async(item)
+        assert isinstance(resolved.documentation, lsp.MarkupContent)
+        assert "As it is now." in resolved.documentation.value
+
+
+@pytest.mark.asyncio
 @pytest.mark.usefixtures("example_report")
 async def test_adapted_weights_are_picked_up(tmp_path: Path) -> None:
     async with connect(EXAMPLE, options={"modelsDirectory": str(tmp_path)}) as editor:
