@@ -49,6 +49,7 @@ Parts = Sequence[tuple[Engine, Sequence[Sample]]]
 @click.option("--subset", default="clean")
 @click.option("--of", "of", default="Script Includes", help="What the samples are, in words.")
 @click.option("--encoder", is_flag=True, help="Adapt the encoder of questions and the cross-encoder too.")
+@click.option("--as-it-ships", is_flag=True, help="Adapt no cross-encoder: with --encoder, the rest alone.")
 @click.option(
     "--stage",
     "stages",
@@ -65,6 +66,7 @@ def main(
     subset: str,
     of: str,
     encoder: bool,
+    as_it_ships: bool,
     stages: Sequence[tuple[str, Path]],
 ) -> None:
     """Ask, adapt five times, ask again, write."""
@@ -73,9 +75,10 @@ def main(
     with progress_reporter("auto") as progress:
 
         def adapt_to(models: Path, hidden: Collection[str]) -> Adapted:
-            return adapt(shipped, index, models, workspace, hidden, progress, click.echo, encoder)
+            start = replace(shipped, reranker=None) if as_it_ships else shipped
+            return adapt(start, index, models, workspace, hidden, progress, click.echo, encoder)
 
-        about = f"{shipped.index.id}{' with encoder' * encoder}"
+        about = f"{shipped.index.id}{' with encoder' * encoder}{' alone' * as_it_ships}"
         adapted = list(_adapted(index, samples, work, about, adapt_to))
     others = {name: load_engine(index, models, adapted=False) for name, models in stages}
     description = DESCRIPTION.format(
@@ -83,9 +86,10 @@ def main(
         n=len(samples),
         subset=subset,
         stages="; beside it others, which do not ship" if stages else "",
-        how=" with encoder of questions and cross-encoder" if encoder else " of the fusion alone",
+        how=_how(encoder, as_it_ships),
     )
-    options = " --encoder" * encoder + "".join(f" --stage {name} MODELS" for name, _ in stages)
+    options = " --encoder" * encoder + " --as-it-ships" * as_it_ships
+    options += "".join(f" --stage {name} MODELS" for name, _ in stages)
     command = (
         "python -m deepcodeseek.index_builder.ablate_adapted --index INDEX --samples samples.jsonl "
         f"--work MODELS{options} --out {out.name}"
@@ -93,6 +97,17 @@ def main(
     rows = list(_rows([(shipped, samples)], {name: [(e, samples)] for name, e in others.items()}, adapted))
     write_lines(
         out, [json.dumps({"description": description, "commands": [command], "results": rows}, indent=1)]
+    )
+
+
+def _how(encoder: bool, as_it_ships: bool) -> str:
+    """What of the models is adapted."""
+    if not encoder:
+        return " of the fusion alone"
+    return (
+        " of fusion and encoder of questions"
+        if as_it_ships
+        else " with encoder of questions and cross-encoder"
     )
 
 

@@ -64,6 +64,8 @@ def train(
         raise ValueError("no question has its right answer among the candidates")
     rng = np.random.default_rng(recipe.seed)
     weights = [w.copy() for w in start or _initial(recipe.hidden, rng)]
+    if not start:  # what is never seen must say nothing, not what chance gave it
+        weights[0][~questions.features.any(axis=0)] = 0.0
     moments = [(np.zeros_like(w), np.zeros_like(w)) for w in weights]
     steps = recipe.epochs * -(-len(asked) // recipe.batch)
     curve, step = [], 0

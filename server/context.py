@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from html import unescape
 
 from .enclosing import function_around
+from .lexer import code_of
 from .places import is_code_field, module_name, side_of
 from .text import WINDOW_LINES, whole_characters, window_after, window_before
 from .types import Context
 from .unresolved import unresolved
 
+MAX_CODE = 20_000  # characters before the cursor that are read as code
 MAX_NAMES = 3000  # names read from a file; more would not make its evidence better
 
 # \Z, not $: that also matches before a last line end.
@@ -36,6 +38,7 @@ def make_context(
     before, after = map(whole_characters, _script_only(before, after))
     prefix = _prefix(before)
     head = before[: len(before) - len(prefix)]
+    code = code_of(head[-MAX_CODE:]).text
     return Context(
         before=before,
         after=after,
@@ -45,8 +48,8 @@ def make_context(
         qualifier=_qualifier(head),
         trigger="ajax" if _AJAX.search(before[-200:]) else "new" if _NEW.search(head[-200:]) else "",
         used=_names(head, after),
-        function=function_around(head),
-        unresolved=unresolved(head, after),
+        function=function_around(code),
+        unresolved=unresolved(head, code, after),
         side=side_of(known["record_type"], known["field"]),
         **known,
     )

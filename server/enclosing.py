@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from .lexer import at_end, code_of
+from .lexer import at_end
 
-MAX_CHARS = 20_000  # before the cursor, that are read
 MAX_DEPTH = 30  # of braces that are open
 
 _NAME = r"(?<![\w$])[A-Za-z_$][\w$]*+"
@@ -23,9 +22,9 @@ _NO_NAMES = frozenset(
 )
 
 
-def function_around(before: str) -> str:
-    """The innermost function with a name whose body is open at the end of a script, or ""."""
-    code = code_of(before[-MAX_CHARS:]).text
+def function_around(code: str) -> str:
+    """The innermost function with a name whose body is open at the end of a script, as `code_of` reads it,
+    or ""."""
     for brace in islice(_open_braces(code), MAX_DEPTH):
         header = at_end(_FUNCTION, code, brace)
         name = next(filter(None, header.groups()), "") if header else ""

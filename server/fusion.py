@@ -13,13 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .columns import folder_of
-from .lexical import Ids, Scores
+from .lexical import Ids, Mask, Scores
 from .signals import RANK_OFFSET, SIGNALS, Ranking, View
 
 Matrix = NDArray[np.float32]
 
 OF_A_SIGNAL = ("reciprocal rank", "rank", "share", "deviation", "lead", "is silent")
-OF_AN_API = ("same package", "same scope", "nearness", "platform", "documented", "class", "function")
+OF_AN_API = (
+    *(
+        "same package",
+        "at home",
+        "nearness",
+        "nearer namesake",
+        "platform",
+        "documented",
+        "class",
+        "function",
+    ),
+    *("extends", "is extended"),
+)
 OF_THE_QUESTION = ("typed", "in a record", "names used")
 FEATURES = (
     *(f"{signal}: {feature}" for signal in SIGNALS for feature in OF_A_SIGNAL),
@@ -27,6 +39,7 @@ FEATURES = (
     *OF_THE_QUESTION,
 )
 
+GLOBAL = "global"  # the scope of most records, which says little
 _WORST_RANK = 201.0
 _FURTHEST = 6.0  # standard deviations
 
@@ -86,17 +99,32 @@ def _of_a_signal(ranking: Ranking | None, places: Ids, n: int) -> Matrix:
 
 def _of_the_apis(view: View, ids: Ids) -> list[Scores]:
     apis, context = view.index.apis, view.context
-    near = view.index.api_folders.nearness(folder_of(context.file))
+    folder = folder_of(context.file)
+    near = view.index.api_folders.nearness(folder)[ids]
+    in_scope = apis.scope.equal(context.scope)[ids] & (context.scope != GLOBAL)
+    home = in_scope if context.scope else near == 1.0
     every = (
-        apis.package.equal(context.package) if context.package else np.zeros(view.index.count),
-        apis.scope.equal(context.scope) if context.scope else np.zeros(view.index.count),
+        apis.package.equal(context.package)[ids] if context.package else np.zeros(len(ids)),
+        home,
         near,
-        apis.platform,
-        apis.doc_origin.equal("written"),
-        apis.kind.equal("class") | apis.kind.equal("script_include"),
-        apis.kind.equal("function"),
+        _is_shadowed(apis.name.numbers[ids], home + near),
+        apis.platform[ids],
+        apis.doc_origin.equal("written")[ids],
+        (apis.kind.equal("class") | apis.kind.equal("script_include"))[ids],
+        apis.kind.equal("function")[ids],
+        apis.extends[ids],
+        apis.extended[ids],
     )
-    return [np.asarray(column)[ids].astype(np.float32) for column in every]
+    return [np.asarray(column).astype(np.float32) for column in every]
+
+
+def _is_shadowed(name: NDArray[np.int32], nearness: NDArray[np.float64]) -> Mask:
+    """Whether another of the candidates has the same name and is nearer to the caller."""
+    _, group = np.unique(name, return_inverse=True)
+    nearest = np.zeros(len(name))
+    np.maximum.at(nearest, group, nearness)
+    shadowed: Mask = nearest[group] > nearness
+    return shadowed
 
 
 def _of_the_question(view: View) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ what a lower one has of it.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -61,6 +62,8 @@ class ApiColumns:
     ajax: Mask  # callable by GlideAjax
     platform: Mask  # what every instance has, not what someone wrote for it
     live: Mask  # not hidden by an upper layer
+    extends: Mask  # another one
+    extended: Mask  # by another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,8 @@ class Index:
         self.api_folders = Folders(self.apis.source)
         self.beginning_with = Beginnings(self.apis.name).find
         self.api = kept(self._api, 4096)
+        self.file_of = np.array([self._files.get(path, (-1,))[0] for path in self.apis.source], np.int64)
+        self.name_weights = self._name_weights()
         self.file_facts = kept(self._file_facts, 256)  # asked with every key
 
     def close(self) -> None:
@@ -190,7 +195,11 @@ class Index:
         """Ids of the APIs whose name begins its words with these letters."""
         return self._ids_by_initials.get(word, np.empty(0, np.int64))
 
-    def with_members(self, names: Sequence[str]) -> tuple[Ids, ...]:
+    def rarity(self, rows: int) -> float:
+        """What it says of an API to be one of so many, as BM25 has it."""
+        return math.log1p(self.count / max(1, rows))
+
+    def with_members(self, names: Sequence[str]) -> dict[str, Ids]:
         """Ids of the APIs that have a member of each of the names, their own or an ancestor's."""
         found: dict[str, list[int]] = {name: [] for name in names[:_MEMBERS]}
         marks = ",".join("?" * len(found))
@@ -201,7 +210,7 @@ class Index:
         for layer, start in zip(self._layers, self._starts["api"].tolist(), strict=True):
             for name, api_id in layer.database.execute(query, (*found, *found)):
                 found[name].append(start + api_id)
-        return tuple(np.array(sorted(ids), np.int64) for ids in found.values())
+        return {name: np.array(sorted(ids), np.int64) for name, ids in found.items()}
 
     def inherited(self, api_id: int) -> list[tuple[str, str]]:
         """The methods that an API has from its ancestors: name, and api_name of the one that defines it."""
@@ -317,12 +326,20 @@ class Index:
 
     def _api_columns(self) -> ApiColumns:
         names = ("api_name", "name", "scope", "package", "access", "source", "kind", "doc_origin")
-        layers = [layer.columns("api", *names, "ajax") for layer in self._layers]
-        *texts, ajax = (chain.from_iterable(columns) for columns in zip(*layers, strict=True))
+        layers = [layer.columns("api", *names, "ajax", "extends") for layer in self._layers]
+        *texts, ajax, extends = (list(chain.from_iterable(columns)) for columns in zip(*layers, strict=True))
         live = _topmost([columns[0] for columns in layers])
         named = {name: Texts(rows) for name, rows in zip(names, texts, strict=True)}
         platform = named["package"].equal(PLATFORM)
-        return ApiColumns(**named, ajax=np.fromiter(ajax, np.bool_), platform=platform, live=live)
+        parents = frozenset(extends)
+        return ApiColumns(
+            **named,
+            ajax=np.array(ajax, np.bool_),
+            platform=platform,
+            live=live,
+            extends=np.array([bool(parent) for parent in extends]),
+            extended=np.array([not parents.isdisjoint(names) for names in zip(*texts[:2], strict=True)]),
+        )
 
     def _file_ids(self) -> dict[str, tuple[int, ...]]:
         ids: dict[str, tuple[int, ...]] = {}
@@ -363,6 +380,13 @@ class Index:
                 if row in using
             ]
         return _postings_of_names(names), Folders(paths)
+
+    def _name_weights(self) -> NDArray[np.float64]:
+        """The rarity of all words of each API's name [apis]."""
+        weights = np.zeros(self.count)
+        for ids in self._ids_by_word.values():
+            weights[ids] += self.rarity(len(ids))
+        return np.maximum(weights, 1.0)
 
     def _exact(self, api_name: str) -> int:
         """Id of the API that a usage names, -1 where its layer is missing."""

@@ -21,6 +21,7 @@ K1 = 1.2  # these two as in SQLite's FTS5 and most other engines
 B = 0.75
 LEAST_IDF = 1e-6  # a term in most rows still tells two rows apart, a little
 
+_MOST_KNOWN = 50_000  # terms, whose frequencies are kept
 _TERMS_A_QUERY = 500  # SQLite bounds the number of parameters
 
 Ids = NDArray[np.int64]
@@ -38,16 +39,21 @@ class Postings:
         (blob,) = database.execute("SELECT lengths FROM corpus WHERE name = ?", (corpus,)).fetchone()
         self.lengths: NDArray[np.int32] = np.frombuffer(blob, np.int32)
         self.norms = kept(self._norms, 1)
+        self._frequencies: dict[str, int] = {}  # of terms that were asked for: most are asked for again
 
     def frequencies(self, terms: Sequence[str]) -> dict[str, int]:
         """In how many rows each term stands; terms that stand in none are left out."""
-        found: dict[str, int] = {}
-        for start in range(0, len(terms), _TERMS_A_QUERY):
-            some = terms[start : start + _TERMS_A_QUERY]
+        if len(self._frequencies) > _MOST_KNOWN:
+            self._frequencies = {}
+        known = self._frequencies
+        missing = [term for term in terms if term not in known]
+        for start in range(0, len(missing), _TERMS_A_QUERY):
+            some = missing[start : start + _TERMS_A_QUERY]
             marks = ",".join("?" * len(some))
             rows = f"SELECT term, length(places) / 4 FROM {self._corpus}_posting WHERE term IN ({marks})"
-            found.update(self._database.execute(rows, some))
-        return found
+            known.update(dict.fromkeys(some, 0) | dict(self._database.execute(rows, some)))
+        counts = ((term, known.get(term, 0)) for term in terms)
+        return {term: count for term, count in counts if count}
 
     def _norms(self, mean: float) -> NDArray[np.float64]:
         """What BM25 weighs the length of each row with, where rows have `mean` terms."""

@@ -100,7 +100,13 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
     # an API is used again, and cost where a new one is needed. A half is the compromise (see LOG.md).
     | {"popularity": 0.5, "in file": 0.5}
     # These say much the same as others do, or little alone: only the learned fusion makes something of them.
-    | dict.fromkeys(("usages, last lines", "unresolved names", "function", "like-named", "nearby"), 0.0)
+    | dict.fromkeys(
+        (
+            *("usages, last lines", "unresolved names", "function", "words before", "words after"),
+            *("code alike", "files alike", "like-named", "nearby", "neighbours"),
+        ),
+        0.0,
+    )
 )
 
 

@@ -10,7 +10,7 @@ from .fusion import Fusion, features
 from .index import Index
 from .lexical import Ids, Mask, Scores, best
 from .signals import RANK_OFFSET, SIGNALS, Ranking, View, named_in
-from .text import query_terms
+from .text import file_terms, query_terms
 from .types import Candidate, Context, Evidence, ExpandedQuery, Usage
 
 MAX_CANDIDATES = 100
@@ -83,10 +83,11 @@ def view_of(
             apis = apis & index.apis.scope.equal(context.qualifier)
     if context.prefix:
         apis = apis & index.beginning_with(context.prefix)
-    terms, used = tuple(query_terms(query)), tuple(sorted(named_in(index, context)))
+    terms, of_file = tuple(query_terms(query)), tuple(file_terms(context))
+    used = tuple(sorted(named_in(index, context)))
     told = usages & apis[index.usages.api]
     uses = (apis & ~index.apis.platform)[index.uses.api] & files[index.uses.file]
-    return View(index, context, terms, rarest, vector, apis, told, uses, used)
+    return View(index, context, terms, of_file, rarest, vector, apis, told, uses, used, files)
 
 
 def reachable(index: Index, context: Context, usages: Mask) -> Mask:

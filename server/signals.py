@@ -9,7 +9,7 @@ beside them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -21,14 +21,15 @@ from .columns import folder_of
 from .generation import Corpus, Table
 from .index import Index
 from .lexical import Hits, Ids, Mask, Scores, best
-from .text import last_line_terms, name_terms
+from .text import last_line_terms, lexical_tokens, name_terms
 from .types import Context
 
 POOL = 200  # the best of each signal that take part in the fusion
 USAGE_POOL = 300
 USAGES_COUNTED = 3  # an API's best usages that speak for it
 
-FADING = 0.3  # of what names below the cursor say, with each one before them
+FADING = 0.3  # of what a line or a name says, with each one between it and the cursor
+FILE_TERMS = 32  # of a whole file, the rarest, that are looked up
 
 RANK_OFFSET = 5
 """Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
@@ -42,12 +43,14 @@ class View:
     index: Index
     context: Context
     terms: tuple[str, ...]  # of the query
+    file_terms: tuple[str, ...]  # of the whole file
     rarest: int  # how many of them are looked up
     vector: Scores | None  # of the query, where the encoder was at hand
     apis: Mask  # [apis] that may be predicted
     usages: Mask  # [usages] of these, mined from other files
     uses: Mask  # [uses] that tell of popularity and company: of other files, not of the platform's classes
     used: tuple[int, ...]  # APIs that this file names
+    files: Mask  # [files] that may tell of anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,50 +154,75 @@ def _by_api(view: View, hits: Hits) -> Ranking:
 
 
 def _names(view: View) -> Ranking:
-    """APIs whose name shares words with the caller's own name and table; a rare word counts more."""
-    return _named_like(view, view.context.record_name, view.context.table)
+    """APIs by the caller's own name and table."""
+    return _named_like(view, _equally((view.context.record_name, view.context.table)))
 
 
 def _function(view: View) -> Ranking:
-    """APIs whose name shares words with the function around the cursor; a rare word counts more."""
-    return _named_like(view, view.context.function)
+    """APIs by the name of the function around the cursor."""
+    return _named_like(view, _equally((view.context.function,)))
 
 
-def _named_like(view: View, *names: str) -> Ranking:
-    return _named(view, [(view.index.named_with(word), 1.0) for word in sorted(name_terms(names))])
+def _words_before(view: View) -> Ranking:
+    """APIs by the lines before the cursor."""
+    return _named_like(view, _fading(view.context.window.split("\n")[::-1]))
 
 
-def _named(view: View, words: Sequence[tuple[Ids, float]]) -> Ranking:
-    """APIs that the file does not name, by words of their names: ids of those that hold one, and a weight."""
-    scores = np.zeros(view.index.count)
-    for ids, weight in words:
-        scores[ids[view.apis[ids]]] += weight * math.log1p(view.index.count / max(1, len(ids)))
+def _words_after(view: View) -> Ranking:
+    """APIs by the lines after the cursor."""
+    return _named_like(view, _fading(view.context.window_after.split("\n")))
+
+
+def _unresolved(view: View) -> Ranking:
+    """APIs by what the statement at the cursor defines or would have to.
+
+    That is what the code below it uses and nothing in the file defines, twice as much where methods are
+    called on it; initials are a word.
+    """
+    names = view.context.unresolved
+    weights = _fading(name.removeprefix("this.") for name in names.names)
+    for receiver in names.receivers:
+        for word in name_terms((receiver.removeprefix("this."),)):
+            weights[word] = 2.0 * weights.get(word, 0.0)
+    return _named_like(view, weights, view.index.abbreviated)
+
+
+def _equally(texts: Sequence[str]) -> dict[str, float]:
+    """The words of texts, each of the same weight."""
+    return dict.fromkeys(sorted(name_terms(texts)), 1.0)
+
+
+def _fading(texts: Iterable[str]) -> dict[str, float]:
+    """The words of texts, those of each weighing less than those of the one before."""
+    weights: dict[str, float] = {}
+    for place, text in enumerate(texts):
+        for word in lexical_tokens(text):
+            weights.setdefault(word, 1.0 / (1.0 + FADING * place))
+    return weights
+
+
+def _named_like(
+    view: View, weights: Mapping[str, float], also: Callable[[str], Ids] | None = None
+) -> Ranking:
+    """APIs that the file does not name, by words that their names hold; a rare word counts more, and all of
+    them the more the less is left of the name. `also` finds more APIs by a word."""
+    index, scores = view.index, np.zeros(view.index.count)
+    for word, weight in weights.items():
+        ids = index.named_with(word)
+        ids = np.union1d(ids, also(word)) if also else ids
+        scores[ids] += weight * index.rarity(len(ids))
+    scores[~view.apis] = 0.0
     scores[list(view.used)] = 0.0
-    return _ranked_all(scores)
+    return _ranked_all(scores * np.minimum(1.0, scores / index.name_weights))
 
 
 def _members(view: View) -> Ranking:
     """APIs with the methods that the file calls on what nothing in it defines; a rare name counts more."""
-    scores = np.zeros(view.index.count)
-    for ids in view.index.with_members(view.context.unresolved.members):
-        scores[ids[view.apis[ids]]] += math.log1p(view.index.count / max(1, len(ids)))
+    index, scores = view.index, np.zeros(view.index.count)
+    for ids in index.with_members(view.context.unresolved.members).values():
+        scores[ids] += index.rarity(len(ids))
+    scores[~view.apis] = 0.0
     return _ranked_all(scores)
-
-
-def _unresolved(view: View) -> Ranking:
-    """APIs whose name shares words with what the statement at the cursor defines or would have to.
-
-    That is what the code below it uses and nothing in the file defines. The nearer to the cursor the more,
-    twice as much where methods are called on it; a rare word counts more, initials are a word.
-    """
-    index, names = view.index, view.context.unresolved
-    weights: dict[str, float] = {}
-    for place, name in enumerate(names.names):
-        weight = (2.0 if name in names.receivers else 1.0) / (1.0 + FADING * place)
-        for word in name_terms((name.removeprefix("this."),)):
-            weights[word] = max(weights.get(word, 0.0), weight)
-    every = {word: np.union1d(index.named_with(word), index.abbreviated(word)) for word in sorted(weights)}
-    return _named(view, [(ids, weights[word]) for word, ids in every.items()])
 
 
 def _like_named(view: View) -> Ranking:
@@ -216,6 +244,43 @@ def _by_file(view: View, weights: NDArray[Any]) -> Ranking:
     """APIs by the weights [files] of the files that use them."""
     uses, seen = view.index.uses, view.uses
     return _ranked_all(np.bincount(uses.api[seen], weights[uses.file[seen]], view.index.count))
+
+
+def _code_alike(view: View) -> Ranking:
+    """APIs whose code shares words with the file around the cursor."""
+    return Ranking(*_of_apis(view, lambda keep: _alike(view, "code", POOL, keep)))
+
+
+def _files_alike(view: View) -> Ranking:
+    """APIs that other files use which share words with the file around the cursor."""
+    index = view.index
+    weights = np.zeros(len(view.files))
+    told = index.apis.live & ~index.apis.platform & (index.file_of >= 0) & view.files[index.file_of]
+    apis, shared = _alike(view, "code", POOL, told)
+    np.maximum.at(weights, index.file_of[apis], shared)
+    usages, shared = _alike(view, "usage", USAGE_POOL, view.usages)
+    np.maximum.at(weights, index.usages.file[usages], shared)
+    return _by_file(view, (weights / max(1.0, weights.max(initial=0.0))) ** 2)
+
+
+def _alike(view: View, corpus: Corpus, limit: int, keep: Mask) -> Hits:
+    return view.index.lexical(corpus, view.file_terms, limit, FILE_TERMS, keep)
+
+
+def _neighbours(view: View) -> Ranking:
+    """APIs next to the file in the graph of calls: those that use what it defines, and those that are used by
+    what it names."""
+    index, uses, seen = view.index, view.index.uses, view.uses
+    defines = index.apis.source.equal(view.context.file) if view.context.file else np.zeros_like(view.apis)
+    calling = np.zeros(len(view.files) + 1, np.bool_)  # the last stands for what no file defines
+    calling[uses.file[defines[uses.api] & view.files[uses.file]]] = True
+    named = np.zeros(len(view.files) + 1)
+    named[index.file_of[list(view.used)]] = 1.0
+    named[-1] = calling[-1] = 0
+    scores = np.bincount(uses.api[seen], named[uses.file[seen]], index.count) + calling[index.file_of]
+    scores[~view.apis] = 0.0
+    scores[list(view.used)] = 0.0
+    return _ranked_all(scores)
 
 
 def _in_file(view: View) -> Ranking:
@@ -264,8 +329,13 @@ SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
         "members": _members,
         "unresolved names": _unresolved,
         "function": _function,
+        "words before": _words_before,
+        "words after": _words_after,
+        "code alike": _code_alike,
+        "files alike": _files_alike,
         "like-named": _like_named,
         "nearby": _nearby,
+        "neighbours": _neighbours,
         "in file": _in_file,
         "co-use": _co_use,
         "popularity": _popularity,

@@ -179,7 +179,9 @@ def _methods_exist(index: Index, script: Script, code: str, start: int) -> bool:
         known = members_of(index, meaning) if meaning else ()
         if known and all(each.method and each.method.name != found[1] for each in known):
             return False
-        is_somewhere = found[1] in written or index.find(found[1]) or len(index.with_members([found[1]])[0])
+        is_somewhere = (
+            found[1] in written or index.find(found[1]) or len(index.with_members([found[1]])[found[1]])
+        )
         if not known and not is_somewhere:
             return False
     return True

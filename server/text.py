@@ -22,6 +22,7 @@ WINDOW_CHARS = 1200  # one minified or data line must not push everything else o
 ENCODER_QUERY_CHARS = 800  # about 256 tokens of code: more would cut the lines next to the cursor
 ENCODER_AFTER_CHARS = 200
 DOCUMENT_CHARS = 1500
+FILE_CHARS = 8000  # of a file, on either side of the cursor, that tell what it is about
 EXPANDER_CHARS = 400  # of the window: reading them takes most of the time that a small model takes
 EXPANSION_CHARS = 300
 RERANKER_TEXT_VERSION = "1"  # of the two functions below that a cross-encoder reads: its card states it
@@ -96,6 +97,12 @@ def query_terms(query: ExpandedQuery) -> list[str]:
     """Lexical query, each term once, in order of first appearance."""
     context = query.context
     text = f"{context.record_name} {context.table} {context.window} {query.code} {context.window_after}"
+    return list(dict.fromkeys(lexical_tokens(text)))
+
+
+def file_terms(context: Context) -> list[str]:
+    """Lexical query of the whole file, or of what of it is near the cursor."""
+    text = f"{context.before[-FILE_CHARS:]}\n{context.after[:FILE_CHARS]}"
     return list(dict.fromkeys(lexical_tokens(text)))
 
 

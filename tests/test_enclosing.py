@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepcodeseek.server.enclosing import function_around
+from deepcodeseek.server.lexer import code_of
 
 ENDS = [
     # before the cursor, the function
@@ -37,9 +38,9 @@ ENDS = [
 
 @pytest.mark.parametrize(("before", "expected"), ENDS)
 def test_the_function_around(before: str, expected: str) -> None:
-    assert function_around(before) == expected
+    assert function_around(code_of(before).text) == expected
 
 
 @given(st.text("af(){}=>:'/\n ", max_size=60))
 def test_any_text_has_one_or_none(before: str) -> None:
-    assert function_around(before) in before
+    assert function_around(code_of(before).text) in before

@@ -17,7 +17,7 @@ from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.evidence import GENERAL, LOST, Questions, ask, gather
 from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, features
+from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, _is_shadowed, features
 from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.models import SHIPPED, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.pipeline import METHODS, Engine, load_engine, load_fusion, predict
@@ -68,6 +68,30 @@ def test_a_signal_says_how_an_api_stands_to_the_others(
     assert row[column("co-use", "is silent")] == 1.0
 
 
+SHADOWED = [
+    # number of the name, nearness; whether a nearer one has the same name
+    ([0, 0, 1], [1.0, 0.5, 0.2], [False, True, False]),
+    ([0, 0, 0], [0.5, 0.5, 0.5], [False, False, False]),
+    ([2, 1], [0.1, 1.0], [False, False]),
+    ([], [], []),
+]
+
+
+@pytest.mark.parametrize(("names", "nearness", "expected"), SHADOWED)
+def test_a_nearer_namesake_shadows(names: list[int], nearness: list[float], expected: list[bool]) -> None:
+    assert _is_shadowed(np.array(names, np.int32), np.array(nearness)).tolist() == expected
+
+
+def test_an_api_is_extended_where_another_one_extends_it(engine: Engine) -> None:
+    apis = engine.index.apis
+    extending = {name: engine.index.api(api).extends for api, name in enumerate(apis.name)}
+    parents = set(filter(None, extending.values()))
+    assert parents
+    for api, name in enumerate(apis.name):
+        assert apis.extends[api] == bool(extending[name])
+        assert apis.extended[api] == (name in parents or apis.api_name[api] in parents)
+
+
 def test_without_any_signal_there_are_no_candidates(view: View) -> None:
     ids, matrix = features(view, {})
     assert [len(ids), *matrix.shape] == [0, 0, len(FEATURES)]
@@ -82,7 +106,11 @@ def test_files_that_are_not_to_be_seen_say_nothing(engine: Engine) -> None:
     assert not hidden.usages.any()
     assert not hidden.apis.any()
     said = rank(
-        hidden, ("usages, lexical", "usages, last lines", "popularity", "co-use", "like-named", "nearby")
+        hidden,
+        (
+            *("usages, lexical", "usages, last lines", "popularity", "co-use", "like-named", "nearby"),
+            *("code alike", "files alike", "neighbours"),
+        ),
     )
     assert {name: len(each.ids) for name, each in said.items()} == dict.fromkeys(said, 0)
     assert rank(view_of(engine.index, ExpandedQuery(context), None), ["popularity"])["popularity"].ids.size
@@ -110,6 +138,14 @@ def test_it_learns_what_no_signal_says_alone() -> None:
     )
     assert curve[-1] < 0.3 * curve[0]
     assert top(ranks(as_fusion(learned), planted(100, seed=1)))[1] > 90
+
+
+def test_what_was_never_seen_says_nothing() -> None:
+    questions, unseen = planted(50), FEATURES.index("platform")
+    questions.features[:, unseen] = 0.0
+    (hidden, _, _), _ = train(questions, SMALL, lambda *_: None)
+    assert not hidden[unseen].any()
+    assert hidden[unseen - 1].any()
 
 
 def test_the_same_questions_give_the_same_weights() -> None:

@@ -23,6 +23,26 @@ MEMBERS = [
     ("", "this.load(); super.load(); a.b.load(); 'x'.load(); util.name;", ()),
     ("", "// util.load()\nx('util.save()');", ()),
     ("", "", ()),
+    # of a function that has ended above, or begins below, a variable says nothing
+    ("a: function() {\n  var util = 1;\n},\nb: function() {\n", "util.load();", ("load",)),
+    ("a: function(util) {\n  if (x) { function g() {} }\n},\nb: function() {\n", "util.load();", ("load",)),
+    ("for (var util of all) {\n}\n", "util.load();", ()),
+    (
+        "b: function() {\n  if (x) {\n",
+        "util.load();\n}\nother.go();\n},\nc() { third.stay(); }",
+        ("load", "go"),
+    ),
+    ("b() {\n", "}, c() { util.load(); this.util.save(); }", ("save",)),
+    ("switch (x) {\n", "}\nutil.load();", ("load",)),
+    # nor what was there all along
+    ("util.save();\n", "util.load();", ()),
+    ("", "gs.info(x); JSON.parse(x); GlideRecord.go(); g_form.setValue(x); Helper.load();", ()),
+    # the server is asked for a method by its name
+    (
+        "function onLoad() {\n",
+        "ga.addParam('sysparm_name', 'find');\nga.addParam('sysparm_id', x);\nga.getXML(f);\n}",
+        ("find",),
+    ),
 ]
 
 NAMES = [
