@@ -121,7 +121,7 @@ CUT = "(function() {\n\tvar both = new Both().run(current.number);\n"
 CALLER = CUT + "\tnew Planted().run(both);\n})();\n"
 MINED = {
     *("usages, lexical", "usages, dense", "usages, last lines"),
-    *("co-use", "popularity", "like-named", "nearby"),
+    *("co-use", "popularity", "like-named", "nearby", "files alike"),
 }
 
 
