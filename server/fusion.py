@@ -20,17 +20,8 @@ Matrix = NDArray[np.float32]
 
 OF_A_SIGNAL = ("reciprocal rank", "rank", "share", "deviation", "lead", "is silent")
 OF_AN_API = (
-    *(
-        "same package",
-        "at home",
-        "nearness",
-        "nearer namesake",
-        "platform",
-        "documented",
-        "class",
-        "function",
-    ),
-    *("extends", "is extended"),
+    *("same package", "at home", "nearness", "nearer namesake", "platform", "documented"),
+    *("class", "function", "extends", "is extended"),
 )
 OF_THE_QUESTION = ("typed", "in a record", "names used")
 FEATURES = (
@@ -99,8 +90,7 @@ def _of_a_signal(ranking: Ranking | None, places: Ids, n: int) -> Matrix:
 
 def _of_the_apis(view: View, ids: Ids) -> list[Scores]:
     apis, context = view.index.apis, view.context
-    folder = folder_of(context.file)
-    near = view.index.api_folders.nearness(folder)[ids]
+    near = view.index.api_folders.nearness(folder_of(context.file))[ids]
     in_scope = apis.scope.equal(context.scope)[ids] & (context.scope != GLOBAL)
     home = in_scope if context.scope else near == 1.0
     every = (
