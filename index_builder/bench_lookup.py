@@ -28,11 +28,11 @@ from deepcodeseek.server.lexical import Mask
 from deepcodeseek.server.models import Encoder, find_model, load_encoder
 from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
 from deepcodeseek.server.retrieve import RAREST_TERMS, reachable
-from deepcodeseek.server.signals import POOL
 from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.text import encoder_query, query_terms
 from deepcodeseek.server.types import Context, ExpandedQuery
 from deepcodeseek.server.vectors import Vectors
+from deepcodeseek.server.view import POOL
 
 from .write import write_hnsw
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from .columns import folder_of
 from .lexical import Ids, Mask, Scores
-from .signals import RANK_OFFSET, SIGNALS, Ranking, View
+from .signals import RANK_OFFSET, SIGNALS
+from .view import Ranking, View
 
 Matrix = NDArray[np.float32]
 

@@ -9,9 +9,10 @@ import numpy as np
 from .fusion import Fusion, features
 from .index import Index
 from .lexical import Ids, Mask, Scores, best
-from .signals import RANK_OFFSET, SIGNALS, Ranking, View, named_in
+from .signals import RANK_OFFSET, SIGNALS, named_in
 from .text import file_terms, query_terms
 from .types import Candidate, Context, Evidence, ExpandedQuery, Usage
+from .view import Ranking, View
 
 MAX_CANDIDATES = 100
 

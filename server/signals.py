@@ -9,57 +9,30 @@ beside them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import name_signals
 from .columns import folder_of
 from .generation import Corpus, Table
 from .index import Index
-from .lexical import Hits, Ids, Mask, Scores, best
-from .text import last_line_terms, lexical_tokens, name_terms
+from .lexical import Hits, Mask, best
+from .text import last_line_terms, name_terms
 from .types import Context
+from .view import NOTHING, POOL, Ranking, View, ranked, ranked_all
 
-POOL = 200  # the best of each signal that take part in the fusion
 USAGE_POOL = 300
 USAGES_COUNTED = 3  # an API's best usages that speak for it
 
-FADING = 0.3  # of what a line or a name says, with each one between it and the cursor
 FILE_TERMS = 32  # of a whole file, the rarest, that are looked up
 
 RANK_OFFSET = 5
 """Of reciprocal rank fusion. Cormack et al. (2009) take 60; here signals are few and their first places
 mean much: 5 gained 5 points at top-5 over 60 (see LOG.md)."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The index as one caller may see it."""
-
-    index: Index
-    context: Context
-    terms: tuple[str, ...]  # of the query
-    file_terms: tuple[str, ...]  # of the whole file
-    rarest: int  # how many of them are looked up
-    vector: Scores | None  # of the query, where the encoder was at hand
-    apis: Mask  # [apis] that may be predicted
-    usages: Mask  # [usages] of these, mined from other files
-    uses: Mask  # [uses] that tell of popularity and company: of other files, not of the platform's classes
-    used: tuple[int, ...]  # APIs that this file names
-    files: Mask  # [files] that may tell of anything
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """What one signal says: APIs, best first, and for some the known usage that speaks for them."""
-
-    ids: Ids
-    scores: Scores
-    usages: Mapping[int, int] = field(default_factory=dict)
 
 
 def _written_lexical(view: View) -> Ranking:
@@ -96,7 +69,7 @@ def _last_lines(view: View) -> Ranking:
 
 def _dense(view: View, table: Table) -> Ranking:
     if view.vector is None:
-        return _NOTHING
+        return NOTHING
     vector = view.vector
     return Ranking(*_of_apis(view, lambda keep: view.index.nearest(table, vector, POOL, keep)))
 
@@ -114,7 +87,7 @@ def _usages_with(view: View, terms: Sequence[str]) -> Hits:
 def _usages_dense(view: View) -> Ranking:
     """APIs by their known usages whose context is near to the query."""
     if view.vector is None:
-        return _NOTHING
+        return NOTHING
     vector, search = view.vector, view.index.nearest
     return _by_api(view, _of_usages(view, lambda keep: search("usage", vector, USAGE_POOL, keep)))
 
@@ -150,79 +123,7 @@ def _by_api(view: View, hits: Hits) -> Ranking:
         count = seen[api] = seen.get(api, 0) + 1
         if count <= USAGES_COUNTED:
             scores[api] = scores.get(api, 0.0) + score * 0.5 ** (count - 1)
-    return _ranked(scores, nearest)
-
-
-def _names(view: View) -> Ranking:
-    """APIs by the caller's own name and table."""
-    return _named_like(view, _equally((view.context.record_name, view.context.table)))
-
-
-def _function(view: View) -> Ranking:
-    """APIs by the name of the function around the cursor."""
-    return _named_like(view, _equally((view.context.function,)))
-
-
-def _words_before(view: View) -> Ranking:
-    """APIs by the lines before the cursor."""
-    return _named_like(view, _fading(view.context.window.split("\n")[::-1]))
-
-
-def _words_after(view: View) -> Ranking:
-    """APIs by the lines after the cursor."""
-    return _named_like(view, _fading(view.context.window_after.split("\n")))
-
-
-def _unresolved(view: View) -> Ranking:
-    """APIs by what the statement at the cursor defines or would have to.
-
-    That is what the code below it uses and nothing in the file defines, twice as much where methods are
-    called on it; initials are a word.
-    """
-    names = view.context.unresolved
-    weights = _fading(name.removeprefix("this.") for name in names.names)
-    for receiver in names.receivers:
-        for word in name_terms((receiver.removeprefix("this."),)):
-            weights[word] = 2.0 * weights.get(word, 0.0)
-    return _named_like(view, weights, view.index.abbreviated)
-
-
-def _equally(texts: Sequence[str]) -> dict[str, float]:
-    """The words of texts, each of the same weight."""
-    return dict.fromkeys(sorted(name_terms(texts)), 1.0)
-
-
-def _fading(texts: Iterable[str]) -> dict[str, float]:
-    """The words of texts, those of each weighing less than those of the one before."""
-    weights: dict[str, float] = {}
-    for place, text in enumerate(texts):
-        for word in lexical_tokens(text):
-            weights.setdefault(word, 1.0 / (1.0 + FADING * place))
-    return weights
-
-
-def _named_like(
-    view: View, weights: Mapping[str, float], also: Callable[[str], Ids] | None = None
-) -> Ranking:
-    """APIs that the file does not name, by words that their names hold; a rare word counts more, and all of
-    them the more the less is left of the name. `also` finds more APIs by a word."""
-    index, scores = view.index, np.zeros(view.index.count)
-    for word, weight in weights.items():
-        ids = index.named_with(word)
-        ids = np.union1d(ids, also(word)) if also else ids
-        scores[ids] += weight * index.rarity(len(ids))
-    scores[~view.apis] = 0.0
-    scores[list(view.used)] = 0.0
-    return _ranked_all(scores * np.minimum(1.0, scores / index.name_weights))
-
-
-def _members(view: View) -> Ranking:
-    """APIs with the methods that the file calls on what nothing in it defines; a rare name counts more."""
-    index, scores = view.index, np.zeros(view.index.count)
-    for ids in index.with_members(view.context.unresolved.members).values():
-        scores[ids] += index.rarity(len(ids))
-    scores[~view.apis] = 0.0
-    return _ranked_all(scores)
+    return ranked(scores, nearest)
 
 
 def _like_named(view: View) -> Ranking:
@@ -230,7 +131,7 @@ def _like_named(view: View) -> Ranking:
     files = view.index.files_by_word
     weights = np.zeros(len(view.index.usages.file_package))
     for word in sorted(name_terms((view.context.record_name,))):
-        ids = files.get(word, _NOTHING.ids)
+        ids = files.get(word, NOTHING.ids)
         weights[ids] += math.log1p(len(weights) / max(1, len(ids)))
     return _by_file(view, weights)
 
@@ -243,7 +144,7 @@ def _nearby(view: View) -> Ranking:
 def _by_file(view: View, weights: NDArray[Any]) -> Ranking:
     """APIs by the weights [files] of the files that use them."""
     uses, seen = view.index.uses, view.uses
-    return _ranked_all(np.bincount(uses.api[seen], weights[uses.file[seen]], view.index.count))
+    return ranked_all(np.bincount(uses.api[seen], weights[uses.file[seen]], view.index.count))
 
 
 def _code_alike(view: View) -> Ranking:
@@ -280,12 +181,12 @@ def _neighbours(view: View) -> Ranking:
     scores = np.bincount(uses.api[seen], named[uses.file[seen]], index.count) + calling[index.file_of]
     scores[~view.apis] = 0.0
     scores[list(view.used)] = 0.0
-    return _ranked_all(scores)
+    return ranked_all(scores)
 
 
 def _in_file(view: View) -> Ranking:
     """APIs that this file already names."""
-    return _ranked({api: 1.0 for api in view.used if view.apis[api]})
+    return ranked({api: 1.0 for api in view.used if view.apis[api]})
 
 
 def _co_use(view: View) -> Ranking:
@@ -301,12 +202,12 @@ def _co_use(view: View) -> Ranking:
         scores += uses.counts(among & is_together[uses.file], view.index.count) / (len(files) + 1)
         is_together[files] = False
     scores[used] = 0.0
-    return _ranked_all(scores)
+    return ranked_all(scores)
 
 
 def _popularity(view: View) -> Ranking:
     """APIs by the number of other files that use them."""
-    return _ranked_all(view.index.uses.counts(view.uses, view.index.count))
+    return ranked_all(view.index.uses.counts(view.uses, view.index.count))
 
 
 def named_in(index: Index, context: Context) -> tuple[int, ...]:
@@ -325,12 +226,12 @@ SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
         "usages, lexical": _usages_lexical,
         "usages, dense": _usages_dense,
         "usages, last lines": _last_lines,
-        "names": _names,
-        "members": _members,
-        "unresolved names": _unresolved,
-        "function": _function,
-        "words before": _words_before,
-        "words after": _words_after,
+        "names": name_signals.names,
+        "members": name_signals.members,
+        "unresolved names": name_signals.unresolved_names,
+        "function": name_signals.function,
+        "words before": name_signals.words_before,
+        "words after": name_signals.words_after,
         "code alike": _code_alike,
         "files alike": _files_alike,
         "like-named": _like_named,
@@ -341,17 +242,3 @@ SIGNALS: Mapping[str, Callable[[View], Ranking]] = MappingProxyType(
         "popularity": _popularity,
     }
 )
-
-_NOTHING = Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
-
-
-def _ranked(scores: Mapping[int, float], usages: Mapping[int, int] | None = None) -> Ranking:
-    ids = np.fromiter(scores.keys(), np.int64, len(scores))
-    hits = best(ids, np.fromiter(scores.values(), np.float32, len(scores)), POOL)
-    return Ranking(*hits, usages or {})
-
-
-def _ranked_all(scores: NDArray[Any]) -> Ranking:
-    """Of scores [apis], those above 0."""
-    ids = np.flatnonzero(scores)
-    return Ranking(*best(ids, scores[ids].astype(np.float32), POOL))

@@ -22,8 +22,9 @@ from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.models import SHIPPED, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.pipeline import METHODS, Engine, load_engine, load_fusion, predict
 from deepcodeseek.server.retrieve import rank, view_of
-from deepcodeseek.server.signals import SIGNALS, Ranking, View
+from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.types import ExpandedQuery
+from deepcodeseek.server.view import Ranking, View
 
 SMALL = Recipe(epochs=3, hidden=8)
 
