@@ -21,7 +21,7 @@ K1 = 1.2  # these two as in SQLite's FTS5 and most other engines
 B = 0.75
 LEAST_IDF = 1e-6  # a term in most rows still tells two rows apart, a little
 
-_MOST_KNOWN = 50_000  # terms, whose frequencies are kept
+_MOST_KNOWN = 10_000  # terms, whose frequencies are kept
 _TERMS_A_QUERY = 500  # SQLite bounds the number of parameters
 
 Ids = NDArray[np.int64]
