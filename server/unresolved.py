@@ -2,9 +2,9 @@
 
 The statement to come may define it, where code is mended, not written: what it is called, and which methods
 it must have, tell of the API that is wanted. A variable reaches as far as the function around the cursor, a
-property of `this` as far as the file. Names are taken loosely, as they tell of an API's neighbours too; methods
-only of what the statement could define: not of what begins with a capital, nor of what the file uses above
-without defining it, which both come from elsewhere.
+property of `this` as far as the file. Names are taken loosely, as they tell of an API's neighbours too;
+methods only of what the statement could define: not of what begins with a capital, nor of what the file uses
+above without defining it, which both come from elsewhere.
 """
 
 from __future__ import annotations
