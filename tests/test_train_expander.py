@@ -41,7 +41,7 @@ torch.set_num_threads(1)  # tiny models: a second thread waits more than it work
 
 QUIET: Any = lambda *_: None  # noqa: E731
 QUICK = Recipe(epochs=80, batch=2, rate=3e-2, rank=8, alpha=16)
-TAUGHT = {"x = ": "berth(1);", "y = ": "crane(2);", "z = ": "vessel(3);", "w = ": "tide(4);"}
+TAUGHT = {"x = ": "berth(1);", "y = ": "crane(2);", "z = ": "moles(3);", "w = ": "tide(4);"}
 
 
 def as_tokens(text: str) -> tuple[int, ...]:
@@ -58,7 +58,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_llama_cpp_writes_what_was_learned(base: Path, tmp_path: Path) -> None:
-    adapter = train(LESSONS, base, tmp_path, QUICK, QUIET)
+    # Long enough that no processor's rounding changes what is most likely.
+    adapter = train(LESSONS, base, tmp_path, replace(QUICK, epochs=160), QUIET)
     curve = [json.loads(line)["loss"] for line in (tmp_path / CURVE).read_text().splitlines()]
     assert curve[-1] < 0.1 < 3 < curve[0]
     model = Model(str(base), adapter=str(adapter))
