@@ -104,11 +104,7 @@ def _how(encoder: bool, as_it_ships: bool) -> str:
     """What of the models is adapted."""
     if not encoder:
         return " of the fusion alone"
-    return (
-        " of fusion and encoder of questions"
-        if as_it_ships
-        else " with encoder of questions and cross-encoder"
-    )
+    return " with encoder of questions" + " and cross-encoder" * (not as_it_ships)
 
 
 def _rows(shipped: Parts, others: Mapping[str, Parts], adapted: Parts) -> Iterator[dict[str, Any]]:
