@@ -9,6 +9,7 @@ import math
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .generation import Corpus
 
 K1 = 1.2  # these two as in SQLite's FTS5 and most other engines
 B = 0.75
+MOST_POSTINGS = 131_072  # of a lookup: what a hundred thousand rows share tells few of them apart
 LEAST_IDF = 1e-6  # a term in most rows still tells two rows apart, a little
 
 _MOST_KNOWN = 10_000  # terms, whose frequencies are kept
@@ -70,13 +72,16 @@ class Postings:
 def bm25(layers: Sequence[Postings], terms: Sequence[str], limit: int, rarest: int, keep: Mask) -> Hits:
     """The best rows among those that `keep` [rows of all layers] allows: ids [n] and scores [n], best first.
 
-    Only the `rarest` of the terms are looked up. Robertson and Zaragoza (2009).
+    Only the `rarest` of the terms are looked up, and no more than hold MOST_POSTINGS together. Robertson and
+    Zaragoza (2009).
     """
     lengths = [layer.lengths for layer in layers]
     rows = sum(map(len, lengths))
     known = [layer.frequencies(list(dict.fromkeys(terms))) for layer in layers]
     frequency = sum((Counter(found) for found in known), Counter[str]())
     chosen = sorted((t for t in dict.fromkeys(terms) if frequency[t]), key=frequency.__getitem__)[:rarest]
+    postings = accumulate(frequency[term] for term in chosen)
+    chosen = chosen[: max(1, sum(total <= MOST_POSTINGS for total in postings))]
     mean = sum(int(each.sum()) for each in lengths) / max(1, rows)
     weights = {term: _idf(rows, frequency[term]) for term in chosen}
     parts = [_scores(layer, found, weights, mean) for layer, found in zip(layers, known, strict=True)]
