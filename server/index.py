@@ -35,7 +35,7 @@ from .generation import (
 )
 from .generation import OPTIONAL as OPTIONAL_FILES
 from .generation import REBUILD as _REBUILD
-from .lexical import Hits, Ids, Mask, Postings, Scores, bm25
+from .lexical import Hits, Ids, Mask, Postings, Scores, best, bm25
 from .places import PLATFORM, module_name
 from .rows import API_COLUMNS, METHOD_COLUMNS, from_row
 from .text import initials, name_terms
@@ -158,6 +158,7 @@ class Index:
         self.api_folders = Folders(self.apis.source)
         self.beginning_with = Beginnings(self.apis.name).find
         self.api = kept(self._api, 4096)
+        self._scores = kept(self._bm25, 8)  # signals ask the same of different rows
         self.file_of = np.array([self._files.get(path, (-1,))[0] for path in self.apis.source], np.int64)
         self.name_weights = self._name_weights()
         self.file_facts = kept(self._file_facts, 256)  # asked with every key
@@ -175,8 +176,14 @@ class Index:
         return self._layers[0].vectors[table].matrix
 
     def lexical(self, corpus: Corpus, terms: Sequence[str], limit: int, rarest: int, keep: Mask) -> Hits:
-        """BM25 over the `rarest` of the terms, best first: row ids [n] and scores [n], higher is better."""
-        return bm25([layer.postings[corpus] for layer in self._layers], terms, limit, rarest, keep)
+        """BM25 over the `rarest` of the terms: ids [n] and scores [n] of rows that `keep` [rows] allows, best
+        first."""
+        scores = self._scores(corpus, tuple(terms), rarest)
+        ids = np.flatnonzero((scores > 0) & keep)
+        return best(ids, scores[ids], limit)
+
+    def _bm25(self, corpus: Corpus, terms: tuple[str, ...], rarest: int) -> Scores:
+        return bm25([layer.postings[corpus] for layer in self._layers], terms, rarest)
 
     def find(self, name: str) -> tuple[int, ...]:
         """Ids of the APIs called `name`, with or without their scope."""

@@ -20,7 +20,7 @@ from .generation import Corpus
 
 K1 = 1.2  # these two as in SQLite's FTS5 and most other engines
 B = 0.75
-MOST_POSTINGS = 131_072  # of a lookup: what a hundred thousand rows share tells few of them apart
+MOST_POSTINGS = 131_072  # that a lookup reads: terms that so many rows share tell few of them apart
 LEAST_IDF = 1e-6  # a term in most rows still tells two rows apart, a little
 
 _MOST_KNOWN = 10_000  # terms, whose frequencies are kept
@@ -69,8 +69,8 @@ class Postings:
         return np.frombuffer(places, np.int32), np.frombuffer(counts, np.int32)
 
 
-def bm25(layers: Sequence[Postings], terms: Sequence[str], limit: int, rarest: int, keep: Mask) -> Hits:
-    """The best rows among those that `keep` [rows of all layers] allows: ids [n] and scores [n], best first.
+def bm25(layers: Sequence[Postings], terms: Sequence[str], rarest: int) -> Scores:
+    """The scores [rows of all layers], read-only; of rows without a term 0.
 
     Only the `rarest` of the terms are looked up, and no more than hold MOST_POSTINGS together. Robertson and
     Zaragoza (2009).
@@ -86,9 +86,8 @@ def bm25(layers: Sequence[Postings], terms: Sequence[str], limit: int, rarest: i
     weights = {term: _idf(rows, frequency[term]) for term in chosen}
     parts = [_scores(layer, found, weights, mean) for layer, found in zip(layers, known, strict=True)]
     scores = np.concatenate(parts) if parts else np.empty(0, np.float32)
-    scores[~keep] = 0.0
-    ids = np.flatnonzero(scores)
-    return best(ids, scores[ids], limit)
+    scores.flags.writeable = False
+    return scores
 
 
 def _idf(rows: int, frequency: int) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepcodeseek.server import lexical
-from deepcodeseek.server.lexical import Postings, bm25
+from deepcodeseek.server.lexical import Postings, best, bm25
 
 ROWS = 8
 HOLDING = {"rare": (5,), "some": (1, 2, 3), "common": (0, 1, 2, 3, 4, 6, 7)}  # rows, by the term in them
@@ -42,7 +42,8 @@ def test_the_rarest_terms_are_looked_up_while_few_rows_hold_them(
 ) -> None:
     monkeypatch.setattr(lexical, "MOST_POSTINGS", most)
     terms = ["common", "some", "rare", "nowhere", "some"]
-    ids, scores = bm25([postings], terms, ROWS, rarest, np.ones(ROWS, np.bool_))
+    every = bm25([postings], terms, rarest)
+    ids, scores = best(np.flatnonzero(every), every[every > 0], ROWS)
     assert set(ids.tolist()) == found
     assert (np.diff(scores) <= 0).all()
     assert scores[0] > 0
