@@ -16,9 +16,11 @@ from typing import Any
 
 import click
 
+from deepcodeseek.server.models import shipped
 from deepcodeseek.server.pipeline import METHODS, Engine, load_engine
 
-from .adapt import Adapted, adapt, fold_of
+from . import adapt_encoder, adapt_reranker
+from .adapt import MOST_QUESTIONS, PER_TARGET, RECIPE, Adapted, adapt, fold_of
 from .atomic import write_lines
 from .evaluate import Asked, Sample, read_samples, run
 from .figures import latency, row
@@ -71,15 +73,15 @@ def main(
 ) -> None:
     """Ask, adapt five times, ask again, write."""
     samples = [sample for sample in read_samples(path) if subset == "all" or sample.get(subset)]
-    shipped = load_engine(index, adapted=False)
+    original = load_engine(index, adapted=False)
     with progress_reporter("auto") as progress:
 
         def adapt_to(models: Path, hidden: Collection[str]) -> Adapted:
-            start = replace(shipped, reranker=None) if as_it_ships else shipped
+            start = replace(original, reranker=None) if as_it_ships else original
             return adapt(start, index, models, workspace, hidden, progress, click.echo, encoder)
 
-        about = f"{shipped.index.id}{' with encoder' * encoder}{' alone' * as_it_ships}"
-        adapted = list(_adapted(index, samples, work, about, adapt_to))
+        about = [original.index.id, encoder, as_it_ships, *_made_by()]
+        adapted = list(_adapted(index, samples, work, json.dumps(about), adapt_to))
     others = {name: load_engine(index, models, adapted=False) for name, models in stages}
     description = DESCRIPTION.format(
         of=of,
@@ -94,10 +96,16 @@ def main(
         "python -m deepcodeseek.index_builder.ablate_adapted --index INDEX --samples samples.jsonl "
         f"--work MODELS{options} --out {out.name}"
     )
-    rows = list(_rows([(shipped, samples)], {name: [(e, samples)] for name, e in others.items()}, adapted))
+    rows = list(_rows([(original, samples)], {name: [(e, samples)] for name, e in others.items()}, adapted))
     write_lines(
         out, [json.dumps({"description": description, "commands": [command], "results": rows}, indent=1)]
     )
+
+
+def _made_by() -> list[str]:
+    """What folds that were learned before depend on, beside the index and the samples."""
+    recipes = (PER_TARGET, MOST_QUESTIONS, RECIPE, adapt_encoder.RECIPE, adapt_reranker.RECIPE)
+    return [*(shipped(kind).sha256 for kind in ("encoder", "fusion", "reranker")), *map(repr, recipes)]
 
 
 def _how(encoder: bool, as_it_ships: bool) -> str:
@@ -149,7 +157,10 @@ def _adapted(
             click.echo(f"{fold}: {adapt_to(out, hidden)}")
             out.mkdir(parents=True, exist_ok=True)
             write_lines(done, [learned])
-        yield load_engine(index, out, adapted=False), members
+        engine = load_engine(index, out, adapted=False)
+        if problems := [note for note in engine.notes if str(out) in note]:
+            raise click.ClickException("; ".join(problems))
+        yield engine, members
 
 
 def _row(name: str, method: str, asked: Asked, parts: Parts) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from deepcodeseek.server.models import find_model
+from deepcodeseek.server.models import shipped
 from deepcodeseek.server.pipeline import load_generator
 
 from .atomic import write_lines
@@ -96,9 +96,7 @@ def measured(
     progress: Progress,
 ) -> dict[str, Any]:
     """The figures of the weights that ship and of each size, the mean over the seeds."""
-    files = find_model("reranker")
-    assert files, "the cross-encoder ships with the package"
-    start = float_weights(files, base_weights() / "config.json", work / "start")
+    start = float_weights(shipped("reranker"), base_weights() / "config.json", work / "start")
     rows = [{"size": 0, **row_of("no synthetic lists", [_ranks(start, unseen)])}]
     for size in sizes:
         ranks = []

@@ -3,21 +3,21 @@
 Questions are mined from the workspace's own files, and asked as an editor would. First the encoder of
 questions learns (adapt_encoder.py; it needs the extra [train], and is left out without), then the fusion, at
 last, with the encoder, the cross-encoder (adapt_reranker.py). None must trust a signal that was trained on
-the very answers it is judged by: encoders and cross-encoders learn from one half of the files each, evidence
-and lists are gathered with what has not seen the file. Folds of files decide: weights that come from other
-files must do better than those that ship, by more than chance gives, or nothing is written.
+the very answers it is judged by: encoders and cross-encoders learn from the calls of one half of the files
+each, evidence and lists are gathered with what was not asked from the file. Folds of files decide: weights
+that come from other files must do better than those that ship, by more than chance gives, or nothing is
+written. As documents all usages are read on either side, but those in the file of the question.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import posixpath
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from deepcodeseek.server.fusion import Fusion
 from deepcodeseek.server.generation import ADAPTED
 from deepcodeseek.server.index import Index
-from deepcodeseek.server.models import SHIPPED
+from deepcodeseek.server.models import SHIPPED, ModelProblem
 from deepcodeseek.server.pipeline import Engine
 
 from .adapt_encoder import adapt_encoder
-from .adapt_files import put_in_place
+from .adapt_files import NAMES, foreign_folders, put_in_place
 from .adapt_reranker import MOST_LISTS, Reranked, adapt_reranker
 from .build import read_content
 from .cache import digest
@@ -46,10 +46,10 @@ from .train_fusion import (
     Ranks,
     Recipe,
     as_fusion,
+    gain_of,
     is_gain,
     named,
     ranks,
-    reciprocal,
     top,
     train,
     write_fusion,
@@ -58,9 +58,9 @@ from .triples import Triple
 
 RECIPE = Recipe(epochs=6, rate=2e-3)
 PER_TARGET = 10  # questions on an API
-LEAST_QUESTIONS = 50  # fewer say nothing of what is better
+LEAST_QUESTIONS, LEAST_FILES = 50, 10  # fewer say nothing of what is better
 MOST_QUESTIONS = 3000  # drawn where there are more: a large workspace takes no hours
-WORK = "training"
+WORK = ".adapting"  # in the models directory: checkpoints, until all is made
 FIRST = 5  # what is seen at a glance
 
 Progress = Callable[[str, int, int], None]
@@ -81,7 +81,7 @@ class Adapted:
     gained: int  # questions whose answer came among the first 5, and those that lost it
     lost: int
     gain: float  # of the mean reciprocal rank
-    error: float  # its standard error
+    error: float  # its standard error, by files
     general_before: dict[int, float]  # of questions from other code bases: what was forgotten
     general_after: dict[int, float]
     is_better: bool
@@ -133,23 +133,26 @@ def adapt(
     start, began = engine.fusion, time.monotonic()
     if start is None:
         raise AdaptProblem("the fusion that ships is missing or damaged: reinstall deepcodeseek")
-    samples = mined(index, workspace or source_of(index), leave_out, progress, say)
-    _check(engine, samples, index, encoder)
+    every = mined(index, workspace or source_of(index), leave_out, progress, say)
+    samples = _checked(engine, every, index, encoder, say)
+    is_owned = out.resolve() == (index / ADAPTED).resolve()
+    if foreign := foreign_folders(out, is_owned):
+        raise AdaptProblem(f"{foreign[0]} is no model, and would be replaced: choose another --out")
     calls, work = _Calls(_halves(samples), leave_out, progress), out / WORK
     made = work / "made"
     shutil.rmtree(made, ignore_errors=True)
     shipped = engines = [engine, engine]
     if encoder:
-        with _left_as_it_is("encoder of questions", say):
+        with _left_as_it_is(NAMES["query"], say):
             place = made / "query"
             learned = adapt_encoder(engine, calls.halves, leave_out, work, place, progress, say)
             engines = learned[::-1]  # each is asked about the half that it has not seen
     few = _few(calls.ask(engines), calls.ask(engines, after=False))
-    before, after = _judged(calls, shipped, engines, few, start)
+    judged = _judged(calls, shipped, engines, few, start)
     parameters, _ = train(few, RECIPE, named(progress, "fusion"), start.parameters)
-    result = _result(few.files, before, after, _general(start), _general(as_fusion(parameters)))
+    result = _result(*judged, _general(start), _general(as_fusion(parameters)))
     if encoder and engine.reranker:
-        with _left_as_it_is("cross-encoder", say):
+        with _left_as_it_is(NAMES["reranker"], say):
             asked = _with_fusions(engines, few, start, progress) if result.is_better else shipped
             files, folders = engine.reranker.files, (work / "reranker", made / "reranker")
             reranked = adapt_reranker(calls.lists(asked), files, *folders, progress, say)
@@ -159,9 +162,8 @@ def adapt(
         write_fusion(parameters, made / "fusion", {}, RECIPE)
     else:
         shutil.rmtree(made / "query", ignore_errors=True)
-    is_owned = out.resolve() == (index / ADAPTED).resolve()
-    if put_in_place(made, out, {"adapted": asdict(result)}, is_owned) and not result.is_better:
-        say("what an earlier run had learned is removed: what ships does as well")
+    for kind in put_in_place(made, out, {"adapted": asdict(result)}, is_owned):
+        say(f"the {NAMES[kind]} that an earlier run had learned is removed: this run did not judge it")
     shutil.rmtree(work, ignore_errors=True)
     return result
 
@@ -171,27 +173,36 @@ def _left_as_it_is(what: str, say: Callable[[str], None]) -> Iterator[None]:
     """Where a part cannot be trained, or its export does not agree with it, the others still learn."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, RuntimeError, ModelProblem) as error:  # torch has no other class for a full disk
         say(f"the {what} is left as it is: {error}")
 
 
-def _check(engine: Engine, samples: Sequence[dict[str, Any]], index: Path, encoder: bool) -> None:
-    """Raises AdaptProblem where there is too little to learn from or to judge by."""
-    if len(samples) < LEAST_QUESTIONS:
-        raise AdaptProblem(f"{len(samples)} calls to learn from: at least {LEAST_QUESTIONS} are needed")
-    for what, known in (
-        ("stand in files", [bool(engine.index.file_ids(sample["file"])) for sample in samples]),
-        ("are of APIs", [bool(engine.index.find(sample["target"])) for sample in samples]),
+def _checked(
+    engine: Engine, samples: list[dict[str, Any]], index: Path, encoder: bool, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Those that the index can be asked about; AdaptProblem where they are too few to learn or judge by."""
+    for what, part, is_known in (
+        ("stand in files", "file", engine.index.file_ids),
+        ("are of APIs", "target", engine.index.find),
     ):
         # What it holds of a file by another name would not be hidden; no answer would be right.
-        if sum(known) < len(known) / 2:
-            unknown = f"{len(known) - sum(known)} of {len(known)} calls {what} that {index} does not know"
+        known = [sample for sample in samples if is_known(sample[part])]
+        unknown = f"{len(samples) - len(known)} of {len(samples)} calls {what} that {index} does not know"
+        if len(known) < len(samples) / 2:
             raise AdaptProblem(f"{unknown}: name what it was built from with --workspace, or build it anew")
+        if len(known) < len(samples):
+            say(f"{unknown}: they are left out until it is built anew")
+        samples = known
+    if len(samples) < LEAST_QUESTIONS:
+        raise AdaptProblem(f"{len(samples)} calls to learn from: at least {LEAST_QUESTIONS} are needed")
     files = {sample["file"] for sample in samples}
-    if len(set(fold_of(files).tolist())) < 2 or (encoder and not all(_halves(samples))):
+    if len(files) < LEAST_FILES or len(set(fold_of(files).tolist())) < 2:
         raise AdaptProblem(
             f"all calls stand in {len(files)} files: too few to learn from some, judged by others"
         )
+    if encoder and not all(_halves(samples)):
+        raise AdaptProblem("all calls stand in one half of the files: `--no-encoder` learns from them")
+    return samples
 
 
 def _halves(samples: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -205,8 +216,9 @@ def _few(*asked: Iterable[Questions]) -> Questions:
 
 def _judged(
     calls: _Calls, shipped: Sequence[Engine], engines: Sequence[Engine], few: Questions, start: Fusion
-) -> tuple[Ranks, Ranks]:
-    """Ranks [n] of the right answers by what ships, and by what was trained on the other folds."""
+) -> tuple[list[str], Ranks, Ranks]:
+    """The questions' files [n], and the ranks [n] of their answers by what ships and by what was trained on
+    the other folds."""
     by_fold = _trained_on_others(few, fold_of(few.files), FOLDS, start, calls.progress)
 
     def by_start(file: str) -> Fusion:
@@ -216,16 +228,20 @@ def _judged(
         return by_fold[int(fold_of([file])[0])]
 
     if engines is shipped:  # and need be asked but once
-        before, after = _ranks(calls.ask(engines), by_start, unseen)
+        files, (before, after) = _ranks(calls.ask(engines), by_start, unseen)
     else:
-        (before,), (after,) = _ranks(calls.ask(shipped), by_start), _ranks(calls.ask(engines), unseen)
-    return before, after
+        files, (before,) = _ranks(calls.ask(shipped), by_start)
+        _, (after,) = _ranks(calls.ask(engines), unseen)
+    return files, before, after
 
 
-def _ranks(asked: Iterable[Questions], *judges: Callable[[str], Fusion]) -> Ranks:
-    """Ranks [judges, n] of the right answers by judges, each a fusion by the question's file."""
-    found = [[ranks(judge(one.files[0]), one)[0] for judge in judges] for one in asked]
-    return np.array(found, np.int64).T
+def _ranks(asked: Iterable[Questions], *judges: Callable[[str], Fusion]) -> tuple[list[str], Ranks]:
+    """Files [n], and ranks [judges, n] of the right answers by judges, each a fusion by the file."""
+    files, found = [], []
+    for one in asked:
+        files.append(str(one.files[0]))
+        found.append([ranks(judge(files[-1]), one)[0] for judge in judges])
+    return files, np.array(found, np.int64).T
 
 
 def _with_fusions(
@@ -250,18 +266,31 @@ def _trained_on_others(
 def left_out(listed: Path, workspace: Path | None, index: Index) -> tuple[frozenset[str], tuple[str, ...]]:
     """The files that a list names, as the index calls them, and the lines that name none of it.
 
-    A line is a path below the workspace or an absolute one, of a file or of a folder. Raises OSError.
+    A line is a path below the workspace or an absolute one, of a file or of a folder. Raises OSError, and
+    AdaptProblem where all lines name nothing: whoever leaves out something means something.
     """
     hidden, unknown = set(), []
-    for line in filter(None, map(str.strip, decode(listed.read_bytes()).splitlines())):
+    lines = list(filter(None, map(str.strip, decode(listed.read_bytes()).splitlines())))
+    for line in lines:
         path = posixpath.normpath(line if index.file_ids(line) else line.replace("\\", "/"))
-        if workspace and Path(path).is_absolute():
-            path = os.path.relpath(path, workspace.resolve()).replace(os.sep, "/")
+        if (
+            workspace
+            and Path(path).is_absolute()
+            and Path(path).resolve().is_relative_to(workspace.resolve())
+        ):
+            path = Path(path).resolve().relative_to(workspace.resolve()).as_posix()
         found = index.files_in(path)
         hidden |= {path, *found}
         if not found:
             unknown.append(line)
+    if lines and len(unknown) == len(lines):
+        raise AdaptProblem(f"{listed}: the index has no file that it names, such as {unknown[0]}")
     return frozenset(hidden), tuple(unknown)
+
+
+def is_below(path: str, places: Collection[str]) -> bool:
+    """Whether a file is one of the places, or in a folder that is."""
+    return path in places or any(str(folder) in places for folder in PurePosixPath(path).parents)
 
 
 def mined(
@@ -278,10 +307,10 @@ def mined(
     if workspace is None or not workspace.is_dir():
         raise AdaptProblem(f"where {index} was built from is not known any more: name it with --workspace")
     content, _ = read_content(workspace, index, last_options(index), progress, say)
-    extracted = [item for item in content.extracted if item.script.path not in leave_out]
+    extracted = [item for item in content.extracted if not is_below(item.script.path, leave_out)]
     exports = with_tails(find_exports(content.extracted))
     every = mine(extracted, content.apis, exports, PER_TARGET, seed=0)
-    balanced = [asdict(s) for s in every if s.balanced and s.target_file not in leave_out]
+    balanced = [asdict(s) for s in every if s.balanced and not is_below(s.target_file, leave_out)]
     return some_of(balanced, MOST_QUESTIONS)
 
 
@@ -296,14 +325,13 @@ def fold_of(files: Iterable[str]) -> NDArray[np.int64]:
 
 
 def _result(
-    files: Iterable[str],
+    files: Sequence[str],
     before: Ranks,
     after: Ranks,
     general_before: dict[int, float],
     general_after: dict[int, float],
 ) -> Adapted:
-    gains = reciprocal(after) - reciprocal(before)
-    gain, error = float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+    gain, error = gain_of(before, after, files)
     was, now = ((found > 0) & (found <= FIRST) for found in (before, after))
     return Adapted(
         questions=len(before),
@@ -316,7 +344,7 @@ def _result(
         error=round(error, 4),
         general_before=general_before,
         general_after=general_after,
-        is_better=is_gain(before, after),
+        is_better=is_gain(before, after, files),
     )
 
 

@@ -1,7 +1,7 @@
 """Adapt the encoder of questions to a workspace: two learn from one half of the files each.
 
-So each file has one that has not seen it; what is written is the mean of their weights (Wortsman et al.,
-2022). Needs the extra [train].
+So each file has one that was neither asked from it nor drawn to the contexts of its calls; what is written is
+the mean of their weights (Wortsman et al., 2022). Needs the extra [train].
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from deepcodeseek.server.models import ModelFiles, load_encoder
 from deepcodeseek.server.pipeline import Engine
+from deepcodeseek.server.text import TEXT_VERSION
 
 from .evaluate import some_of
 from .export_encoder import base_weights, export_encoder
@@ -40,10 +41,15 @@ def adapt_encoder(
     there is nothing to learn from or an export does not agree with what was trained.
     """
     assert engine.encoder
-    card = {"kind": "query", "name": "adapted", "documents": engine.encoder.files.sha256}
-    documents = {"": documents_of(engine, leave_out)}
+    card = {
+        "kind": "query",
+        "name": "adapted",
+        "documents": engine.encoder.files.sha256,
+        "text_version": TEXT_VERSION,
+    }
     engines, every = [], []
-    for number, half in enumerate(halves):
+    for number, (half, other) in enumerate(zip(halves, halves[::-1], strict=True)):
+        documents = {"": documents_of(engine, leave_out, {str(sample["file"]) for sample in other})}
         folder, show = work / str(number), named(progress, f"encoder {number + 1} of {len(halves)}")
         questions = questions_of(engine, some_of(half, MOST_LEARNED), "")
         weights = train(questions, documents, base_weights(), folder, RECIPE, show)

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from deepcodeseek.server.models import CARD, ModelKind, ModelProblem, read_card
 
 from .atomic import model_folder, remove_folder, write_lines
 
-KINDS: tuple[ModelKind, ...] = ("query", "fusion", "reranker")
+NAMES: Mapping[ModelKind, str] = MappingProxyType(
+    {"query": "encoder of questions", "fusion": "fusion", "reranker": "cross-encoder"}
+)
 
 
-def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -> bool:
+def foreign_folders(out: Path, is_owned: bool) -> list[Path]:
+    """Folders in `out` by the names of models that hold something else, which nobody may replace."""
+    return [
+        out / kind
+        for kind in NAMES
+        if not is_owned and _card(out / kind) is None and any((out / kind).glob("*"))
+    ]
+
+
+def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -> list[ModelKind]:
     """Rename the models in `made` into `out`, with `about` in their cards; remove other adapted ones there.
 
-    Nobody judged those beside what is there now, nor knows what they had left out. Whether there were any.
+    Nobody judged those beside what is there now, nor knows what they had left out. The kinds removed.
     `is_owned`: nobody but adapting writes into `out`. Raises OSError.
     """
-    removed = False
-    for kind in KINDS:
+    removed = []
+    for kind in NAMES:
         place = out / kind
         if (made / kind).is_dir():
             card = read_card(made / kind / CARD) | about
@@ -30,14 +43,21 @@ def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -
                     file.rename(staged / file.name)
         elif _is_ours(place, is_owned):
             remove_folder(place)
-            removed = True
+            removed.append(kind)
     return removed
 
 
 def _is_ours(place: Path, is_owned: bool) -> bool:
     """Whether an earlier run wrote it: by its card, and without one where nobody else writes."""
-    try:
-        card = read_card(place / CARD)
-    except ModelProblem:
+    card = _card(place)
+    if card is None:
         return is_owned and place.is_dir()
     return card.get("name") == "adapted" or "adapted" in card
+
+
+def _card(place: Path) -> dict[str, Any] | None:
+    """The card of a model in a folder; None where there is none that can be read."""
+    try:
+        return read_card(place / CARD)
+    except ModelProblem:
+        return None

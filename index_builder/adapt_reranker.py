@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepcodeseek.server.models import ModelFiles
 
@@ -28,6 +29,7 @@ from .triples import Triple
 RECIPE = Recipe(rate=1e-5)  # a few hundred lists: at higher rates what is unseen gets worse
 MOST_LEARNED = 400  # lists of each half, drawn where there are more
 MOST_JUDGED = 150  # by a model that has not seen them: reading takes longer than learning
+LEAST_JUDGED = 50  # of both halves: fewer say nothing of what is better
 MOST_LISTS = MOST_LEARNED + MOST_JUDGED  # of each half that are made: in some the right one is out of reach
 
 Progress = Callable[[str, int, int], None]
@@ -57,15 +59,18 @@ def adapt_reranker(
     there is nothing to learn from, where the model cannot be trained, or where the export does not agree with
     what was trained.
     """
+    asked = [some_of(half, MOST_JUDGED) for half in halves]
+    if sum(map(len, asked)) < LEAST_JUDGED:
+        raise ValueError(f"there are {sum(map(len, asked))} lists to judge it by, {LEAST_JUDGED} are needed")
     start = float_weights(model, base_weights() / "config.json", work / "start")
     before, after, folders = [], [], []
-    for number, (learned, unseen) in enumerate(zip(halves, halves[::-1], strict=True)):
+    for number, (learned, unseen) in enumerate(zip(halves, asked[::-1], strict=True)):
         near = [triple for triple in learned if is_within_reach(triple)]
-        asked = some_of(unseen, MOST_JUDGED)
         show = named(progress, f"cross-encoder {number + 1} of {len(halves)}")
         folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, show)
-        before.append(_ranks(start, asked))
-        after.append(_ranks(folder, asked))
+        judging = named(progress, f"judging cross-encoder {number + 1} of {len(halves)}")
+        before.append(_ranks(start, unseen, judging))
+        after.append(_ranks(folder, unseen, judging))
         folders.append(folder)
     result = _result(np.concatenate(before), np.concatenate(after))
     if result.is_better:
@@ -74,8 +79,14 @@ def adapt_reranker(
     return result
 
 
-def _ranks(weights: Path, unseen: Sequence[Triple]) -> Ranks:
-    return ranks_of(partial(CrossEncoder.load(weights).reads, tokens=RECIPE.tokens), unseen)
+def _ranks(weights: Path, unseen: Sequence[Triple], progress: Progress) -> Ranks:
+    model, done = CrossEncoder.load(weights), count()
+
+    def reads(triple: Triple) -> NDArray[np.float32]:
+        progress("", next(done), len(unseen))
+        return model.reads(triple, RECIPE.tokens)
+
+    return ranks_of(reads, unseen)
 
 
 def _result(before: Ranks, after: Ranks) -> Reranked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -155,28 +155,31 @@ def train_adapt(
     from .adapt import AdaptProblem, adapt, left_out
     from .generations import source_of
     from .terminal import adapted_view, progress_reporter, say_json
-    from .train_libraries import missing, quiet
+    from .train_libraries import ADAPTING, missing, quiet, way_out
 
     tell = say_json if style == "jsonl" else say
     with clear_errors(out):
         index = directory or index_directory(workspace or Path.cwd())
-        with_encoder = not missing() if encoder is None else encoder
+        lacking = missing(ADAPTING)
+        with_encoder = not lacking if encoder is None else encoder
         if with_encoder:
-            _check_extra()
+            _check_extra(ADAPTING)
+        elif encoder is None:
+            tell(f"the encoder of questions and the cross-encoder stay as they are: that {way_out(lacking)}")
         engine, target = load_engine(index, models, adapted=False), out or index / ADAPTED
         hidden: Collection[str] = ()
-        if leave_out:
-            hidden, unknown = left_out(leave_out, workspace or source_of(index), engine.index)
-            tell(*(f"{leave_out}: {line}: the index has no such file" for line in unknown))
-        with progress_reporter(style) as progress, quiet() if with_encoder else nullcontext():
-            try:
+        try:
+            if leave_out:
+                hidden, unknown = left_out(leave_out, workspace or source_of(index), engine.index)
+                tell(*(f"{leave_out}: {line}: the index has no such file" for line in unknown))
+            with progress_reporter(style) as progress, quiet() if with_encoder else nullcontext():
                 result = adapt(engine, index, target, workspace, hidden, progress, tell, with_encoder)
-            except (AdaptProblem, ValueError) as problem:
-                raise click.ClickException(str(problem)) from None
+        except (AdaptProblem, ValueError) as problem:
+            raise click.ClickException(str(problem)) from None
     if as_json:
         click.echo(json.dumps(asdict(result), indent=1))
         return
-    click.echo(adapted_view(result, target))
+    click.echo(adapted_view(result, target, is_found=out is None))
 
 
 @contextmanager
@@ -193,11 +196,9 @@ def _training(out: Path) -> Iterator[Progress]:
             raise click.ClickException(str(error)) from None
 
 
-def _check_extra() -> None:
+def _check_extra(needed: Sequence[str] | None = None) -> None:
     """A clear error before anything is done where a library is missing, and not after minutes."""
-    from .train_libraries import missing
+    from .train_libraries import EXTRA, missing, way_out
 
-    if names := missing():
-        raise click.ClickException(
-            f"training needs {', '.join(names)}: run `pip install 'deepcodeseek[train]'`"
-        )
+    if names := missing(needed or EXTRA):
+        raise click.ClickException(f"training {way_out(names)}")

@@ -25,6 +25,7 @@ STRONG = 128  # candidates of a question that are kept because the signals are f
 GENERAL = "general.npz"
 """Beside the fusion that ships: questions from code it was not trained on, as numbers alone."""
 RANDOM = 32  # and beside them, by chance
+EVIDENCE_VERSION = "1"  # to be raised where a signal says something else under the same name
 LOST = -1
 
 Progress = Callable[[str, int, int], None]

@@ -24,7 +24,7 @@ from .cache import digest
 from .candidates import candidate_lists
 from .corpora import MADE
 from .evaluate import Asked, read_samples
-from .evidence import Questions, gather
+from .evidence import EVIDENCE_VERSION, Questions, gather
 from .triples import Triple, read_coder_pile, write_triples
 
 SAMPLES = "samples.jsonl"
@@ -92,7 +92,7 @@ def _about(path: Path) -> Mapping[str, Any]:
 def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> Iterator[Questions]:
     """A corpus's questions, as mined and with nothing after the cursor."""
     made_by = [encoder.files.sha256] if encoder else []
-    key = corpus.key(json.dumps([FEATURES, MAX_SAMPLES]), *made_by)
+    key = corpus.key(json.dumps([FEATURES, EVIDENCE_VERSION, MAX_SAMPLES]), *made_by)
     engine = None
     for after in (True, False):
         path = corpus.folder / f"evidence-{key}-{int(after)}.npz"

@@ -181,8 +181,8 @@ def _printable(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
-def adapted_view(result: Adapted, out: Path) -> str:
-    """What adapting brought, in a few lines."""
+def adapted_view(result: Adapted, out: Path, is_found: bool = True) -> str:
+    """What adapting brought, in a few lines; `is_found`: the server looks into `out` by itself."""
     lines = [
         f"{result.questions} calls in {result.files} files, {result.minutes:.1f} minutes; weights that have "
         "not seen the file of a call:",
@@ -202,6 +202,8 @@ def adapted_view(result: Adapted, out: Path) -> str:
             f"  adapted  {_tops(result.reranked.after)}",
             _kept("cross-encoder", result.reranked.is_better, out),
         ]
+    if not is_found and (result.is_better or (result.reranked and result.reranked.is_better)):
+        lines.append("the server uses it where the setting modelsDirectory names this folder")
     return "\n".join(lines)
 
 

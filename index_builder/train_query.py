@@ -87,17 +87,17 @@ def questions_of(
     return made
 
 
-def documents_of(engine: Engine, hidden: Collection[str] = ()) -> Documents:
+def documents_of(engine: Engine, hidden: Collection[str] = (), unheard: Collection[str] = ()) -> Documents:
     """The vectors of an index's own layer, whose ids come first, without those of its base layers.
 
-    Of what stands in files `hidden` zeros, and no usages.
+    Of what stands in files `hidden` zeros, and no usages; no usages either from files `unheard`.
     """
     # As the engine has them open: what lies in the index directory may be newer, and ids mean other things.
     doc, code, usage = (engine.index.own_vectors(table).copy() for table in TABLES)
     usages, own = engine.index.usages, len(usage)
     api, file, live = usages.api[:own], usages.file[:own], usages.live[:own]
     told = live & (api < len(doc))
-    told &= ~np.isin(file, [i for path in hidden for i in engine.index.file_ids(path)])
+    told &= ~np.isin(file, [i for path in {*hidden, *unheard} for i in engine.index.file_ids(path)])
     for path in hidden:
         its = np.flatnonzero(engine.index.apis.source.equal(path)[: len(doc)])
         doc[its] = code[its] = 0.0

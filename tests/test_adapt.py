@@ -19,19 +19,27 @@ from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import ablate_adapted, adapt_reranker
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, left_out, mined
-from deepcodeseek.index_builder.adapt_files import KINDS
+from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, is_below, left_out, mined
+from deepcodeseek.index_builder.adapt_files import NAMES
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.layers import read_bases, remove_base
-from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion, train, write_fusion
+from deepcodeseek.index_builder.train_fusion import (
+    Recipe,
+    _initial,
+    as_fusion,
+    gain_of,
+    is_gain,
+    train,
+    write_fusion,
+)
 from deepcodeseek.index_builder.train_libraries import EXTRA
 from deepcodeseek.index_builder.train_query import documents_of
 from deepcodeseek.index_builder.train_shipped import train_shipped
 from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
-from deepcodeseek.server.models import Encoder, find_model
+from deepcodeseek.server.models import Encoder, ModelProblem, find_model
 from deepcodeseek.server.pipeline import Engine, load_engine, load_fusion, mark_of
 
 QUIET: Any = lambda *_: None  # noqa: E731
@@ -71,7 +79,9 @@ LISTS = [
     ("apps/cargo/a.js\n".encode("utf-16"), {FILE}, ()),
     (b"apps/quay/", {f"{FOLDER}/b.js", f"{FOLDER}/c.js"}, ()),
     (b"apps/none.js\n# a.js\napps/cargo/a.js", {FILE}, ("apps/none.js", "# a.js")),
-    (b"/elsewhere/a.js", set(), ("/elsewhere/a.js",)),
+    (b"/elsewhere/a.js\napps/cargo/a.js", {FILE}, ("/elsewhere/a.js",)),
+    (b"LINK/apps/cargo/a.js", {FILE}, ()),
+    (b"", set(), ()),
 ]
 
 
@@ -79,11 +89,34 @@ LISTS = [
 def test_files_are_left_out_however_they_are_written(
     content: bytes, files: set[str], unknown: tuple[str, ...], encoder: Encoder, quay: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "list.txt").write_bytes(content.replace(b"WORKSPACE", bytes(quay / "w")))
+    (tmp_path / "link").symlink_to(quay / "w", target_is_directory=True)
+    places = content.replace(b"WORKSPACE", bytes(quay / "w")).replace(b"LINK", bytes(tmp_path / "link"))
+    (tmp_path / "list.txt").write_bytes(places)
     engine = load_engine(quay / "i")
     hidden, lines = left_out(tmp_path / "list.txt", quay / "w", engine.index)
     assert {path for path in hidden if engine.index.file_ids(path)} == files
     assert lines == unknown
+
+
+def test_a_list_that_names_nothing_is_refused(quay: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("apps/none.js\nother/\n", encoding="utf-8")
+    with pytest.raises(AdaptProblem, match=r"no file that it names, such as apps/none\.js"):
+        left_out(tmp_path / "list.txt", quay / "w", load_engine(quay / "i").index)
+
+
+PLACES = [
+    # a file, what is left out, whether it is
+    ("apps/a.js", {"apps/a.js"}, True),
+    ("apps/new/a.js", {"apps/new"}, True),
+    ("apps/new/deep/a.js", {"apps/new"}, True),
+    ("apps/newer/a.js", {"apps/new"}, False),
+    ("apps/a.js", set(), False),
+]
+
+
+@pytest.mark.parametrize(("path", "places", "is_left_out"), PLACES)
+def test_what_is_below_a_folder(path: str, places: set[str], is_left_out: bool) -> None:
+    assert is_below(path, places) == is_left_out
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +182,14 @@ def test_what_cannot_be_learned_from_is_told(
     monkeypatch.setattr(adapting, "mined", lambda *_: other)
     with pytest.raises(AdaptProblem, match="are of APIs that"):
         adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+    some = [sample | ({"file": "moved.js"} if number % 4 == 0 else {}) for number, sample in enumerate(every)]
+    monkeypatch.setattr(adapting, "mined", lambda *_: some)
+    monkeypatch.setattr(adapting, "RECIPE", QUICK)
+    said: list[str] = []
+    result = adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, said.append)
+    unknown = len(every[::4])
+    assert result.questions == len(every) - unknown
+    assert said[0].startswith(f"{unknown} of {len(every)} calls stand in files that")
     one = [sample for sample in every if fold_of([sample["file"]])[0] == fold_of([every[0]["file"]])[0]]
     monkeypatch.setattr(adapting, "mined", lambda *_: one)
     monkeypatch.setattr(adapting, "LEAST_QUESTIONS", 1)
@@ -165,7 +206,7 @@ def test_files_of_one_half_are_enough_for_the_fusion(
     monkeypatch.setattr(adapting, "mined", lambda *_: half)
     monkeypatch.setattr(adapting, "RECIPE", QUICK)
     assert adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET).questions == len(half)
-    with pytest.raises(AdaptProblem, match="too few to learn from some"):
+    with pytest.raises(AdaptProblem, match="`--no-encoder` learns from them"):
         adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
 
 
@@ -262,7 +303,21 @@ def test_what_an_earlier_run_learned_goes_where_it_is_no_better(
         said: list[str] = []
         adapt(untrained, index_directory(EXAMPLE), tmp_path / name, EXAMPLE, frozenset(), QUIET, said.append)
         assert (tmp_path / name / "fusion").is_dir() == (name == "mine")
-        assert any("is removed" in line for line in said) == (name == "earlier")
+        removed = "the fusion that an earlier run had learned is removed"
+        assert any(line.startswith(removed) for line in said) == (name == "earlier")
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_what_is_no_model_is_not_replaced(
+    kind: str, untrained: Engine, example_report: Report, tmp_path: Path
+) -> None:
+    """A folder of the user's project may have the name of a model."""
+    mine = tmp_path / kind / "mine.sql"
+    mine.parent.mkdir()
+    mine.write_text("SELECT", encoding="utf-8")
+    with pytest.raises(AdaptProblem, match=f"{kind} is no model, and would be replaced: choose another"):
+        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+    assert mine.is_file()
 
 
 def test_what_has_no_card_is_an_earlier_runs_where_nobody_else_writes(
@@ -272,11 +327,10 @@ def test_what_has_no_card_is_an_earlier_runs_where_nobody_else_writes(
     monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
     index = tmp_path / "i"
     shutil.copytree(index_directory(EXAMPLE), index)
-    for out, is_left in ((index / ADAPTED, False), (tmp_path / "mine", True)):
-        (out / "fusion").mkdir(parents=True)
-        (out / "fusion" / "fusion.npz").write_bytes(b"of a run that was killed")
-        adapt(untrained, index, out, EXAMPLE, frozenset(), QUIET, QUIET)
-        assert (out / "fusion").is_dir() == is_left
+    (index / ADAPTED / "fusion").mkdir(parents=True)
+    (index / ADAPTED / "fusion" / "fusion.npz").write_bytes(b"of a run that was killed")
+    adapt(untrained, index, index / ADAPTED, EXAMPLE, frozenset(), QUIET, QUIET)
+    assert not (index / ADAPTED / "fusion").exists()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -311,7 +365,7 @@ class Encoders:
 @pytest.fixture
 def adapted_before(tmp_path: Path) -> Path:
     """A models directory that an earlier run has written."""
-    for seed, kind in enumerate(KINDS):
+    for seed, kind in enumerate(NAMES):
         parameters = _initial(4, np.random.default_rng(seed))
         write_fusion(parameters, tmp_path / "m" / kind, {"adapted": {}}, QUICK)
     return tmp_path / "m"
@@ -328,17 +382,20 @@ def test_what_lies_there_stays_until_all_is_made(
     assert {name: content for name, content in contents(adapted_before).items() if name in before} == before
     Encoders(monkeypatch)
     result = adapt(*arguments, encoder=True)
-    assert {path.name for path in adapted_before.iterdir()} == set(KINDS)
+    assert {path.name for path in adapted_before.iterdir()} == set(NAMES)
     after = contents(adapted_before)
     assert not [name for name in before if after[name] == before[name]]
-    said = [json.loads(after[f"{kind}/model.json"])["adapted"] for kind in KINDS]
+    said = [json.loads(after[f"{kind}/model.json"])["adapted"] for kind in NAMES]
     assert said == 3 * [json.loads(json.dumps(asdict(result)))]
 
 
 REFUSED = [
     # what fails: the encoder of questions, the cross-encoder; what is written; what is said
     ("the bounds", None, {"fusion", "reranker"}, ["the encoder of questions is left as it is: the bounds"]),
-    ("", ValueError("0.9"), {"query", "fusion"}, ["the cross-encoder is left as it is: 0.9"]),
+    *(
+        ("", error, {"query", "fusion"}, ["the cross-encoder is left as it is: 0.9"])
+        for error in (ValueError("0.9"), ModelProblem("0.9"), RuntimeError("0.9"))
+    ),
     ("", None, {"query", "fusion", "reranker"}, []),
 ]
 
@@ -346,7 +403,7 @@ REFUSED = [
 @pytest.mark.parametrize(("refused", "failed", "kinds", "sentences"), REFUSED)
 def test_what_fails_is_left_out_alone(
     refused: str,
-    failed: ValueError | None,
+    failed: Exception | None,
     kinds: set[str],
     sentences: list[str],
     untrained: Engine,
@@ -358,7 +415,11 @@ def test_what_fails_is_left_out_alone(
     said: list[str] = []
     index = index_directory(EXAMPLE)
     result = adapt(untrained, index, adapted_before, EXAMPLE, frozenset(), QUIET, said.append, encoder=True)
-    assert said == sentences
+    removed = [f"the {NAMES[kind]} that an earlier" for kind in NAMES if kind not in kinds]
+    assert [line[: len(start)] for line, start in zip(said, sentences + removed, strict=True)] == [
+        *sentences,
+        *removed,
+    ]
     assert {path.name for path in adapted_before.iterdir()} == kinds
     assert (result.reranked is None) == ("reranker" not in kinds)
 
@@ -390,6 +451,26 @@ def test_lists_are_made_by_a_fusion_that_has_not_seen_them(
         assert seen.isdisjoint(files)
 
 
+GAINS = [
+    # ranks before and after, files, the gain and its error; whether it is more than chance gives
+    ([], [], [], 0.0, 0.0, False),
+    ([2, 2], [1, 1], ["a", "b"], 0.5, 0.0, True),
+    ([2, 2, 1, 1], [1, 1, 1, 1], ["a", "b", "c", "d"], 0.25, 0.1443, True),
+    ([2, 2, 1, 1], [1, 1, 1, 1], ["a", "a", "b", "b"], 0.25, 0.25, False),  # of one file: one opinion
+    ([2, 2, 1, 1], [1, 1, 1, 1], [], 0.25, 0.1443, True),
+    ([0, 1], [0, 2], ["a", "b"], -0.25, 0.25, False),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "files", "gain", "error", "is_more"), GAINS)
+def test_what_is_gained_and_by_how_many_files(
+    before: list[int], after: list[int], files: list[str], gain: float, error: float, is_more: bool
+) -> None:
+    asked = np.array(before, np.int64), np.array(after, np.int64), files
+    assert gain_of(*asked) == pytest.approx((gain, error), abs=1e-4)
+    assert is_gain(*asked) == is_more
+
+
 def test_folds_are_by_file() -> None:
     folds = fold_of(["a.js", "b.js", "a.js"] * 50)
     assert folds[0] == folds[2]
@@ -415,7 +496,8 @@ def test_too_little_to_learn_from(encoder: Encoder, untrained: Engine, tmp_path:
 def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) -> None:
     assert untrained.fusion
     write_fusion(untrained.fusion.parameters, tmp_path / "from" / "fusion", {}, QUICK)
-    (tmp_path / "left.txt").write_text("apps/nowhere.xml\n", encoding="utf-8")
+    samples = mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)
+    (tmp_path / "left.txt").write_text(f"apps/nowhere.xml\n{samples[0]['file']}\n", encoding="utf-8")
     options = [
         "--models",
         str(tmp_path / "from"),
@@ -442,6 +524,7 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
     )
     assert done.exit_code == 0, done.output
     assert f"written to {tmp_path / 'to'}" in done.stdout
+    assert "where the setting modelsDirectory names this folder" in done.stdout
     said, *lines = map(json.loads, done.stderr.splitlines())
     assert said["message"].endswith("left.txt: apps/nowhere.xml: the index has no such file")
     assert {line["task"] for line in lines} >= {"gathering", "fusion 1 of 5", "fusion"}

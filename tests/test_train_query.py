@@ -205,6 +205,17 @@ def test_hidden_files_are_no_documents(engine: Engine) -> None:
         assert np.array_equal(after[~its], before[~its])
 
 
+def test_files_may_be_documents_and_say_nothing(engine: Engine) -> None:
+    every = documents_of(engine)
+    file = int(every.usage_file[0])
+    unheard = next(path for path in engine.index.apis.source if engine.index.file_ids(path) == (file,))
+    some = documents_of(engine, unheard=[unheard])
+    assert 0 < len(some.usage) < len(every.usage)
+    assert file not in some.usage_file
+    assert np.array_equal(some.doc, every.doc)
+    assert np.array_equal(some.code, every.code)
+
+
 QUICKLY = """
 import sys
 from dataclasses import replace
@@ -212,7 +223,7 @@ from deepcodeseek.index_builder import adapt, adapt_encoder, adapt_reranker, cli
 adapt.PER_TARGET = 2
 adapt_encoder.RECIPE = replace(adapt_encoder.RECIPE, epochs=1, tokens=64)
 adapt_reranker.RECIPE = replace(adapt_reranker.RECIPE, epochs=1, tokens=48, documents=3)
-adapt_reranker.is_gain = lambda *_: True
+adapt_reranker.is_gain, adapt_reranker.LEAST_JUDGED = lambda *_: True, 1
 cli.main(sys.argv[1:])
 """
 
@@ -234,7 +245,8 @@ def test_an_adapted_encoder_is_written_and_loads(example_report: Report, tmp_pat
     assert done.returncode == 0, done.stderr[-2000:]
     said = [json.loads(line) for line in done.stderr.splitlines()]
     parts = {f"{part} {number} of 2" for part in ("encoder", "fusion", "cross-encoder") for number in (1, 2)}
-    assert {line["task"] for line in said if "task" in line} >= parts
+    judged = {f"judging cross-encoder {number} of 2" for number in (1, 2)}
+    assert {line["task"] for line in said if "task" in line} >= parts | judged
     assert [line for line in said if "message" in line]
     result = json.loads(done.stdout)
     assert result["is_better"]
@@ -244,7 +256,7 @@ def test_an_adapted_encoder_is_written_and_loads(example_report: Report, tmp_pat
     assert adapted.query_encoder
     assert adapted.encoder
     assert adapted.query_encoder.files.sha256 != adapted.encoder.files.sha256
-    assert not (tmp_path / "training").exists()
+    assert not (tmp_path / ".adapting").exists()
     card = json.loads((tmp_path / "query" / "model.json").read_text(encoding="utf-8"))
     (tmp_path / "query" / "model.json").write_text(json.dumps(card | {"documents": "other"}))
     assert load_engine(index, tmp_path).query_encoder is None
