@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from .evaluate import Asked, Sample, read_samples, run
 from .figures import latency, row
 from .mine import FOLDS
 from .terminal import progress_reporter
+from .train_libraries import quiet
 
 FIRST_LISTS = ("bm25-docs", "bm25-raw", "rrf", "fused")
 DONE = "left-out.json"  # what was left out of a fold's models
@@ -74,7 +76,7 @@ def main(
     """Ask, adapt five times, ask again, write."""
     samples = [sample for sample in read_samples(path) if subset == "all" or sample.get(subset)]
     original = load_engine(index, adapted=False)
-    with progress_reporter("auto") as progress:
+    with progress_reporter("auto") as progress, quiet() if encoder else nullcontext():
 
         def adapt_to(models: Path, hidden: Collection[str]) -> Adapted:
             start = replace(original, reranker=None) if as_it_ships else original

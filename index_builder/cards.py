@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from deepcodeseek.server.generation import sha256_file
-from deepcodeseek.server.models import CARD, SHIPPED, ModelKind
+from deepcodeseek.server.models import CARD, SHIPPED, ModelKind, shipped
 from deepcodeseek.server.pipeline import RERANK_DEPTH
 
 from .train_reranker import REACH
@@ -165,14 +165,22 @@ def _of_lists(card: Mapping[str, Any]) -> str:
 Lists: {counts}, about half asked with nothing after the cursor. A list is a call whose
 API the retriever finds, at whatever rank, and the first {REACH} others; where all of these are before it, it
 counts as not found. Calls whose API the retriever does not find are left out.
+{_retriever(card)} Which stage ships was chosen by these lists.
 {less if worse else ""}
 Of whole questions (subset `clean`), found or not, with the first {RERANK_DEPTH} candidates read: top-1 in
-percent with 95 % intervals ([all figures](../../../README.md#figures), where it stands by which fusion).
+percent with 95 % intervals ([all figures](../../../README.md#figures)), by the fusion that ships.
 
 | | n | no cross-encoder | with this one |
 |---|---|---|---|
 {rows}
 """
+
+
+def _retriever(card: Mapping[str, Any]) -> str:
+    """Whether what lists were made by is what ships."""
+    if card.get("retrieved_by") == shipped("fusion").sha256:
+        return "The retriever is the fusion that ships."
+    return "The retriever is a fusion that shipped before."
 
 
 def _wider_rows() -> Iterator[str]:

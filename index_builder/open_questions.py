@@ -45,7 +45,8 @@ def _synthetic(results: Path) -> tuple[str, ...]:
         f"{_top(before)} reranked, {before['method']}, n = {before['n']}",
         f"{verdict}: reinforced on them, the cross-encoder goes from {before['top']['5']:.1f} to "
         f"{', '.join(f'{top:.1f}' for top in tops)} % of real calls ({sizes[0]['seeds']} seeds, standard "
-        f"deviation at most {max(row['spread']['5'] for row in sizes):.1f}).",
+        f"deviation at most {max(row['spread']['5'] for row in sizes):.1f}). Measured with an earlier "
+        "fusion.",
     )
 
 

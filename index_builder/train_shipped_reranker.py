@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from deepcodeseek.server.generation import sha256_file
+from deepcodeseek.server.models import shipped
 
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
@@ -75,6 +76,7 @@ def train_shipped_reranker(
         "top_k_percent": {
             name: {part: _top(ranks) for part, ranks in by_part.items()} for name, by_part in found.items()
         },
+        "retrieved_by": shipped("fusion").sha256,
         "measured_lists": {name: len(triples) for name, triples in unseen.items()},
         "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)]
         + [
