@@ -80,7 +80,9 @@ class Adapted:
     after: dict[int, float]  # by weights that have not seen the question's file
     gained: int  # questions whose answer came among the first 5, and those that lost it
     lost: int
-    gain: float  # of the mean reciprocal rank
+    cut_before: dict[int, float]  # of the same with nothing after the cursor
+    cut_after: dict[int, float]
+    gain: float  # of the mean reciprocal rank, asked both ways
     error: float  # its standard error, by files
     general_before: dict[int, float]  # of questions from other code bases: what was forgotten
     general_after: dict[int, float]
@@ -97,10 +99,14 @@ class _Calls:
     leave_out: Collection[str]
     progress: Progress
 
-    def ask(self, engines: Sequence[Engine], after: bool = True) -> Iterator[Questions]:
-        """One question at a time: all candidates of all of them would take gigabytes."""
-        for engine, half in zip(engines, self.halves, strict=True):
-            yield from ask(engine, half, Asked(after=after), self.progress, self.leave_out)
+    def ask(self, engines: Sequence[Engine]) -> Iterator[Questions]:
+        """All of them as they stand, then all as if their files ended at the cursor.
+
+        One question at a time: all candidates of all of them would take gigabytes.
+        """
+        for after in (True, False):
+            for engine, half in zip(engines, self.halves, strict=True):
+                yield from ask(engine, half, Asked(after=after), self.progress, self.leave_out)
 
     def lists(self, engines: Sequence[Engine]) -> list[list[Triple]]:
         """As many lists of candidates of each half as the cross-encoder reads."""
@@ -133,11 +139,11 @@ def adapt(
     start, began = engine.fusion, time.monotonic()
     if start is None:
         raise AdaptProblem("the fusion that ships is missing or damaged: reinstall deepcodeseek")
-    every = mined(index, workspace or source_of(index), leave_out, progress, say)
-    samples = _checked(engine, every, index, encoder, say)
     is_owned = out.resolve() == (index / ADAPTED).resolve()
     if foreign := foreign_folders(out, is_owned):
         raise AdaptProblem(f"{foreign[0]} is no model, and would be replaced: choose another --out")
+    every = mined(index, workspace or source_of(index), leave_out, progress, say)
+    samples = _checked(engine, every, index, encoder, say)
     calls, work = _Calls(_halves(samples), leave_out, progress), out / WORK
     made = work / "made"
     shutil.rmtree(made, ignore_errors=True)
@@ -147,15 +153,16 @@ def adapt(
             place = made / "query"
             learned = adapt_encoder(engine, calls.halves, leave_out, work, place, progress, say)
             engines = learned[::-1]  # each is asked about the half that it has not seen
-    few = _few(calls.ask(engines), calls.ask(engines, after=False))
+    asked = enumerate(calls.ask(engines))
+    few = Questions.joined([one.few(number % len(samples)) for number, one in asked])
     judged = _judged(calls, shipped, engines, few, start)
     parameters, _ = train(few, RECIPE, named(progress, "fusion"), start.parameters)
     result = _result(*judged, _general(start), _general(as_fusion(parameters)))
     if encoder and engine.reranker:
         with _left_as_it_is(NAMES["reranker"], say):
-            asked = _with_fusions(engines, few, start, progress) if result.is_better else shipped
+            listing = _with_fusions(engines, few, start, progress) if result.is_better else shipped
             files, folders = engine.reranker.files, (work / "reranker", made / "reranker")
-            reranked = adapt_reranker(calls.lists(asked), files, *folders, progress, say)
+            reranked = adapt_reranker(calls.lists(listing), files, *folders, progress, say)
             result = replace(result, reranked=reranked)
     result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
     if result.is_better:
@@ -209,16 +216,11 @@ def _halves(samples: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [[sample for sample in samples if half_of(sample["file"]) == half] for half in (0, 1)]
 
 
-def _few(*asked: Iterable[Questions]) -> Questions:
-    """Questions to learn from, with few candidates each."""
-    return Questions.joined([one.few(number) for part in asked for number, one in enumerate(part)])
-
-
 def _judged(
     calls: _Calls, shipped: Sequence[Engine], engines: Sequence[Engine], few: Questions, start: Fusion
 ) -> tuple[list[str], Ranks, Ranks]:
-    """The questions' files [n], and the ranks [n] of their answers by what ships and by what was trained on
-    the other folds."""
+    """As `_Calls.ask` asks them: the questions' files [n], and the ranks [n] of their answers by what ships
+    and by what was trained on the other folds."""
     by_fold = _trained_on_others(few, fold_of(few.files), FOLDS, start, calls.progress)
 
     def by_start(file: str) -> Fusion:
@@ -332,14 +334,17 @@ def _result(
     general_after: dict[int, float],
 ) -> Adapted:
     gain, error = gain_of(before, after, files)
-    was, now = ((found > 0) & (found <= FIRST) for found in (before, after))
+    (whole_before, cut_before), (whole_after, cut_after) = np.split(before, 2), np.split(after, 2)
+    was, now = ((found > 0) & (found <= FIRST) for found in (whole_before, whole_after))
     return Adapted(
-        questions=len(before),
+        questions=len(whole_before),
         files=len(set(files)),
-        before=top(before),
-        after=top(after),
+        before=top(whole_before),
+        after=top(whole_after),
         gained=int((now & ~was).sum()),
         lost=int((was & ~now).sum()),
+        cut_before=top(cut_before),
+        cut_after=top(cut_after),
         gain=round(gain, 4),
         error=round(error, 4),
         general_before=general_before,

@@ -188,8 +188,11 @@ def adapted_view(result: Adapted, out: Path, is_found: bool = True) -> str:
         "not seen the file of a call:",
         f"  shipped  {_tops(result.before)}",
         f"  adapted  {_tops(result.after)}",
-        f"  among the first 5: {result.gained} gained, {result.lost} lost; reciprocal rank "
-        f"{result.gain:+.3f} (standard error {result.error:.3f})",
+        f"  among the first 5: {result.gained} gained, {result.lost} lost",
+        "with nothing after the cursor:",
+        f"  shipped  {_tops(result.cut_before)}",
+        f"  adapted  {_tops(result.cut_after)}",
+        f"reciprocal rank, both ways: {result.gain:+.3f} (standard error {result.error:.3f})",
     ]
     if result.general_before:
         forgotten = f"{_tops(result.general_before)}, now {_tops(result.general_after)}"

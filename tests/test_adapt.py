@@ -267,6 +267,8 @@ def test_what_predicts_better_is_written_and_loads(
     assert {path.name for path in tmp_path.iterdir()} == {"fusion", "reranker"}
     assert result.after[5] > result.before[5]
     assert result.gained > result.lost
+    assert result.cut_after[40] > result.cut_before[40]
+    assert result.cut_before != result.before
     fusion = load_fusion(find_model("fusion", tmp_path))  # type: ignore[arg-type]
     card = json.loads((tmp_path / "fusion" / "model.json").read_text(encoding="utf-8"))
     assert card["adapted"]["questions"] == result.questions
