@@ -4,7 +4,7 @@ A models directory holds one folder a kind, each with its card model.json: `enco
 tokenizer.json), `query/` (the same, for questions alone), `reranker/` (the same files), `causal/` (the same
 and model.onnx.data), `fusion/` (fusion.npz), `generator/` (one GGUF), `adapter/` (a GGUF of what was learned
 over that one). A directory named by the user is looked up first, then the user's data directory, then what
-ships in `assets/`.
+ships in `assets/`. Of what an engine can do without, one that does not load gives way to the next place.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import platformdirs
@@ -30,6 +31,7 @@ from .stop import Stop
 from .types import Prompt
 
 Vectors = NDArray[np.float32]
+T = TypeVar("T")
 ModelKind = Literal["encoder", "query", "fusion", "generator", "adapter", "reranker", "causal"]
 CARD = "model.json"
 ASSETS = Path(__file__).parent / "assets"
@@ -145,19 +147,65 @@ def data_directory() -> Path:
     return base / "models"
 
 
-def find_model(kind: ModelKind, *directories: Path | None) -> ModelFiles | None:
-    """The model of a kind that is in use: of the directories named, the user's data directory, what ships."""
+def model_folders(kind: ModelKind, *directories: Path | None) -> list[Path]:
+    """Where a model of a kind lies: in the directories named, the user's data directory, what ships."""
     places = [base / kind for base in (*directories, data_directory()) if base]
     places += [SHIPPED[kind]] if kind in SHIPPED else []
-    for place in places:
-        if place.is_dir():
-            return ModelFiles(kind, place, read_card(place / CARD))
-    return None
+    return [place for place in dict.fromkeys(places) if place.is_dir()]
+
+
+def find_model(kind: ModelKind, *directories: Path | None) -> ModelFiles | None:
+    """The first model of a kind, or none; raises ModelProblem where its card is damaged."""
+    return next((read_model(kind, place) for place in model_folders(kind, *directories)), None)
+
+
+def first_usable(
+    kind: ModelKind, load: Callable[[ModelFiles], T], without: str, *directories: Path | None
+) -> tuple[T | None, tuple[str, ...]]:
+    """What `load` makes of the first model of a kind that it can, and a note on each before that one.
+
+    A note ends with what is used instead; `without` says it where there is no other.
+    """
+    problems: list[str] = []
+    for place in model_folders(kind, *directories):
+        try:
+            loaded = load(read_model(kind, place))
+        except ModelProblem as problem:
+            problems.append(_with_mend(str(problem), kind, place))
+        else:
+            return loaded, tuple(f"{said}; {place} is used instead" for said in problems)
+    return None, tuple(f"{said}; {without}" for said in problems)
+
+
+def stamp_of(kind: ModelKind, *directories: Path | None) -> str:
+    """Another one as soon as a model of a kind comes, goes or is mended, in any place that is looked in.
+
+    A damaged file and a whole one may be named by the same card, so that the files themselves are looked at.
+    """
+    stamps = dict.fromkeys(_stamp(place) for place in model_folders(kind, *directories))
+    return sha256("\n".join(stamps).encode()).hexdigest()[:16]
+
+
+def _stamp(folder: Path) -> str:
+    """Names, sizes and times of its files: hashing what they hold would take too long to be done often."""
+    try:
+        states = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+    except OSError as error:  # it is being replaced
+        return f"{folder}: {error.strerror}"
+    return " ".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
 
 
 def shipped(kind: ModelKind) -> ModelFiles:
     """The model of a kind that ships, whatever is installed; raises ModelProblem."""
-    return ModelFiles(kind, SHIPPED[kind], read_card(SHIPPED[kind] / CARD))
+    return read_model(kind, SHIPPED[kind])
+
+
+def read_model(kind: ModelKind, folder: Path) -> ModelFiles:
+    """The model in a folder, by its card; raises ModelProblem."""
+    try:
+        return ModelFiles(kind, folder, read_card(folder / CARD))
+    except ModelProblem as problem:
+        raise ModelProblem(_with_mend(str(problem), kind, folder)) from None
 
 
 def verify(model: ModelFiles) -> None:
@@ -355,6 +403,12 @@ def read_card(path: Path) -> dict[str, Any]:
     if not isinstance(hashes, dict) or str(card.get("file", "model.onnx")) not in hashes:
         raise ModelProblem(f"the model card {path} states no SHA-256 of a model file")
     return card
+
+
+def _with_mend(said: str, kind: ModelKind, folder: Path) -> str:
+    """A problem with the way out, where it does not name it yet."""
+    mend = _mend(ModelFiles(kind, folder, {}))
+    return said if mend in said else f"{said}: {mend}"
 
 
 def _mend(model: ModelFiles) -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 from zipfile import BadZipFile
 
 from .causal_reranker import load_causal
@@ -29,7 +30,9 @@ from .models import (
     Reranker,
     Resting,
     find_model,
+    first_usable,
     load_encoder,
+    stamp_of,
     verify,
 )
 from .places import is_scope, place_of
@@ -37,7 +40,12 @@ from .rerank import rerank
 from .retrieve import RAREST_TERMS, retrieve
 from .signals import SIGNALS
 from .stop import Stop, Stopped, in_time
-from .text import encoder_query, whole_characters
+from .text import (
+    CAUSAL_TEXT_VERSION,
+    RERANKER_TEXT_VERSION,
+    encoder_query,
+    whole_characters,
+)
 from .types import Answer, Context, ExpandedQuery, QueryForm, RankedApi, Stage, Trace
 
 EXPAND_MS = 120_000.0
@@ -49,8 +57,13 @@ RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 _LATE = "no time left"
 Places = tuple[Path | None, ...]
+Notes = tuple[str, ...]
 _RENEWED: tuple[ModelKind, ...] = ("generator", "adapter", "query", "reranker", "causal", "fusion")
 """What may be installed or trained while the server runs; status reads the last."""
+_RERANKERS: Mapping[str, tuple[Callable[[ModelFiles], Readable], str]] = MappingProxyType(
+    {"reranker": (load_reranker, RERANKER_TEXT_VERSION), "causal": (load_causal, CAUSAL_TEXT_VERSION)}
+)
+"""How one is loaded, and the version of the texts that it reads."""
 RERANK_RESERVE_MS = 20.0
 """Below this, and what a query and one candidate take, a reranker would only end too late."""
 ANSWER_RESERVE_MS = 10.0
@@ -138,6 +151,7 @@ def load_engine(
 ) -> Engine:
     """Index and models for answering; what is missing but the index and the encoder becomes a note.
 
+    What was learned and does not load, damaged or of another version, gives way to the next place.
     Unless `adapted`, what learned from this index and lies beside it is left out; where `lite`, so are the
     generator and the rerankers. `prompt_form`: "auto" or a form of the generator's prompts. Raises
     IndexProblem or ModelProblem where nothing can answer.
@@ -149,11 +163,11 @@ def load_engine(
     mark = mark_of(directory, models_directory)
     index = open_index(directory, encoder_files.sha256)
     places = (models_directory, directory / ADAPTED if adapted else None)
-    fusion, fusion_notes = _load_fusion(places)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
+    fusion, fusion_notes = first_usable("fusion", load_fusion, "reciprocal ranks stand in", *places)
     generator, notes = (None, ()) if lite else load_generator(models_directory, prompt_form)
-    reranker, reranker_notes = (None, ()) if lite else _load_reranker("reranker", load_reranker, places)
-    causal, causal_notes = (None, ()) if lite else _load_reranker("causal", load_causal, places)
+    reranker, reranker_notes = (None, ()) if lite else _load_reranker("reranker", places)
+    causal, causal_notes = (None, ()) if lite else _load_reranker("causal", places)
     every = (*notes, *fusion_notes, *query_notes, *reranker_notes, *causal_notes, *index.notes)
     return Engine(index, encoder, generator, reranker, causal, every, fusion, query_encoder, mark)
 
@@ -202,44 +216,41 @@ def mark_of(directory: Path, models_directory: Path | None = None) -> str:
 
 
 def _mark_of_model(kind: ModelKind, places: Places) -> str:
+    """The stamp of all that may be used, and the hash of what comes first."""
+    stamp = stamp_of(kind, *places)
     try:
         model = find_model(kind, *places)
     except ModelProblem:
-        return "damaged"
-    return model.sha256 if model else "none"
+        return f"{stamp} damaged"
+    return f"{stamp} {model.sha256 if model else 'none'}"
 
 
-def _load_fusion(places: Places) -> tuple[Fusion | None, tuple[str, ...]]:
-    """The learned fusion, or none and why: reciprocal ranks stand in."""
-    try:
-        files = find_model("fusion", *places)
-        return (load_fusion(files) if files else None), ()
-    except ModelProblem as problem:
-        return None, (str(problem),)
+def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None, Notes]:
+    """The encoder of questions that was trained against the documents' one, or none, and notes."""
+
+    def load(model: ModelFiles) -> Encoder:
+        if model.card.get("documents") != documents:
+            raise ModelProblem(f"the encoder in {model.directory} was trained for another one")
+        return load_encoder(model)
+
+    return first_usable("query", load, "the encoder of documents stands in", *places)
 
 
-def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None, tuple[str, ...]]:
-    """The encoder of questions that was trained against the documents' one, or none and why."""
-    try:
-        files = find_model("query", *places)
-        if files is None:
-            return None, ()
-        if files.card.get("documents") != documents:
-            return None, (f"the encoder in {files.directory} was trained for another one: adapt again",)
-        return load_encoder(files), ()
-    except ModelProblem as problem:
-        return None, (str(problem),)
+def _load_reranker(kind: Literal["reranker", "causal"], places: Places) -> tuple[Reranker | None, Notes]:
+    """A reranker or none, and notes; what its card says is looked at now, what it ranks when it is loaded."""
+    load, version = _RERANKERS[kind]
+
+    def rest(model: ModelFiles) -> Reranker:
+        _check_texts(model, version)
+        return Resting(model, load)
+
+    return first_usable(kind, rest, "the order before it stands", *places)
 
 
-def _load_reranker(
-    kind: ModelKind, load: Callable[[ModelFiles], Readable], places: Places
-) -> tuple[Reranker | None, tuple[str, ...]]:
-    """A reranker, or none and why: the order before it stands in."""
-    try:
-        files = find_model(kind, *places)
-        return (Resting(files, load) if files else None), ()
-    except ModelProblem as problem:
-        return None, (str(problem),)
+def _check_texts(model: ModelFiles, version: str) -> None:
+    """Raises ModelProblem where it was made for texts of another version."""
+    if model.card.get("text_version") != version:
+        raise ModelProblem(f"{model.directory} was made for other texts than this version makes")
 
 
 def load_rerankers(engine: Engine) -> None:
