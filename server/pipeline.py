@@ -43,6 +43,7 @@ from .stop import Stop, Stopped, in_time
 from .text import (
     CAUSAL_TEXT_VERSION,
     RERANKER_TEXT_VERSION,
+    TEXT_VERSION,
     encoder_query,
     whole_characters,
 )
@@ -164,7 +165,7 @@ def load_engine(
     index = open_index(directory, encoder_files.sha256)
     places = (models_directory, directory / ADAPTED if adapted else None)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
-    fusion, fusion_notes = first_usable("fusion", load_fusion, "reciprocal ranks stand in", *places)
+    fusion, fusion_notes = _load_fusion(places, query_encoder)
     generator, notes = (None, ()) if lite else load_generator(models_directory, prompt_form)
     reranker, reranker_notes = (None, ()) if lite else _load_reranker("reranker", places)
     causal, causal_notes = (None, ()) if lite else _load_reranker("causal", places)
@@ -231,9 +232,23 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
     def load(model: ModelFiles) -> Encoder:
         if model.card.get("documents") != documents:
             raise ModelProblem(f"the encoder in {model.directory} was trained for another one")
+        if "text_version" in model.card:
+            _check_texts(model, TEXT_VERSION)
         return load_encoder(model)
 
     return first_usable("query", load, "the encoder of documents stands in", *places)
+
+
+def _load_fusion(places: Places, query_encoder: Encoder | None) -> tuple[Fusion | None, Notes]:
+    """The learned fusion that fits the encoder of questions in use, or none, and notes."""
+    in_use = query_encoder.files.sha256 if query_encoder else ""
+
+    def load(model: ModelFiles) -> Fusion:
+        if model.card.get("query") not in (None, "", in_use):
+            raise ModelProblem(f"{model.directory} learned with an encoder of questions that is not in use")
+        return load_fusion(model)
+
+    return first_usable("fusion", load, "reciprocal ranks stand in", *places)
 
 
 def _load_reranker(kind: Literal["reranker", "causal"], places: Places) -> tuple[Reranker | None, Notes]:

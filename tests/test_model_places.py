@@ -19,7 +19,7 @@ from deepcodeseek.server.fusion import FEATURES
 from deepcodeseek.server.generation import ADAPTED, index_directory, sha256_file
 from deepcodeseek.server.models import CARD, SHIPPED, ModelKind, data_directory, read_card
 from deepcodeseek.server.pipeline import Engine, load_engine, mark_of
-from deepcodeseek.server.text import CAUSAL_TEXT_VERSION, RERANKER_TEXT_VERSION
+from deepcodeseek.server.text import CAUSAL_TEXT_VERSION, RERANKER_TEXT_VERSION, TEXT_VERSION
 
 FALLING: tuple[ModelKind, ...] = ("fusion", "query", "reranker", "causal")
 TEXTS = {"reranker": RERANKER_TEXT_VERSION, "causal": CAUSAL_TEXT_VERSION}
@@ -45,14 +45,14 @@ def put(place: str, kind: ModelKind, index: Path, **about: Any) -> Path:
     if kind == "fusion":
         write_fusion(_initial(UNITS[place], np.random.default_rng(0)), made, about, Recipe())
         return made
-    card: dict[str, Any] = {"kind": kind, "file": "model.onnx", "text_version": TEXTS.get(kind)}
+    card: dict[str, Any] = {"kind": kind, "file": "model.onnx"}
     if kind == "query":
         shutil.copytree(SHIPPED["encoder"], made)
         card |= read_card(made / CARD) | {"documents": read_card(made / CARD)["sha256"]["model.onnx"]}
     else:  # nothing of it is loaded before it reads
         made.mkdir(parents=True)
         (made / "model.onnx").write_bytes(b"weights")
-        card["sha256"] = {"model.onnx": sha256_file(made / "model.onnx")}
+        card |= {"sha256": {"model.onnx": sha256_file(made / "model.onnx")}, "text_version": TEXTS[kind]}
     (made / CARD).write_text(json.dumps(card | about), encoding="utf-8")
     return made
 
@@ -68,7 +68,7 @@ def weights_of(made: Path) -> Path:
 
 def of_another_version(made: Path) -> None:
     if made.name != "fusion":
-        return change(made, text_version="0", documents="another encoder")
+        return change(made, text_version="0")
     with np.load(made / "fusion.npz") as file:
         arrays = dict(file)
     np.savez(made / "fusion.npz", **(arrays | {"features": np.array(FEATURES[1:])}))
@@ -164,3 +164,36 @@ def test_the_mark_changes_with_what_stands_in(index: Path) -> None:
     before = mark_of(index)
     put("installed", "fusion", index)
     assert mark_of(index) != before
+
+
+ITS = read_card(SHIPPED["encoder"] / CARD)["sha256"]["model.onnx"]  # `put` makes encoders of questions of it
+BOTH: tuple[ModelKind, ...] = ("query", "fusion")
+STATED: list[tuple[dict[str, Any] | None, dict[str, Any], tuple[ModelKind, ...]]] = [
+    # what the cards of encoder, or none, and fusion state; which of them are used
+    ({}, {}, BOTH),
+    ({"text_version": TEXT_VERSION}, {}, BOTH),
+    ({"text_version": "0"}, {}, ("fusion",)),
+    ({}, {"query": ITS}, BOTH),
+    ({}, {"query": ""}, BOTH),
+    ({}, {"query": "another"}, ("query",)),
+    ({"text_version": "0"}, {"query": ITS}, ()),
+    (None, {"query": ""}, ("fusion",)),
+    (None, {"query": ITS}, ()),
+]
+
+
+@pytest.mark.parametrize(("of_encoder", "of_fusion", "expected"), STATED)
+def test_encoder_and_fusion_are_used_with_what_they_learned_with(
+    of_encoder: dict[str, Any] | None, of_fusion: dict[str, Any], expected: tuple[ModelKind, ...], index: Path
+) -> None:
+    made = {"fusion": put("index", "fusion", index, **of_fusion)}
+    if of_encoder is not None:
+        made["query"] = put("index", "query", index)
+        change(made["query"], **of_encoder)
+    engine = load_engine(index)
+    assert tuple(kind for kind in BOTH if used(engine, kind, index) == "index") == expected
+    assert engine.fusion
+    refused = [place for kind, place in made.items() if kind not in expected]
+    assert len(notes(engine)) == len(refused)
+    for place in refused:
+        assert any(f"again, or delete {place}; " in note for note in notes(engine))
