@@ -155,7 +155,8 @@ def eval_ablate(
 
 
 def _unadapted(directory: Path, models: Path | None) -> Engine:
-    """The engine without what adapting left beside the index: it has learned from the very samples."""
+    """The engine without what was adapted: beside the index it has learned from the very samples, in the
+    user's data directory perhaps."""
     from deepcodeseek.server.generation import ADAPTED
     from deepcodeseek.server.pipeline import load_engine
 

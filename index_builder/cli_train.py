@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,7 +166,9 @@ def train_adapt(
             _check_extra(ADAPTING)
         elif encoder is None:
             tell(f"the encoder of questions and the cross-encoder stay as they are: that {way_out(lacking)}")
+        _check_unadapted(models)
         engine, target = load_engine(index, models, adapted=False), out or index / ADAPTED
+        tell(*(note for note in engine.notes if not note.startswith("no generator")))
         hidden: Collection[str] = ()
         try:
             if leave_out:
@@ -194,6 +196,24 @@ def _training(out: Path) -> Iterator[Progress]:
             yield progress
         except ValueError as error:
             raise click.ClickException(str(error)) from None
+
+
+def _check_unadapted(models: Path | None) -> None:
+    """A clear error where what is started from was adapted: it has seen the answers that judge it."""
+    from deepcodeseek.server.models import ModelProblem, read_model
+
+    from .adapt_files import NAMES
+
+    if models is None:
+        return
+    for kind in NAMES:
+        folder = models / kind
+        with suppress(ModelProblem):  # one that is damaged is not loaded either
+            if folder.is_dir() and read_model(kind, folder).is_adapted:
+                raise click.ClickException(
+                    f"{folder} was adapted to a code base and would be judged by answers that it has seen: "
+                    "leave --models out, or name a directory without it"
+                )
 
 
 def _check_extra(needed: Sequence[str] | None = None) -> None:

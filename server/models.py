@@ -49,6 +49,10 @@ class ModelProblem(Exception):
     """A model is missing, damaged or does not work; the message names the file and the way out."""
 
 
+class LeftOut(ModelProblem):
+    """Nothing is wrong with a model, but it is not to be used here; the message says why."""
+
+
 class Encoder(Protocol):
     """Texts to unit vectors."""
 
@@ -136,6 +140,11 @@ class ModelFiles:
         """Name of the file that holds the weights."""
         return str(self.card.get("file", "model.onnx"))
 
+    @property
+    def is_adapted(self) -> bool:
+        """Whether `train adapt` made it. An adapter's card tells by that word what the adapter is worth."""
+        return self.kind != "adapter" and ("adapted" in self.card or self.name == "adapted")
+
     def path(self, file: str) -> Path:
         return self.directory / file
 
@@ -170,6 +179,8 @@ def first_usable(
     for place in model_folders(kind, *directories):
         try:
             loaded = load(read_model(kind, place))
+        except LeftOut as reason:
+            problems.append(str(reason))
         except ModelProblem as problem:
             problems.append(_with_mend(str(problem), kind, place))
         else:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 from zipfile import BadZipFile
 
 from .causal_reranker import load_causal
@@ -23,6 +23,7 @@ from .lexical import Scores
 from .models import (
     Encoder,
     Generator,
+    LeftOut,
     ModelFiles,
     ModelKind,
     ModelProblem,
@@ -57,7 +58,7 @@ EXPAND_LEAST_MS = 50.0
 RETRIEVE_RESERVE_MS = 80.0
 """What expansion leaves of a deadline to the stages after it."""
 _LATE = "no time left"
-Places = tuple[Path | None, ...]
+T = TypeVar("T")
 Notes = tuple[str, ...]
 _RENEWED: tuple[ModelKind, ...] = ("generator", "adapter", "query", "reranker", "causal", "fusion")
 """What may be installed or trained while the server runs; status reads the last."""
@@ -143,6 +144,30 @@ METHODS: Mapping[str, Variant] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where models are looked for before the installed ones; what was adapted only where it is wanted."""
+
+    chosen: Path | None
+    adapted: Path | None  # None: what has learned from a code base is left out, wherever nobody chose it
+
+    def first_usable(
+        self, kind: ModelKind, load: Callable[[ModelFiles], T], without: str
+    ) -> tuple[T | None, Notes]:
+        """As in models.py."""
+
+        def load_wanted(model: ModelFiles) -> T:
+            place = model.directory.parent
+            if self.adapted is None and model.is_adapted and place != self.chosen:
+                raise LeftOut(
+                    f"{model.directory} has learned from a code base and is left out: "
+                    f"`eval run --models {place}` measures it"
+                )
+            return load(model)
+
+        return first_usable(kind, load_wanted, without, self.chosen, self.adapted)
+
+
 def load_engine(
     directory: Path,
     models_directory: Path | None = None,
@@ -153,9 +178,9 @@ def load_engine(
     """Index and models for answering; what is missing but the index and the encoder becomes a note.
 
     What was learned and does not load, damaged or of another version, gives way to the next place.
-    Unless `adapted`, what learned from this index and lies beside it is left out; where `lite`, so are the
-    generator and the rerankers. `prompt_form`: "auto" or a form of the generator's prompts. Raises
-    IndexProblem or ModelProblem where nothing can answer.
+    Unless `adapted`, what learned from a code base is left out, beside the index and installed, but not in
+    `models_directory`; where `lite`, so are the generator and the rerankers. `prompt_form`: "auto" or a form
+    of the generator's prompts. Raises IndexProblem or ModelProblem where nothing can answer.
     """
     encoder_files = find_model("encoder", models_directory)
     if encoder_files is None:
@@ -163,7 +188,7 @@ def load_engine(
     encoder = load_encoder(encoder_files)
     mark = mark_of(directory, models_directory)
     index = open_index(directory, encoder_files.sha256)
-    places = (models_directory, directory / ADAPTED if adapted else None)
+    places = _Places(models_directory, directory / ADAPTED if adapted else None)
     query_encoder, query_notes = _load_query_encoder(places, encoder_files.sha256)
     fusion, fusion_notes = _load_fusion(places, query_encoder)
     generator, notes = (None, ()) if lite else load_generator(models_directory, prompt_form)
@@ -213,10 +238,10 @@ def mark_of(directory: Path, models_directory: Path | None = None) -> str:
     """Names what an engine would be loaded from now; raises IndexProblem."""
     generation, _ = read_manifest(directory)
     places = (models_directory, directory / ADAPTED)
-    return " ".join((generation.name, *(_mark_of_model(kind, places) for kind in _RENEWED)))
+    return " ".join((generation.name, *(_mark_of_model(kind, *places) for kind in _RENEWED)))
 
 
-def _mark_of_model(kind: ModelKind, places: Places) -> str:
+def _mark_of_model(kind: ModelKind, *places: Path | None) -> str:
     """The stamp of all that may be used, and the hash of what comes first."""
     stamp = stamp_of(kind, *places)
     try:
@@ -226,7 +251,7 @@ def _mark_of_model(kind: ModelKind, places: Places) -> str:
     return f"{stamp} {model.sha256 if model else 'none'}"
 
 
-def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None, Notes]:
+def _load_query_encoder(places: _Places, documents: str) -> tuple[Encoder | None, Notes]:
     """The encoder of questions that was trained against the documents' one, or none, and notes."""
 
     def load(model: ModelFiles) -> Encoder:
@@ -236,10 +261,10 @@ def _load_query_encoder(places: Places, documents: str) -> tuple[Encoder | None,
             _check_texts(model, TEXT_VERSION)
         return load_encoder(model)
 
-    return first_usable("query", load, "the encoder of documents stands in", *places)
+    return places.first_usable("query", load, "the encoder of documents stands in")
 
 
-def _load_fusion(places: Places, query_encoder: Encoder | None) -> tuple[Fusion | None, Notes]:
+def _load_fusion(places: _Places, query_encoder: Encoder | None) -> tuple[Fusion | None, Notes]:
     """The learned fusion that fits the encoder of questions in use, or none, and notes."""
     in_use = query_encoder.files.sha256 if query_encoder else ""
 
@@ -248,10 +273,10 @@ def _load_fusion(places: Places, query_encoder: Encoder | None) -> tuple[Fusion 
             raise ModelProblem(f"{model.directory} learned with an encoder of questions that is not in use")
         return load_fusion(model)
 
-    return first_usable("fusion", load, "reciprocal ranks stand in", *places)
+    return places.first_usable("fusion", load, "reciprocal ranks stand in")
 
 
-def _load_reranker(kind: Literal["reranker", "causal"], places: Places) -> tuple[Reranker | None, Notes]:
+def _load_reranker(kind: Literal["reranker", "causal"], places: _Places) -> tuple[Reranker | None, Notes]:
     """A reranker or none, and notes; what its card says is looked at now, what it ranks when it is loaded."""
     load, version = _RERANKERS[kind]
 
@@ -259,7 +284,7 @@ def _load_reranker(kind: Literal["reranker", "causal"], places: Places) -> tuple
         _check_texts(model, version)
         return Resting(model, load)
 
-    return first_usable(kind, rest, "the order before it stands", *places)
+    return places.first_usable(kind, rest, "the order before it stands")
 
 
 def _check_texts(model: ModelFiles, version: str) -> None:

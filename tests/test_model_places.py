@@ -11,9 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import EXAMPLE
 
+from deepcodeseek.index_builder import adapt as adapting
+from deepcodeseek.index_builder.adapt import AdaptProblem
 from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.train_fusion import Recipe, _initial, write_fusion
 from deepcodeseek.server.fusion import FEATURES
 from deepcodeseek.server.generation import ADAPTED, index_directory, sha256_file
@@ -197,3 +201,66 @@ def test_encoder_and_fusion_are_used_with_what_they_learned_with(
     assert len(notes(engine)) == len(refused)
     for place in refused:
         assert any(f"again, or delete {place}; " in note for note in notes(engine))
+
+
+LEARNED: tuple[ModelKind, ...] = ("fusion", "query", "reranker")
+UNADAPTED = [
+    # what a card states, the place, whether it is used to measure
+    ({"adapted": {}}, "index", False),
+    ({"adapted": {}}, "installed", False),
+    ({"name": "adapted"}, "installed", False),
+    ({"name": "of corpora"}, "installed", True),
+    ({"adapted": {}}, "chosen", True),
+    ({"name": "adapted"}, "chosen", True),
+]
+
+
+@pytest.mark.parametrize(("about", "place", "is_used"), UNADAPTED)
+@pytest.mark.parametrize("kind", LEARNED)
+def test_what_was_adapted_measures_nothing_unless_it_is_named(
+    kind: ModelKind, about: dict[str, Any], place: str, is_used: bool, index: Path
+) -> None:
+    made = put(place, kind, index, **about)
+    chosen = made.parent if place == "chosen" else None
+    assert used(load_engine(index, chosen), kind, index) == place
+    engine = load_engine(index, chosen, adapted=False)
+    otherwise = "ships" if kind in SHIPPED else "none"
+    assert used(engine, kind, index) == (place if is_used else otherwise)
+    is_noted = [str(made) in note and f"--models {made.parent}`" in note for note in notes(engine)]
+    assert is_noted == [True] * (place == "installed" and not is_used)
+
+
+def test_the_installed_models_can_be_named_too(index: Path) -> None:
+    put("installed", "fusion", index, adapted={})
+    engine = load_engine(index, data_directory(), adapted=False)
+    assert (used(engine, "fusion", index), notes(engine)) == ("installed", [])
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_adapting_does_not_start_from_what_was_adapted(kind: ModelKind, index: Path) -> None:
+    """It would be judged by answers that it has seen."""
+    made = put("chosen", kind, index, name="adapted")
+    adapt = ["train", "adapt", "--index", str(index), "--models", str(made.parent), "--no-encoder"]
+    done = CliRunner().invoke(main, adapt)
+    assert done.exit_code == 1
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"Error: {made} ")
+    assert "leave --models out" in line
+    assert not (index / ADAPTED).exists()
+
+
+def test_adapting_tells_what_it_does_not_start_from(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, damaged = put("installed", "fusion", index, adapted={}), put("chosen", "reranker", index)
+    DAMAGE["weights"](damaged)
+
+    def adapt(engine: Engine, *_: Any) -> None:
+        assert (used(engine, "fusion", index), used(engine, "reranker", index)) == ("ships", "ships")
+        raise AdaptProblem("that was all")
+
+    monkeypatch.setattr(adapting, "adapt", adapt)
+    options = ["--index", str(index), "--models", str(damaged.parent), "--no-encoder"]
+    done = CliRunner().invoke(main, ["train", "adapt", *options])
+    first, second, last = done.output.splitlines()
+    assert first.startswith(f"{made} has learned from a code base and is left out")
+    assert second.startswith(f"{damaged / 'model.onnx'} is damaged")
+    assert last == "Error: that was all"
