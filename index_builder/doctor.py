@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
-from deepcodeseek.server.models import Encoder, ModelProblem, Reranker
+from deepcodeseek.server.models import Encoder, ModelProblem, Reranker, mend_of
 from deepcodeseek.server.pipeline import Engine, load_engine
 from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.types import Prompt
@@ -177,9 +177,9 @@ def check_space(disk_mb: int, memory_mb: int | None, place: Path) -> Check:
     return Check("space", "ok", found)
 
 
-def check_note(note: str) -> Check:
+def check_note(note: str, directory: Path, models: Path | None = None) -> Check:
     """What the server could not load, and does without; the way out stands in the note itself."""
-    return Check("loading", "note", note, _command_in(note) or f"{_pip()} --force-reinstall deepcodeseek")
+    return Check("loading", "note", note, _mend_in(note, directory, models))
 
 
 def check_encoder(encoder: Encoder) -> Check:
@@ -196,13 +196,13 @@ def check_encoder(encoder: Encoder) -> Check:
     )
 
 
-def check_reranker(reranker: Reranker) -> Check:
+def check_reranker(reranker: Reranker, directory: Path, models: Path | None = None) -> Check:
     """It loads, which it does not where its golden lists come out in another order, and reads a pair."""
     name = f"golden: {reranker.files.kind}"
     try:
         list(reranker.each("var total = sum(", ["Adds numbers."], Stop()))
     except ModelProblem as problem:
-        return Check(name, "broken", str(problem), f"{_pip()} --force-reinstall deepcodeseek")
+        return Check(name, "broken", str(problem), _mend_in(mend_of(reranker.files), directory, models))
     return Check(name, "ok", f"its lists stand in their order; a pair takes {reranker.pair_ms:.0f} ms")
 
 
@@ -249,9 +249,12 @@ def _try_out(directory: Path, models: Path | None) -> tuple[list[Check], tuple[T
     except (IndexProblem, ModelProblem):
         return [], ()  # said by the check of index or model
     try:
-        checks = [check_note(note) for note in engine.notes if not note.startswith("no generator")]
+        notes = [note for note in engine.notes if not note.startswith("no generator")]
+        checks = [check_note(note, directory, models) for note in notes]
         checks += [check_encoder(engine.encoder)] if engine.encoder else []
-        checks += [check_reranker(each) for each in (engine.reranker, engine.causal) if each]
+        checks += [
+            check_reranker(each, directory, models) for each in (engine.reranker, engine.causal) if each
+        ]
         engine, generated = _try_generator(engine)
         timings = time_stages(engine, directory)
         return [*checks, *generated, *([check_speed(timings)] if timings else [])], timings
@@ -280,6 +283,18 @@ def _shown_flags(flags: frozenset[str]) -> str:
 
 def _wanted_flags() -> str:
     return cmake_args(platform.machine(), cpuinfo())
+
+
+def _mend_in(said: str, directory: Path, models: Path | None) -> str:
+    """The command that a message names, for this index and these models, or what it says to delete.
+
+    Where it names neither, what ships is damaged.
+    """
+    command, unused = _command_in(said), re.search(r"delete [^;]+", said)
+    if command == "deepcodeseek train adapt":
+        where = f' --out "{models}"' if models and str(models) in said else ""
+        return f'{command} --index "{directory}"{where}'
+    return command or (unused[0] if unused else f"{_pip()} --force-reinstall deepcodeseek")
 
 
 def _command_in(text: str) -> str:

@@ -226,9 +226,9 @@ def verify(model: ModelFiles) -> None:
         try:
             found = sha256_file(path)
         except OSError as error:
-            raise ModelProblem(f"{path} cannot be read ({error.strerror}): {_mend(model)}") from None
+            raise ModelProblem(f"{path} cannot be read ({error.strerror}): {mend_of(model)}") from None
         if found != expected:
-            raise ModelProblem(f"{path} is damaged (its SHA-256 differs from its card): {_mend(model)}")
+            raise ModelProblem(f"{path} is damaged (its SHA-256 differs from its card): {mend_of(model)}")
 
 
 @contextmanager
@@ -418,11 +418,12 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def _with_mend(said: str, kind: ModelKind, folder: Path) -> str:
     """A problem with the way out, where it does not name it yet."""
-    mend = _mend(ModelFiles(kind, folder, {}))
+    mend = mend_of(ModelFiles(kind, folder, {}))
     return said if mend in said else f"{said}: {mend}"
 
 
-def _mend(model: ModelFiles) -> str:
+def mend_of(model: ModelFiles) -> str:
+    """The way out where a model does not work, by where it lies."""
     if model.directory == SHIPPED.get(model.kind):
         return "reinstall deepcodeseek"
     if model.directory == data_directory() / model.kind:

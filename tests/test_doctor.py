@@ -6,10 +6,11 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import DRAFT, EXAMPLE, environment
+from conftest import DRAFT, EXAMPLE, StandIn, environment
 
 from deepcodeseek.index_builder.doctor import (
     Check,
@@ -22,15 +23,17 @@ from deepcodeseek.index_builder.doctor import (
     check_model,
     check_note,
     check_python,
+    check_reranker,
     check_silence,
     check_space,
     check_speed,
     examine,
 )
-from deepcodeseek.index_builder.model_store import ModelState
+from deepcodeseek.index_builder.model_store import ModelState, list_models
 from deepcodeseek.index_builder.stage_times import Timing, timing
-from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import Encoder
+from deepcodeseek.server.generation import ADAPTED, index_directory
+from deepcodeseek.server.models import SHIPPED, Encoder, ModelFiles, ModelProblem
+from deepcodeseek.server.stop import Stop
 
 LAPTOP = frozenset(["sse4_2", "avx", "avx2", "bmi2", "fma", "f16c"])
 SERVER = LAPTOP | frozenset(["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd", "avx512_vnni"])
@@ -133,10 +136,69 @@ def test_what_the_expander_writes(written: str, state: State) -> None:
             "deepcodeseek base get glide",
         ),
         ("/models/reranker/model.onnx is damaged", "--force-reinstall"),
+        (
+            "/i/models/fusion is damaged: run `deepcodeseek train adapt` again, or delete /i/models/fusion; "
+            "/ships is used instead",
+            'deepcodeseek train adapt --index "/i"',
+        ),
+        (
+            "/chosen/fusion is damaged: run `deepcodeseek train adapt` again, or delete /chosen/fusion; "
+            "/ships is used instead",
+            'deepcodeseek train adapt --index "/i" --out "/chosen"',
+        ),
+        (
+            "/own/models/query is damaged: import it again, or `deepcodeseek models remove query`; none is",
+            "deepcodeseek models remove query",
+        ),
+        (
+            "/chosen/causal is damaged: put a whole one there, or delete /chosen/causal; the order stands",
+            "delete /chosen/causal",
+        ),
     ],
 )
 def test_what_could_not_be_loaded(note: str, command: str) -> None:
-    said(check_note(note), "note", note, command)
+    check = check_note(note, Path("/i"), Path("/chosen"))
+    said(check, "note", note, command)
+    assert check.mend.endswith(command) or command == "--force-reinstall"
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"),
+    [
+        (Path("/i/models/reranker"), 'deepcodeseek train adapt --index "/i"'),
+        (Path("/chosen/reranker"), 'deepcodeseek train adapt --index "/i" --out "/chosen"'),
+        (SHIPPED["reranker"], "--force-reinstall"),
+    ],
+)
+def test_a_cross_encoder_that_does_not_load(folder: Path, command: str) -> None:
+    class Broken(StandIn):
+        files = ModelFiles("reranker", folder, {})
+
+        def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
+            raise ModelProblem("its golden lists come out otherwise")
+
+    check = check_reranker(Broken(), Path("/i"), Path("/chosen"))
+    said(check, "broken", "golden lists", command)
+    assert check.mend.endswith(command) or command == "--force-reinstall"
+
+
+@pytest.mark.usefixtures("example_report")
+def test_the_mend_of_a_damaged_adapted_fusion_is_to_adapt_again(tmp_path: Path) -> None:
+    index = shutil.copytree(index_directory(EXAMPLE), tmp_path / "i")
+    fusion = shutil.copytree(SHIPPED["fusion"], index / ADAPTED / "fusion")
+    (fusion / "fusion.npz").write_bytes(b"x")
+    checks = {check.name: check for check in examine(EXAMPLE, index).checks}
+    found = f"or delete {fusion}; {SHIPPED['fusion']} is used instead"
+    said(checks["loading"], "note", found, f'deepcodeseek train adapt --index "{index}"')
+
+
+def test_the_mend_of_an_installed_model_whose_card_is_damaged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path))
+    (tmp_path / "models" / "fusion").mkdir(parents=True)
+    states = {state.kind: state for state in list_models()}
+    said(check_model(states["fusion"]), "broken", "model.json", "deepcodeseek models remove fusion")
 
 
 def test_the_encoder_that_ships_passes(encoder: Encoder) -> None:
