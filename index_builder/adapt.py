@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from deepcodeseek.server.fusion import Fusion
 from deepcodeseek.server.generation import ADAPTED
 from deepcodeseek.server.index import Index
-from deepcodeseek.server.models import SHIPPED, ModelProblem
+from deepcodeseek.server.models import SHIPPED, ModelProblem, read_model
 from deepcodeseek.server.pipeline import Engine
 
 from .adapt_encoder import adapt_encoder
@@ -166,13 +166,20 @@ def adapt(
             result = replace(result, reranked=reranked)
     result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
     if result.is_better:
-        write_fusion(parameters, made / "fusion", {}, RECIPE)
+        write_fusion(parameters, made / "fusion", {"query": _asked_by(made, engine)}, RECIPE)
     else:
         shutil.rmtree(made / "query", ignore_errors=True)
     for kind in put_in_place(made, out, {"adapted": asdict(result)}, is_owned):
         say(f"the {NAMES[kind]} that an earlier run had learned is removed: this run did not judge it")
     shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def _asked_by(made: Path, engine: Engine) -> str:
+    """SHA-256 of the encoder of questions that will be in use beside a fusion; "" where there is none."""
+    if (made / "query").is_dir():
+        return read_model("query", made / "query").sha256
+    return engine.query_encoder.files.sha256 if engine.query_encoder else ""
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from deepcodeseek.server.models import CARD, ModelKind, ModelProblem, read_card
+from deepcodeseek.server.models import CARD, ModelFiles, ModelKind, ModelProblem, read_card, read_model
 
 from .atomic import model_folder, remove_folder, write_lines
 
@@ -22,7 +22,7 @@ def foreign_folders(out: Path, is_owned: bool) -> list[Path]:
     return [
         out / kind
         for kind in NAMES
-        if not is_owned and _card(out / kind) is None and any((out / kind).glob("*"))
+        if not is_owned and _model(kind, out / kind) is None and any((out / kind).glob("*"))
     ]
 
 
@@ -41,23 +41,21 @@ def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -
             with model_folder(place) as staged:
                 for file in (made / kind).iterdir():
                     file.rename(staged / file.name)
-        elif _is_ours(place, is_owned):
+        elif _is_ours(kind, place, is_owned):
             remove_folder(place)
             removed.append(kind)
     return removed
 
 
-def _is_ours(place: Path, is_owned: bool) -> bool:
+def _is_ours(kind: ModelKind, place: Path, is_owned: bool) -> bool:
     """Whether an earlier run wrote it: by its card, and without one where nobody else writes."""
-    card = _card(place)
-    if card is None:
-        return is_owned and place.is_dir()
-    return card.get("name") == "adapted" or "adapted" in card
+    model = _model(kind, place)
+    return model.is_adapted if model else is_owned and place.is_dir()
 
 
-def _card(place: Path) -> dict[str, Any] | None:
-    """The card of a model in a folder; None where there is none that can be read."""
+def _model(kind: ModelKind, place: Path) -> ModelFiles | None:
+    """The model in a folder; None where there is none whose card can be read."""
     try:
-        return read_card(place / CARD)
+        return read_model(kind, place)
     except ModelProblem:
         return None

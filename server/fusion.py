@@ -37,12 +37,15 @@ _FURTHEST = 6.0  # standard deviations
 
 
 class Fusion:
-    """Weights of the network. Raises ValueError where they are made for other features."""
+    """Weights of the network, and the hash of their file. Raises ValueError where they are made for other
+    features."""
 
-    def __init__(self, names: tuple[str, ...], hidden: Matrix, bias: Scores, output: Scores) -> None:
+    def __init__(
+        self, names: tuple[str, ...], hidden: Matrix, bias: Scores, output: Scores, sha256: str = ""
+    ) -> None:
         if names != FEATURES or hidden.shape != (len(names), len(bias)) or output.shape != bias.shape:
             raise ValueError("it was made for other evidence than this version gathers")
-        self.parameters = (hidden, bias, output)
+        self.parameters, self.sha256 = (hidden, bias, output), sha256
 
     def score(self, matrix: Matrix) -> Scores:
         """Features [n, d] of the candidates of one question -> scores [n], higher is better."""
@@ -51,11 +54,11 @@ class Fusion:
         return scores
 
 
-def read_fusion(path: Path) -> Fusion:
-    """Weights as the training wrote them; raises ValueError or OSError."""
+def read_fusion(path: Path, sha256: str = "") -> Fusion:
+    """Weights as the training wrote them, with the hash of their file; raises ValueError or OSError."""
     with np.load(path, allow_pickle=False) as file:
         names = tuple(str(name) for name in file["features"])
-        return Fusion(names, file["hidden"], file["bias"], file["output"])
+        return Fusion(names, file["hidden"], file["bias"], file["output"], sha256)
 
 
 def features(view: View, rankings: Mapping[str, Ranking]) -> tuple[Ids, Matrix]:

@@ -51,7 +51,7 @@ def _models(engine: Engine | None) -> list[dict[str, str]]:
     if engine is None:
         return []
     fusion = {"kind": "fusion", "name": "fusion", "state": "loaded"}
-    fused = [fusion | {"sha256": engine.mark.rpartition(" ")[2]}] if engine.fusion else []
+    fused = [fusion | {"sha256": engine.fusion.sha256}] if engine.fusion else []
     every = (engine.encoder, engine.query_encoder, engine.generator, engine.reranker, engine.causal)
     return fused + [
         {"kind": m.files.kind, "name": m.files.name, "sha256": m.files.sha256, "state": m.state}

@@ -61,7 +61,7 @@ _LATE = "no time left"
 T = TypeVar("T")
 Notes = tuple[str, ...]
 _RENEWED: tuple[ModelKind, ...] = ("generator", "adapter", "query", "reranker", "causal", "fusion")
-"""What may be installed or trained while the server runs; status reads the last."""
+"""What may be installed or trained while the server runs."""
 _RERANKERS: Mapping[str, tuple[Callable[[ModelFiles], Readable], str]] = MappingProxyType(
     {"reranker": (load_reranker, RERANKER_TEXT_VERSION), "causal": (load_causal, CAUSAL_TEXT_VERSION)}
 )
@@ -330,7 +330,7 @@ def load_fusion(files: ModelFiles) -> Fusion:
     """Verify and load a learned fusion; raises ModelProblem."""
     verify(files)
     try:
-        return read_fusion(files.path(files.file))
+        return read_fusion(files.path(files.file), files.sha256)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise ModelProblem(f"the fusion in {files.directory} is left out: {error}") from None
 

@@ -240,7 +240,8 @@ def test_an_engine_reads_with_the_reranker_it_finds(
         engine.reranker.rest()
     (tmp_path / "reranker" / "model.onnx").write_bytes(b"broken")
     damaged = load_engine(index_directory(EXAMPLE), tmp_path)
-    assert damaged.reranker is None
+    assert damaged.reranker is not None
+    assert damaged.reranker.files.directory != tmp_path / "reranker"
     assert any("damaged" in note for note in damaged.notes)
 
 
