@@ -187,7 +187,7 @@ def _left_as_it_is(what: str, say: Callable[[str], None]) -> Iterator[None]:
     """Where a part cannot be trained, or its export does not agree with it, the others still learn."""
     try:
         yield
-    except (ValueError, RuntimeError, ModelProblem) as error:  # torch has no other class for a full disk
+    except (ValueError, RuntimeError, ModelProblem) as error:  # the second: torch's, as where memory ends
         say(f"the {what} is left as it is: {error}")
 
 

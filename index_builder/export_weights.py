@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deepcodeseek.server.models import ModelFiles
 
+from .train_loop import writing
 from .train_reranker import HEAD
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def float_weights(model: ModelFiles, config: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     head = [weights.pop(name) for name in HEAD_PARTS if name in weights]
     contiguous = {name: np.ascontiguousarray(value) for name, value in weights.items()}
-    save_file(contiguous, out / "model.safetensors")
+    with writing(out / "model.safetensors"):
+        save_file(contiguous, out / "model.safetensors")
     if head:
         save_file({"head": np.concatenate(head)}, out / HEAD)
     shutil.copyfile(model.path("tokenizer.json"), out / "tokenizer.json")

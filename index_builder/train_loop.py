@@ -6,12 +6,14 @@ weights bit for bit, on the same processor with as many threads.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -177,11 +179,30 @@ def _save(place: Place, state: Mapping[str, Any], step: int) -> None:
     part = path.with_suffix(".part")
     content = {name: each.state_dict() for name, each in state.items()}
     rng = torch.get_rng_state()
-    with part.open("wb") as file:
-        torch.save({**content, "rng": rng, "fingerprint": place.fingerprint, "step": step}, file)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut may leave the name and not what it names
-    part.replace(path)
+    try:
+        with writing(path), part.open("wb") as file:
+            torch.save({**content, "rng": rng, "fingerprint": place.fingerprint, "step": step}, file)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may leave the name and not what it names
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What torch and safetensors raise where a file cannot be written is an OSError that names it."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+    except (RuntimeError, SafetensorError) as error:
+        cause = error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else str(error)
+        raise OSError(errno.EIO, reason or "cannot be written", str(path)) from error
 
 
 def _resume(place: Place, state: Mapping[str, Any]) -> int:

@@ -25,7 +25,7 @@ from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
 from .evaluate import Asked, context_of
-from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps
+from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -205,14 +205,16 @@ def mean_weights(folders: Sequence[Path], out: Path) -> Path:
     for file in sorted(path.name for path in out.glob("*.safetensors")):
         every = [load_file(folder / file) for folder in folders]
         mean = {name: sum(each[name] for each in every) / len(every) for name in every[0]}
-        save_file(mean, out / file, metadata={"format": "pt"})
+        with writing(out / file):
+            save_file(mean, out / file, metadata={"format": "pt"})
     return out
 
 
 def _write_weights(model: Any, weights: Path, out: Path) -> Path:
     made = out / "weights"
     made.mkdir(exist_ok=True)
-    model.save_pretrained(made)
+    with writing(made):
+        model.save_pretrained(made)
     for name in ("tokenizer.json", "config.json"):
         shutil.copyfile(weights / name, made / name)
     return made

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps
+from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps, writing
 from .triples import Triple
 
 if TYPE_CHECKING:
@@ -155,8 +155,9 @@ class CrossEncoder:
         from safetensors.torch import save_file
 
         out.mkdir(exist_ok=True)
-        self.bert.save_pretrained(out)
-        save_file({"head": self.head.detach()}, out / HEAD)
+        with writing(out):
+            self.bert.save_pretrained(out)
+            save_file({"head": self.head.detach()}, out / HEAD)
         for name in ("tokenizer.json", "config.json"):
             shutil.copyfile(base / name, out / name)
         return out

@@ -73,6 +73,17 @@ def test_a_damaged_checkpoint_is_said_and_none(
     assert steps_of(tmp_path) == list(range(STEPS))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    part = (tmp_path / CHECKPOINT).with_suffix(".part")
+    part.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as raised:
+        train(tmp_path)
+    assert raised.value.filename == str(tmp_path / CHECKPOINT)
+    assert not part.is_symlink()
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
 def test_what_was_killed_is_drawn_once_a_step(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(train_loop, "SAVE_STEPS", 3)
     with pytest.raises(KeyboardInterrupt):
