@@ -275,6 +275,7 @@ def test_adapting_keeps_what_is_better_on_files_it_has_not_seen(
     good = tuple(f"{word} text" for word in GOOD)
     turned = [Triple(t.query, t.negatives[i % len(BAD)], good) for i, t in enumerate(TRIPLES * 2)]
     monkeypatch.setattr(adapt_reranker, "base_weights", lambda: supervised)
+    monkeypatch.setattr(adapt_reranker, "LEAST_JUDGED", 6)
     for name, recipe, is_better in (
         ("learns", replace(QUICK, epochs=20, rate=3e-3), True),
         ("stays", replace(QUICK, epochs=1, rate=0.0), False),
@@ -289,6 +290,9 @@ def test_adapting_keeps_what_is_better_on_files_it_has_not_seen(
     monkeypatch.setattr(adapt_reranker, "MOST_JUDGED", 3)  # of each half
     again = adapt_reranker.adapt_reranker(halves, exported, tmp_path / "few", tmp_path / "r", QUIET, QUIET)
     assert again.lists == 2 * 3
+    monkeypatch.setattr(adapt_reranker, "LEAST_JUDGED", 7)
+    with pytest.raises(ValueError, match="6 lists to judge it by, 7 are needed"):
+        adapt_reranker.adapt_reranker(halves, exported, tmp_path / "few", tmp_path / "r", QUIET, QUIET)
 
 
 FIRST, THIRD = [1] * 40, [3] * 40
