@@ -56,7 +56,7 @@ def main() -> None:
         counts[documentation] = _build(arguments.workspace, arguments.work / documentation, documentation)
     for name, documentation, method in ROWS:
         out = arguments.work / "predictions.jsonl"
-        with_engine = load_engine(arguments.work / documentation)
+        with_engine = load_engine(arguments.work / documentation, adapted=False)
         predict_file(with_engine, arguments.samples, out, METHODS[method], True, None, lambda *_: None)
         result = score_files(arguments.samples, out, arguments.subset)
         results.append(score_json(name, result))

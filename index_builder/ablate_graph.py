@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the file of results")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    engine = load_engine(given.index)
+    engine = load_engine(given.index, adapted=False)
     samples = read_samples(given.samples, engine.index)
     results = []
     for case in cases():

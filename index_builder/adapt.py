@@ -109,12 +109,20 @@ class _Calls:
                 yield from ask(engine, half, Asked(after=after), self.progress, self.leave_out)
 
     def lists(self, engines: Sequence[Engine]) -> list[list[Triple]]:
-        """As many lists of candidates of each half as the cross-encoder reads."""
-        drawn = [some_of(half, MOST_LISTS) for half in self.halves]
-        return [
-            list(candidate_lists(engine, half, Asked(), self.progress, self.leave_out))
-            for engine, half in zip(engines, drawn, strict=True)
-        ]
+        """As many lists of candidates of each half as the cross-encoder reads, every other one asked as if
+        its file ended at the cursor."""
+        made: list[list[Triple]] = []
+        for engine, half in zip(engines, self.halves, strict=True):
+            drawn = some_of(half, MOST_LISTS)
+            parts = ((drawn[::2], Asked()), (drawn[1::2], Asked(after=False)))
+            made.append(
+                [
+                    triple
+                    for samples, asked in parts
+                    for triple in candidate_lists(engine, samples, asked, self.progress, self.leave_out)
+                ]
+            )
+        return made
 
 
 def adapt(
@@ -133,7 +141,7 @@ def adapt(
     `leave_out` names files, as the index does, which are learned from as if they were not there: no call,
     no usage, no text, and no API that they define, neither as an answer nor as a wrong one. With
     `encoder` the encoder of questions and the cross-encoder learn too, which takes minutes; cut short, it
-    goes on from its last checkpoint, and one whose training or export fails is left as it is. What lies in
+    goes on from its last checkpoint, and one whose training or export fails learns nothing. What lies in
     `out` stays until all is made. Raises AdaptProblem where there is too little to learn from.
     """
     start, began = engine.fusion, time.monotonic()
@@ -188,7 +196,7 @@ def _left_as_it_is(what: str, say: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, ModelProblem) as error:  # the second: torch's, as where memory ends
-        say(f"the {what} is left as it is: {error}")
+        say(f"the {what} learns nothing: {error}")
 
 
 def _checked(

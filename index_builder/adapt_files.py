@@ -33,11 +33,13 @@ def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -
     `is_owned`: nobody but adapting writes into `out`. Raises OSError.
     """
     removed = []
-    for kind in NAMES:
-        place = out / kind
+    for kind in NAMES:  # all of them first: a full disk must not part a fusion from its encoder
         if (made / kind).is_dir():
             card = read_card(made / kind / CARD) | about
             write_lines(made / kind / CARD, [json.dumps(card, indent=2, ensure_ascii=False)])
+    for kind in NAMES:
+        place = out / kind
+        if (made / kind).is_dir():
             with model_folder(place) as staged:
                 for file in (made / kind).iterdir():
                     file.rename(staged / file.name)

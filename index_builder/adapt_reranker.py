@@ -72,7 +72,8 @@ def adapt_reranker(
         before.append(_ranks(start, unseen, judging))
         after.append(_ranks(folder, unseen, judging))
         folders.append(folder)
-    result = _result(np.concatenate(before), np.concatenate(after))
+    files = [triple.file for unseen in asked[::-1] for triple in unseen]
+    result = _result(np.concatenate(before), np.concatenate(after), files)
     if result.is_better:
         mean = mean_weights(folders, work / "mean")
         export_reranker(mean, out, {"name": "adapted"}, GOLDEN_LISTS, RECIPE.tokens, say)
@@ -89,5 +90,5 @@ def _ranks(weights: Path, unseen: Sequence[Triple], progress: Progress) -> Ranks
     return ranks_of(reads, unseen)
 
 
-def _result(before: Ranks, after: Ranks) -> Reranked:
-    return Reranked(len(before), top(before), top(after), is_gain(before, after))
+def _result(before: Ranks, after: Ranks, files: Sequence[str]) -> Reranked:
+    return Reranked(len(before), top(before), top(after), is_gain(before, after, files))

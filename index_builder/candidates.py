@@ -59,4 +59,5 @@ def _triple(
         text = reranker_document(engine.index.api(candidate.api_id), candidate.usage)
         if names[candidate.api_id] != target and text != positive:
             wrong.setdefault(text, candidate.score)
-    return Triple(reranker_query(query), positive, tuple(wrong), (right.score, *wrong.values()))
+    priors = (right.score, *wrong.values())
+    return Triple(reranker_query(query), positive, tuple(wrong), priors, query.context.file)

@@ -165,7 +165,7 @@ def train_adapt(
         if with_encoder:
             _check_extra(ADAPTING)
         elif encoder is None:
-            tell(f"the encoder of questions and the cross-encoder stay as they are: that {way_out(lacking)}")
+            tell(f"the encoder of questions and the cross-encoder learn nothing: that {way_out(lacking)}")
         _check_unadapted(models)
         engine, target = load_engine(index, models, adapted=False), out or index / ADAPTED
         tell(*(note for note in engine.notes if not note.startswith("no generator")))

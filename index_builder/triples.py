@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Triple:
     positive: str
     negatives: tuple[str, ...]
     priors: tuple[float, ...] = ()  # the retriever's scores, the positive's first; or none
+    file: str = field(default="", repr=False, compare=False)  # that was asked from, if known
 
 
 class _NoTriple(ValueError):

@@ -55,15 +55,14 @@ def changes(workspace: Path, out: Path) -> Iterator[None]:
 def _interrupted() -> Iterator[threading.Event]:
     """Set by Ctrl+C: what that raises is lost where a library's callback, such as SQLite's, swallows it."""
     event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield event
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: Any) -> None:
         event.set()
-        if callable(before):
-            before(number, frame)
+        before(number, frame)
 
     signal.signal(signal.SIGINT, interrupt)
     try:

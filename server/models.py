@@ -177,12 +177,14 @@ def first_usable(
     """
     problems: list[str] = []
     for place in model_folders(kind, *directories):
+        model = ModelFiles(kind, place, {})
         try:
-            loaded = load(read_model(kind, place))
+            model = read_model(kind, place)
+            loaded = load(model)
         except LeftOut as reason:
             problems.append(str(reason))
         except ModelProblem as problem:
-            problems.append(_with_mend(str(problem), kind, place))
+            problems.append(_with_mend(str(problem), model))
         else:
             return loaded, tuple(f"{said}; {place} is used instead" for said in problems)
     return None, tuple(f"{said}; {without}" for said in problems)
@@ -193,17 +195,17 @@ def stamp_of(kind: ModelKind, *directories: Path | None) -> str:
 
     A damaged file and a whole one may be named by the same card, so that the files themselves are looked at.
     """
-    stamps = dict.fromkeys(_stamp(place) for place in model_folders(kind, *directories))
-    return sha256("\n".join(stamps).encode()).hexdigest()[:16]
+    stamps = map(_stamp, model_folders(kind, *directories))
+    return sha256("\n".join(stamps).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _stamp(folder: Path) -> str:
-    """Names, sizes and times of its files: hashing what they hold would take too long to be done often."""
+    """Its path, names, sizes and times of its files: hashing these would take too long to be done often."""
     try:
         states = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
     except OSError as error:  # it is being replaced
         return f"{folder}: {error.strerror}"
-    return " ".join(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)
+    return " ".join((str(folder), *(f"{name} {state.st_size} {state.st_mtime_ns}" for name, state in states)))
 
 
 def shipped(kind: ModelKind) -> ModelFiles:
@@ -216,7 +218,7 @@ def read_model(kind: ModelKind, folder: Path) -> ModelFiles:
     try:
         return ModelFiles(kind, folder, read_card(folder / CARD))
     except ModelProblem as problem:
-        raise ModelProblem(_with_mend(str(problem), kind, folder)) from None
+        raise ModelProblem(_with_mend(str(problem), ModelFiles(kind, folder, {}))) from None
 
 
 def verify(model: ModelFiles) -> None:
@@ -416,9 +418,9 @@ def read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def _with_mend(said: str, kind: ModelKind, folder: Path) -> str:
+def _with_mend(said: str, model: ModelFiles) -> str:
     """A problem with the way out, where it does not name it yet."""
-    mend = mend_of(ModelFiles(kind, folder, {}))
+    mend = mend_of(model)
     return said if mend in said else f"{said}: {mend}"
 
 
@@ -429,6 +431,5 @@ def mend_of(model: ModelFiles) -> str:
     if model.directory == data_directory() / model.kind:
         remove = f"import it again, or `deepcodeseek models remove {model.kind}`"
         return "run `deepcodeseek models get`" if model.kind == "generator" else remove
-    is_adapted = model.kind in ("fusion", "query", "reranker")
-    again = "run `deepcodeseek train adapt` again" if is_adapted else "put a whole one there"
+    again = "run `deepcodeseek train adapt` again" if model.is_adapted else "put a whole one there"
     return f"{again}, or delete {model.directory}"

@@ -33,6 +33,8 @@ from .models import (
     find_model,
     first_usable,
     load_encoder,
+    model_folders,
+    read_model,
     stamp_of,
     verify,
 )
@@ -214,19 +216,25 @@ def with_newer_index(engine: Engine, directory: Path, models_directory: Path | N
 def load_generator(
     directory: Path | None = None, prompt_form: str = "auto"
 ) -> tuple[Generator | None, tuple[str, ...]]:
-    """The generator, which starts when it is first needed, or none and why."""
-    try:
-        files = find_model("generator", directory)
-        if files is None:
-            return None, ("no generator installed: run `deepcodeseek models get`",)
-        return GeneratorProcess(files, prompt_form, _adapter_of(files, directory)), ()
-    except ModelProblem as problem:
-        return None, (str(problem),)
+    """The generator, which starts when it is first needed, or none, and notes."""
+
+    def load(files: ModelFiles) -> Generator:
+        return GeneratorProcess(files, prompt_form, _adapter_of(files, directory))
+
+    generator, notes = first_usable("generator", load, "nothing is written", directory)
+    if generator is None and not notes:
+        notes = ("no generator installed: run `deepcodeseek models get`",)
+    return generator, notes
 
 
 def _adapter_of(generator: ModelFiles, directory: Path | None) -> ModelFiles | None:
-    adapter = find_model("adapter", directory)
-    return adapter if adapter and is_made_for(adapter, generator) else None
+    """The first adapter that was made for the generator; a damaged one is the doctor's to tell."""
+    for folder in model_folders("adapter", directory):
+        with suppress(ModelProblem):
+            adapter = read_model("adapter", folder)
+            if is_made_for(adapter, generator):
+                return adapter
+    return None
 
 
 def is_made_for(adapter: ModelFiles, generator: ModelFiles) -> bool:

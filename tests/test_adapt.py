@@ -393,9 +393,9 @@ def test_what_lies_there_stays_until_all_is_made(
 
 REFUSED = [
     # what fails: the encoder of questions, the cross-encoder; what is written; what is said
-    ("the bounds", None, {"fusion", "reranker"}, ["the encoder of questions is left as it is: the bounds"]),
+    ("the bounds", None, {"fusion", "reranker"}, ["the encoder of questions learns nothing: the bounds"]),
     *(
-        ("", error, {"query", "fusion"}, ["the cross-encoder is left as it is: 0.9"])
+        ("", error, {"query", "fusion"}, ["the cross-encoder learns nothing: 0.9"])
         for error in (ValueError("0.9"), ModelProblem("0.9"), RuntimeError("0.9"))
     ),
     ("", None, {"query", "fusion", "reranker"}, []),

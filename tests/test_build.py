@@ -199,6 +199,19 @@ def test_watching_ends_also_where_the_interrupt_was_swallowed(tmp_path: Path) ->
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_watching_goes_on_where_interrupts_are_ignored(tmp_path: Path) -> None:
+    """As of a shell's job in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        rounds = changes(tmp_path, tmp_path / "out")
+        next(rounds)
+        signal.raise_signal(signal.SIGINT)
+        (tmp_path / "a.js").write_text("export class A {}", encoding="utf-8")
+        next(rounds)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_watching_indexes_what_changes_and_nothing_else(tmp_path: Path) -> None:
     workspace, out = shutil.copytree(EXAMPLE, tmp_path / "w"), tmp_path / "w/out"
     command = [*INDEX, workspace, "--out", out, "--watch", "--json"]

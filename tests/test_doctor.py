@@ -32,7 +32,7 @@ from deepcodeseek.index_builder.doctor import (
 from deepcodeseek.index_builder.model_store import ModelState, list_models
 from deepcodeseek.index_builder.stage_times import Timing, timing
 from deepcodeseek.server.generation import ADAPTED, index_directory
-from deepcodeseek.server.models import SHIPPED, Encoder, ModelFiles, ModelProblem
+from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, ModelProblem, read_card
 from deepcodeseek.server.stop import Stop
 
 LAPTOP = frozenset(["sse4_2", "avx", "avx2", "bmi2", "fma", "f16c"])
@@ -172,7 +172,7 @@ def test_what_could_not_be_loaded(note: str, command: str) -> None:
 )
 def test_a_cross_encoder_that_does_not_load(folder: Path, command: str) -> None:
     class Broken(StandIn):
-        files = ModelFiles("reranker", folder, {})
+        files = ModelFiles("reranker", folder, {"adapted": {}})
 
         def each(self, query: str, documents: Sequence[str], stop: Stop) -> Iterator[float]:
             raise ModelProblem("its golden lists come out otherwise")
@@ -187,6 +187,8 @@ def test_the_mend_of_a_damaged_adapted_fusion_is_to_adapt_again(tmp_path: Path) 
     index = shutil.copytree(index_directory(EXAMPLE), tmp_path / "i")
     fusion = shutil.copytree(SHIPPED["fusion"], index / ADAPTED / "fusion")
     (fusion / "fusion.npz").write_bytes(b"x")
+    card = read_card(fusion / CARD) | {"adapted": {}}
+    (fusion / CARD).write_text(json.dumps(card), encoding="utf-8")
     checks = {check.name: check for check in examine(EXAMPLE, index).checks}
     found = f"or delete {fusion}; {SHIPPED['fusion']} is used instead"
     said(checks["loading"], "note", found, f'deepcodeseek train adapt --index "{index}"')

@@ -387,23 +387,24 @@ def test_a_full_disk(tmp_path: Path, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "place", "mend"),
+    ("kind", "place", "about", "mend"),
     [
-        ("fusion", "ships", "reinstall deepcodeseek"),
-        ("fusion", "installed", "import it again, or `deepcodeseek models remove fusion`"),
-        ("fusion", "chosen", "run `deepcodeseek train adapt` again, or delete {}"),
-        ("query", "chosen", "run `deepcodeseek train adapt` again, or delete {}"),
-        ("reranker", "chosen", "run `deepcodeseek train adapt` again, or delete {}"),
-        ("causal", "chosen", "put a whole one there, or delete {}"),
-        ("generator", "installed", "run `deepcodeseek models get`"),
-        ("generator", "chosen", "put a whole one there, or delete {}"),
+        ("fusion", "ships", {}, "reinstall deepcodeseek"),
+        ("fusion", "installed", {}, "import it again, or `deepcodeseek models remove fusion`"),
+        ("fusion", "chosen", {"adapted": {}}, "run `deepcodeseek train adapt` again, or delete {}"),
+        ("fusion", "chosen", {"name": "mine"}, "put a whole one there, or delete {}"),
+        ("query", "chosen", {"name": "adapted"}, "run `deepcodeseek train adapt` again, or delete {}"),
+        ("reranker", "chosen", {"adapted": {}}, "run `deepcodeseek train adapt` again, or delete {}"),
+        ("causal", "chosen", {}, "put a whole one there, or delete {}"),
+        ("generator", "installed", {}, "run `deepcodeseek models get`"),
+        ("generator", "chosen", {}, "put a whole one there, or delete {}"),
     ],
 )
 def test_the_way_out_fits_where_a_damaged_model_lies(
-    kind: ModelKind, place: str, mend: str, home: Path, tmp_path: Path
+    kind: ModelKind, place: str, about: dict[str, Any], mend: str, home: Path, tmp_path: Path
 ) -> None:
     chosen = tmp_path / "index" / "models" / kind
     folder = {"ships": SHIPPED["fusion"], "installed": data_directory() / kind, "chosen": chosen}[place]
     with pytest.raises(ModelProblem) as raised:
-        verify(ModelFiles(kind, folder, {"sha256": {"missing.npz": "0"}}))
+        verify(ModelFiles(kind, folder, about | {"sha256": {"missing.npz": "0"}}))
     assert str(raised.value).endswith(f": {mend.format(folder)}")
