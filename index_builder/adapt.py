@@ -59,7 +59,7 @@ from .triples import Triple
 RECIPE = Recipe(epochs=6, rate=2e-3)
 PER_TARGET = 10  # questions on an API
 LEAST_QUESTIONS, LEAST_FILES = 50, 10  # fewer say nothing of what is better
-MOST_QUESTIONS = 3000  # drawn where there are more: a large workspace takes no hours
+MOST_QUESTIONS = 1500  # drawn where there are more: all of it is to take less than half an hour
 WORK = ".adapting"  # in the models directory: checkpoints, until all is made
 FIRST = 5  # what is seen at a glance
 

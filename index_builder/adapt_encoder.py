@@ -21,7 +21,7 @@ from .train_fusion import named
 from .train_query import Recipe, documents_of, mean_weights, questions_of, train
 
 RECIPE = Recipe(epochs=3)
-MOST_LEARNED = 1000  # questions of each half, drawn where there are more
+MOST_LEARNED = 800  # questions of each half, drawn where there are more
 
 Progress = Callable[[str, int, int], None]
 

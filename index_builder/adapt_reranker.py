@@ -26,9 +26,9 @@ from .train_query import mean_weights
 from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
 from .triples import Triple
 
-RECIPE = Recipe(rate=1e-5)  # a few hundred lists: at higher rates what is unseen gets worse
-MOST_LEARNED = 400  # lists of each half, drawn where there are more
-MOST_JUDGED = 150  # by a model that has not seen them: reading takes longer than learning
+RECIPE = Recipe(rate=1e-5, dropout=False)  # a few hundred lists: at higher rates what is unseen gets worse
+MOST_LEARNED = 300  # lists of each half, drawn where there are more
+MOST_JUDGED = 100  # by a model that has not seen them: reading takes longer than learning
 LEAST_JUDGED = 50  # of both halves: fewer say nothing of what is better
 MOST_LISTS = MOST_LEARNED + MOST_JUDGED  # of each half that are made: in some the right one is out of reach
 
@@ -81,7 +81,7 @@ def adapt_reranker(
 
 
 def _ranks(weights: Path, unseen: Sequence[Triple], progress: Progress) -> Ranks:
-    model, done = CrossEncoder.load(weights), count()
+    model, done = CrossEncoder.load(weights, fused=True), count()
 
     def reads(triple: Triple) -> NDArray[np.float32]:
         progress("", next(done), len(unseen))
