@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from .scripts import LANGUAGES
 from .walk import MANIFESTS
@@ -33,42 +29,20 @@ def changes(workspace: Path, out: Path) -> Iterator[None]:
             return _matters(file) and not file.is_relative_to(index) and super().__call__(change, path)
 
     is_first = True
-    with _interrupted() as stop:
-        changed_files = watch(
-            workspace.resolve(),
-            watch_filter=Sources(),
-            debounce=SETTLE_MS,
-            rust_timeout=LOOK_MS,
-            yield_on_timeout=True,
-            stop_event=stop,
-        )
-        try:
-            for changed in changed_files:
-                if is_first or changed:
-                    yield None
-                is_first = False
-        except KeyboardInterrupt:
-            return
-
-
-@contextmanager
-def _interrupted() -> Iterator[threading.Event]:
-    """Set by Ctrl+C: what that raises is lost where a library's callback, such as SQLite's, swallows it."""
-    event = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield event
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        event.set()
-        before(number, frame)
-
-    signal.signal(signal.SIGINT, interrupt)
+    changed_files = watch(
+        workspace.resolve(),
+        watch_filter=Sources(),
+        debounce=SETTLE_MS,
+        rust_timeout=LOOK_MS,
+        yield_on_timeout=True,
+    )
     try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
+        for changed in changed_files:
+            if is_first or changed:
+                yield None
+            is_first = False
+    except KeyboardInterrupt:
+        return
 
 
 def _matters(file: Path) -> bool:

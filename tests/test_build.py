@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +21,6 @@ from filelock import FileLock
 from deepcodeseek.index_builder import parts
 from deepcodeseek.index_builder.build import LOCK, MAX_USAGES, build_index
 from deepcodeseek.index_builder.cache import CACHE
-from deepcodeseek.index_builder.watch import changes
 from deepcodeseek.server.generation import read_manifest
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, Vectors
@@ -187,29 +185,6 @@ def test_a_second_builder_waits_and_says_so(tmp_path: Path) -> None:
     lock.release()
     assert second.wait(60) == 0
     read_manifest(tmp_path)
-
-
-def test_watching_ends_also_where_the_interrupt_was_swallowed(tmp_path: Path) -> None:
-    rounds = 0
-    for _ in changes(tmp_path, tmp_path / "out"):
-        rounds += 1
-        with suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert rounds == 1
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_watching_goes_on_where_interrupts_are_ignored(tmp_path: Path) -> None:
-    """As of a shell's job in the background."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        rounds = changes(tmp_path, tmp_path / "out")
-        next(rounds)
-        signal.raise_signal(signal.SIGINT)
-        (tmp_path / "a.js").write_text("export class A {}", encoding="utf-8")
-        next(rounds)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def test_watching_indexes_what_changes_and_nothing_else(tmp_path: Path) -> None:
