@@ -208,7 +208,7 @@ def test_hidden_files_are_no_documents(engine: Engine) -> None:
 def test_files_may_be_documents_and_say_nothing(engine: Engine) -> None:
     every = documents_of(engine)
     file = int(every.usage_file[0])
-    unheard = next(path for path in engine.index.apis.source if engine.index.file_ids(path) == (file,))
+    unheard = next(path for path in engine.index.files_in("apps") if engine.index.file_ids(path) == (file,))
     some = documents_of(engine, unheard=[unheard])
     assert 0 < len(some.usage) < len(every.usage)
     assert file not in some.usage_file
