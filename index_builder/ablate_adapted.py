@@ -106,8 +106,10 @@ def main(
 
 def _made_by() -> list[str]:
     """What folds that were learned before depend on, beside the index and the samples."""
-    recipes = (PER_TARGET, MOST_QUESTIONS, RECIPE, adapt_encoder.RECIPE, adapt_reranker.RECIPE)
-    return [*(shipped(kind).sha256 for kind in ("encoder", "fusion", "reranker")), *map(repr, recipes)]
+    bounds = (PER_TARGET, MOST_QUESTIONS, adapt_encoder.MOST_LEARNED, adapt_reranker.MOST_LEARNED)
+    recipes = (RECIPE, adapt_encoder.RECIPE, adapt_reranker.RECIPE)
+    models = (shipped(kind).sha256 for kind in ("encoder", "fusion", "reranker"))
+    return [*models, *map(repr, (*bounds, *recipes))]
 
 
 def _how(encoder: bool, as_it_ships: bool) -> str:

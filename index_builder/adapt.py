@@ -6,7 +6,7 @@ last, with the encoder, the cross-encoder (adapt_reranker.py). None must trust a
 the very answers it is judged by: encoders and cross-encoders learn from the calls of one half of the files
 each, evidence and lists are gathered with what was not asked from the file. Folds of files decide: weights
 that come from other files must do better than those that ship, by more than chance gives, or nothing is
-written. As documents all usages are read on either side, but those in the file of the question.
+written. The cross-encoder reads usages of both halves as documents, but for those in the question's file.
 """
 
 from __future__ import annotations

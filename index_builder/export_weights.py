@@ -41,10 +41,10 @@ def float_weights(model: ModelFiles, config: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     head = [weights.pop(name) for name in HEAD_PARTS if name in weights]
     contiguous = {name: np.ascontiguousarray(value) for name, value in weights.items()}
-    with writing(out / "model.safetensors"):
+    with writing(out):
         save_file(contiguous, out / "model.safetensors")
-    if head:
-        save_file({"head": np.concatenate(head)}, out / HEAD)
+        if head:
+            save_file({"head": np.concatenate(head)}, out / HEAD)
     shutil.copyfile(model.path("tokenizer.json"), out / "tokenizer.json")
     shutil.copyfile(config, out / "config.json")
     return out

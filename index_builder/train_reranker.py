@@ -54,7 +54,7 @@ class Recipe:
     frozen: int = 2  # of the six layers, from below; the token embeddings always are
     group: int = 32  # choices for each question (grpo)
     divergence: float = 0.05  # weight of the divergence from the model it began as (grpo)
-    dropout: bool = True  # while supervised; without it a step takes half the time
+    dropout: bool = True  # while supervised; without it attention is fused
     seed: int = 0
 
 
@@ -138,8 +138,8 @@ class CrossEncoder:
     def load(cls, weights: Path, fused: bool = False) -> CrossEncoder:
         """From a folder that `save` has written, or of a sentence encoder.
 
-        `fused`: attention in one kernel and single precision, which is twice as fast where there is no
-        dropout and no processor of half precision; else eager and mixed, as what ships was trained.
+        `fused`: attention in one kernel and single precision, which is faster where there is no dropout;
+        else eager and in mixed precision, as what ships was trained.
         """
         import torch
         from safetensors.torch import load_file
