@@ -12,8 +12,9 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.models import ModelProblem
-from deepcodeseek.server.pipeline import EXPAND_MS, METHODS, Engine, Variant, expand_context
+from deepcodeseek.server.pipeline import EXPAND_MS, METHODS, Variant, expand_context
 from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.text import WINDOW_LINES
 from deepcodeseek.server.types import QueryForm

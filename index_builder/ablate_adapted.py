@@ -17,8 +17,9 @@ from typing import Any
 
 import click
 
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.models import shipped
-from deepcodeseek.server.pipeline import METHODS, Engine, load_engine
+from deepcodeseek.server.pipeline import METHODS
 
 from . import adapt_encoder, adapt_reranker
 from .adapt import MOST_QUESTIONS, PER_TARGET, RECIPE, Adapted, adapt, fold_of

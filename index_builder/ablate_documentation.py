@@ -14,8 +14,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.models import find_model, load_encoder
-from deepcodeseek.server.pipeline import METHODS, load_engine
+from deepcodeseek.server.pipeline import METHODS
 
 from .build import build_index
 from .database import Documentation, Options

@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import CARD, ModelFiles, find_model
-from deepcodeseek.server.pipeline import METHODS, Engine, load_engine
+from deepcodeseek.server.pipeline import METHODS
 
 from .ablate import DEPTH, write_ahead
 from .ablate_statement import share

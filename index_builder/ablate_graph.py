@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from deepcodeseek.server.columns import Texts
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.lexical import Mask
-from deepcodeseek.server.pipeline import METHODS, Engine, load_engine, predict
+from deepcodeseek.server.pipeline import METHODS, predict
 from deepcodeseek.server.retrieve import reachable
 from deepcodeseek.server.types import Context
 

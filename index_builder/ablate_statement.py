@@ -24,11 +24,12 @@ from typing import Any
 from tree_sitter import Node
 
 from deepcodeseek.server.bindings import Script
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import DATABASE, read_manifest
 from deepcodeseek.server.lexer import code_of
 from deepcodeseek.server.models import Generator
 from deepcodeseek.server.modules import Caller
-from deepcodeseek.server.pipeline import Engine, load_engine, predict
+from deepcodeseek.server.pipeline import predict
 from deepcodeseek.server.statement import apis_named, continue_statement, write_statement
 from deepcodeseek.server.types import Context, RankedApi
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import click
 
+from deepcodeseek.server.engine import load_generator
 from deepcodeseek.server.models import shipped
-from deepcodeseek.server.pipeline import load_generator
 
 from .atomic import write_lines
 from .export_encoder import base_weights

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.fusion import Fusion
 from deepcodeseek.server.generation import ADAPTED
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import SHIPPED, ModelProblem, read_model
-from deepcodeseek.server.pipeline import Engine
 
 from .adapt_encoder import adapt_encoder
 from .adapt_files import NAMES, foreign_folders, put_in_place

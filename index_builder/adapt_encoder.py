@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.models import ModelFiles, load_encoder
-from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.text import TEXT_VERSION
 
 from .evaluate import some_of

@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import TABLES, Table, read_manifest
 from deepcodeseek.server.index import Index, open_index
 from deepcodeseek.server.lexical import Mask
 from deepcodeseek.server.models import Encoder, find_model, load_encoder
-from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
+from deepcodeseek.server.pipeline import METHODS, known_facts, predict
 from deepcodeseek.server.retrieve import RAREST_TERMS, reachable
 from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.text import encoder_query, query_terms

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from deepcodeseek.server.pipeline import METHODS, Engine, encode_query
+from deepcodeseek.server.engine import Engine
+from deepcodeseek.server.pipeline import METHODS, encode_query
 from deepcodeseek.server.retrieve import retrieve
 from deepcodeseek.server.text import reranker_document, reranker_query
 from deepcodeseek.server.types import Candidate, ExpandedQuery

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from deepcodeseek.server.engine import Engine
     from deepcodeseek.server.models import Encoder
-    from deepcodeseek.server.pipeline import Engine, Variant
+    from deepcodeseek.server.pipeline import Variant
 
     from .build import Report
 
@@ -41,8 +42,8 @@ def give_way() -> None:
 
 def open_engine(directory: Path | None, workspace: Path | None, models: Path | None) -> Engine:
     """The engine of an index: the one named, else that of the workspace, else of the current folder."""
+    from deepcodeseek.server.engine import load_engine
     from deepcodeseek.server.generation import index_directory
-    from deepcodeseek.server.pipeline import load_engine
 
     return load_engine(directory or index_directory(workspace or Path.cwd()), models)
 

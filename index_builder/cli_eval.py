@@ -19,7 +19,7 @@ from .cli_common import (
 )
 
 if TYPE_CHECKING:
-    from deepcodeseek.server.pipeline import Engine
+    from deepcodeseek.server.engine import Engine
 
     from .evaluate import Cursor, Facts
     from .misses import Miss
@@ -157,8 +157,8 @@ def eval_ablate(
 def _unadapted(directory: Path, models: Path | None) -> Engine:
     """The engine without what was adapted: beside the index it has learned from the very samples, in the
     user's data directory perhaps."""
+    from deepcodeseek.server.engine import load_engine
     from deepcodeseek.server.generation import ADAPTED
-    from deepcodeseek.server.pipeline import load_engine
 
     adapted = directory / ADAPTED
     if adapted.is_dir() and models != adapted:

@@ -149,8 +149,8 @@ def train_adapt(
     as_json: bool,
 ) -> None:
     """Learn from your own code which evidence tells the truth in it. Kept only where it predicts better."""
+    from deepcodeseek.server.engine import load_engine
     from deepcodeseek.server.generation import ADAPTED, index_directory
-    from deepcodeseek.server.pipeline import load_engine
 
     from .adapt import AdaptProblem, adapt, left_out
     from .generations import source_of

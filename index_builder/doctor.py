@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
 from deepcodeseek.server.models import Encoder, ModelProblem, Reranker, mend_of
-from deepcodeseek.server.pipeline import Engine, load_engine
 from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.types import Prompt
 

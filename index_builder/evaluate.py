@@ -20,9 +20,10 @@ import numpy as np
 
 from deepcodeseek.server import __version__
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine, load_rerankers
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import ModelProblem
-from deepcodeseek.server.pipeline import RERANK_DEPTH, Engine, Variant, known_facts, load_rerankers, predict
+from deepcodeseek.server.pipeline import RERANK_DEPTH, Variant, known_facts, predict
 from deepcodeseek.server.places import place_of
 from deepcodeseek.server.text import WINDOW_LINES
 from deepcodeseek.server.types import Context, ExpandedQuery

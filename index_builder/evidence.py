@@ -13,8 +13,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Matrix, features
-from deepcodeseek.server.pipeline import METHODS, Engine, encode_query
+from deepcodeseek.server.pipeline import METHODS, encode_query
 from deepcodeseek.server.retrieve import rank, view_of
 from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.types import ExpandedQuery

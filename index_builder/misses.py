@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deepcodeseek.server.pipeline import METHODS, Engine, predict
+from deepcodeseek.server.engine import Engine
+from deepcodeseek.server.pipeline import METHODS, predict
 from deepcodeseek.server.text import window_after, window_before
 from deepcodeseek.server.types import Evidence, RankedApi
 

@@ -9,6 +9,8 @@ from typing import Any, assert_never
 
 from deepcodeseek.server.causal_reranker import load_causal
 from deepcodeseek.server.cross_encoder import load_reranker
+from deepcodeseek.server.engine import is_made_for
+from deepcodeseek.server.fusion import load_fusion
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import (
@@ -21,7 +23,6 @@ from deepcodeseek.server.models import (
     read_card,
     trying,
 )
-from deepcodeseek.server.pipeline import is_made_for, load_fusion
 
 from .atomic import new_folder
 from .checkpoints import CONFIG, NOTHING, import_checkpoint

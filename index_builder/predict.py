@@ -13,10 +13,11 @@ from typing import Any
 
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.documents import line_starts
+from deepcodeseek.server.engine import Engine, load_rerankers
 from deepcodeseek.server.generation import CURRENT, index_directory
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import ModelProblem
-from deepcodeseek.server.pipeline import Engine, Variant, known_facts, load_rerankers
+from deepcodeseek.server.pipeline import Variant, known_facts
 from deepcodeseek.server.pipeline import predict as predict_apis
 from deepcodeseek.server.types import Context
 

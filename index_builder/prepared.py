@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepcodeseek.server.fusion import FEATURES
+from deepcodeseek.server.engine import Engine
+from deepcodeseek.server.fusion import FEATURES, load_fusion
 from deepcodeseek.server.generation import read_manifest, sha256_file
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelKind, load_encoder, shipped
-from deepcodeseek.server.pipeline import Engine, load_fusion
 from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
 from .cache import digest

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import read_manifest
-from deepcodeseek.server.pipeline import Engine, known_facts, predict
+from deepcodeseek.server.pipeline import known_facts, predict
 from deepcodeseek.server.types import Context
 
 QUESTIONS, REFINED = 20, 5  # first lists, and lists with what refines them

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.models import Generator
-from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.text import lexical_tokens, method_heading
 from deepcodeseek.server.types import Api, Method, Prompt
 

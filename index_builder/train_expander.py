@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepcodeseek.server.pipeline import Engine
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.text import expander_prompt
 
 from .evaluate import Asked, context_of

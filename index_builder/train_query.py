@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import TABLES
 from deepcodeseek.server.models import Vectors
-from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .cross_encoder import check_golden, scores_of
-from .models import ModelFiles, ModelProblem, OnnxGraph, trying, verify
+from .models import ModelFiles, OnnxGraph, check_texts, trying, verify
 from .stop import Stop
 from .text import CAUSAL_BETWEEN, CAUSAL_ENDING, CAUSAL_OPENING, CAUSAL_TEXT_VERSION, causal_text
 
@@ -66,8 +66,7 @@ class CausalReranker:
 
     def __init__(self, model: ModelFiles) -> None:
         card = model.card
-        if card.get("text_version") != CAUSAL_TEXT_VERSION:
-            raise ModelProblem(f"{model.directory} was exported for other texts than this version makes")
+        check_texts(model, CAUSAL_TEXT_VERSION)
         self._graph = OnnxGraph(model)
         self._prompts = Prompts(lambda texts: [each.ids for each in self._graph.tokens(texts, special=False)])
         numbers = range(int(card["layers"]))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .lexical import Scores
-from .models import ModelFiles, ModelProblem, OnnxGraph, Readable, trying, verify
+from .models import ModelFiles, ModelProblem, OnnxGraph, Readable, check_texts, trying, verify
 from .stop import Stop
 from .text import RERANKER_TEXT_VERSION
 
@@ -30,8 +30,7 @@ class OnnxReranker:
     """Scores pairs one by one: in a batch int8 activations share a scale, and pairs depend on each other."""
 
     def __init__(self, model: ModelFiles) -> None:
-        if model.card.get("text_version") != RERANKER_TEXT_VERSION:
-            raise ModelProblem(f"{model.directory} was trained on other texts than this version makes")
+        check_texts(model, RERANKER_TEXT_VERSION)
         self._graph = OnnxGraph(model)
         self.files = model
         self.query_ms = 0.0

@@ -7,13 +7,14 @@ and scores only as they stand to the other scores of the same question: nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .columns import folder_of
 from .lexical import Ids, Mask, Scores
+from .models import ModelFiles, ModelProblem, verify
 from .signals import RANK_OFFSET, SIGNALS
 from .view import Ranking, View
 
@@ -54,11 +55,15 @@ class Fusion:
         return scores
 
 
-def read_fusion(path: Path, sha256: str = "") -> Fusion:
-    """Weights as the training wrote them, with the hash of their file; raises ValueError or OSError."""
-    with np.load(path, allow_pickle=False) as file:
-        names = tuple(str(name) for name in file["features"])
-        return Fusion(names, file["hidden"], file["bias"], file["output"], sha256)
+def load_fusion(model: ModelFiles) -> Fusion:
+    """Verify and load a learned fusion, as the training wrote it; raises ModelProblem."""
+    verify(model)
+    try:
+        with np.load(model.path(model.file), allow_pickle=False) as file:
+            names = tuple(str(name) for name in file["features"])
+            return Fusion(names, file["hidden"], file["bias"], file["output"], model.sha256)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise ModelProblem(f"the fusion in {model.directory} is left out: {error}") from None
 
 
 def features(view: View, rankings: Mapping[str, Ranking]) -> tuple[Ids, Matrix]:

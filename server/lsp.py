@@ -19,6 +19,7 @@ from lsprotocol import types as lsp
 from pygls.uris import to_fs_path
 
 from .context import make_context
+from .engine import Engine
 from .lifeline import watch
 from .lsp_anytime import Question
 from .lsp_config import configure, register, watch_configuration
@@ -37,7 +38,6 @@ from .lsp_navigation import (
 )
 from .lsp_status import status
 from .lsp_wire import serve
-from .pipeline import Engine
 from .settings import parse_settings
 from .types import Context
 

@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .answers import Answers, context_key
+from .engine import Engine
 from .models import Generator, Reranker
-from .pipeline import RETRIEVE_RESERVE_MS, Engine, expand_context, is_late, predict
+from .pipeline import RETRIEVE_RESERVE_MS, expand_context, is_late, predict
 from .settings import Settings
 from .stop import Stop, Stopped
 from .types import Answer, Context, ExpandedQuery, Stage

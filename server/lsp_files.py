@@ -11,8 +11,9 @@ from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
 from .documents import line_starts, position_at
+from .engine import Engine
 from .modules import Caller
-from .pipeline import Engine, known_facts
+from .pipeline import known_facts
 
 
 def facts_of(engine: Engine, workspace: Path | None, path: str) -> dict[str, str]:

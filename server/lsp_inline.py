@@ -9,11 +9,12 @@ from lsprotocol import types as lsp
 
 from .bindings import Script
 from .context import make_context
+from .engine import Engine
 from .imports import import_of, module_of
 from .lsp_files import caller_of, facts_of
 from .lsp_items import Asked, Look, asked_at
 from .lsp_life import Server, read
-from .pipeline import Engine, predict
+from .pipeline import predict
 from .statement import write_statement
 from .stop import Stop
 

@@ -17,13 +17,13 @@ from .context import script_before
 from .cursor import Cursor, cursor_at
 from .documentation import api_markdown, is_deprecated, method_markdown, why_markdown
 from .documents import line_starts, position_at
+from .engine import Engine
 from .imports import Insertion, import_of, module_of
 from .index import Index
 from .lsp_documents import Document
 from .lsp_files import caller_of
 from .lsp_life import Server, run_on
 from .modules import Caller, imports_of, module_apis
-from .pipeline import Engine
 from .signals import named_in
 from .signatures import api_parameters, is_namespace, snippet_call, snippet_text, written_name
 from .types import Answer, Api, Context, Method

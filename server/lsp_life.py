@@ -18,12 +18,12 @@ from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
 
 from . import __version__
+from .engine import Engine, load_engine, mark_of, with_newer_index
 from .generation import IndexProblem, index_directory
 from .lsp_anytime import Anytime, Question
 from .lsp_anytime import run_on as run_on
 from .lsp_build import build, progress
 from .models import ModelProblem, Remembering
-from .pipeline import Engine, load_engine, mark_of, with_newer_index
 from .settings import Settings
 from .types import Answer
 

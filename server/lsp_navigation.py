@@ -17,12 +17,12 @@ from .bindings import Meaning, Script, api_named, meaning_of, with_constructor
 from .context import script_before
 from .cursor import call_at, end_of_name, mention_at
 from .documentation import api_markdown, example_markdown, method_markdown, why_markdown
+from .engine import Engine
 from .explain import graph_path
 from .jsdoc import parse_doc
 from .lsp_files import Place, caller_of, find_call, locations, read_source
 from .lsp_life import Server, run_on
 from .modules import Caller
-from .pipeline import Engine
 from .signatures import api_parameters, api_signature, is_namespace, method_signature, typed_parameters
 from .types import Answer, Api, Usage
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from . import __version__
+from .engine import Engine
 from .generation import IndexProblem, read_manifest
 from .lsp_life import Server, Session, chosen_index, run_on
-from .pipeline import Engine
 
 
 async def status(ls: Server) -> dict[str, Any]:

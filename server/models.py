@@ -233,6 +233,12 @@ def verify(model: ModelFiles) -> None:
             raise ModelProblem(f"{path} is damaged (its SHA-256 differs from its card): {mend_of(model)}")
 
 
+def check_texts(model: ModelFiles, version: str) -> None:
+    """Raises ModelProblem where it was made for texts of another version than this one makes."""
+    if model.card.get("text_version") != version:
+        raise ModelProblem(f"{model.directory} was made for other texts than this version makes")
+
+
 @contextmanager
 def trying(model: ModelFiles) -> Iterator[None]:
     """Whatever goes wrong inside with a model is a ModelProblem, which names it."""

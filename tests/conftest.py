@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from deepcodeseek.index_builder.build import Report, build_index
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import SHIPPED, Encoder, ModelFiles, data_directory, find_model, load_encoder
-from deepcodeseek.server.pipeline import Engine, load_engine
 
 DATA = Path(__file__).parent / "data"
 EXAMPLE = DATA / "example"

@@ -10,8 +10,9 @@ from rich.terminal_theme import DIMMED_MONOKAI
 
 from deepcodeseek.index_builder.predict import cursor_context
 from deepcodeseek.index_builder.terminal import answer_view
+from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.pipeline import load_engine, predict
+from deepcodeseek.server.pipeline import predict
 
 EXAMPLE = Path("tests/data/example")
 DRAFT = EXAMPLE / "apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js"

@@ -6,7 +6,7 @@ import pytest
 from test_evaluate import SAMPLES
 
 from deepcodeseek.index_builder.ablate_expander import expansion_table, measure
-from deepcodeseek.server.pipeline import Engine
+from deepcodeseek.server.engine import Engine
 
 
 @pytest.mark.usefixtures("example_report")

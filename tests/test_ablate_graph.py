@@ -15,7 +15,7 @@ from deepcodeseek.index_builder.ablate_graph import (
     without_facts,
 )
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.pipeline import Engine
+from deepcodeseek.server.engine import Engine
 
 CONTEXT = make_context(
     "var x = 1;\n", "", {"scope": "x_hbr_cargo", "package": "x_hbr_cargo", "record_type": "sys_script"}

@@ -13,8 +13,8 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 
 from deepcodeseek.index_builder.ablate_statement import Written, measure, summary, unknown_names
 from deepcodeseek.index_builder.build import Report
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import DATABASE, index_directory, read_manifest
-from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.types import Prompt
 
 ROW: dict[str, Any] = {

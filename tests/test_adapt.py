@@ -38,9 +38,10 @@ from deepcodeseek.index_builder.train_fusion import (
 from deepcodeseek.index_builder.train_libraries import EXTRA
 from deepcodeseek.index_builder.train_query import documents_of
 from deepcodeseek.index_builder.train_shipped import train_shipped
+from deepcodeseek.server.engine import Engine, load_engine, mark_of
+from deepcodeseek.server.fusion import load_fusion
 from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
 from deepcodeseek.server.models import Encoder, ModelProblem, find_model
-from deepcodeseek.server.pipeline import Engine, load_engine, load_fusion, mark_of
 
 QUIET: Any = lambda *_: None  # noqa: E731
 QUICK = Recipe(epochs=2, rate=5e-3)

@@ -15,9 +15,10 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, StandIn
 
 from deepcodeseek.server.answers import CONTEXTS_KEPT, Answers, context_key
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.lsp_anytime import AHEAD_SECONDS, Anytime, Question
 from deepcodeseek.server.models import Encoder, ModelFiles, Remembering, Vectors
-from deepcodeseek.server.pipeline import Engine, is_late, predict
+from deepcodeseek.server.pipeline import is_late, predict
 from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.stop import Stop, Stopped
 from deepcodeseek.server.types import Answer, Context, Evidence, ExpandedQuery, Prompt

@@ -12,9 +12,9 @@ from conftest import EXAMPLE
 from deepcodeseek.index_builder.bench_lsp import LIMITS, latency_table, measure
 from deepcodeseek.index_builder.soak_lsp import is_flat, soak, soak_text
 from deepcodeseek.index_builder.typist import DEVIATION_MS, MEAN_MS, call_sites, keys
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder
-from deepcodeseek.server.pipeline import Engine
 
 TEXT = "var berth = new BerthAllocator().findFree(arrival, vessel); " * 40
 

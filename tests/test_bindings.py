@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from deepcodeseek.server.bindings import Script, meaning_of, members_of
 from deepcodeseek.server.cursor import cursor_at
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.modules import Caller, imports_of
-from deepcodeseek.server.pipeline import Engine
 
 BERTH = Caller("apps/berth-planning/update/new.js", "x_hbr_berth", "x_hbr_berth")
 MODULE = Caller("packages/harbour-tools/src/new.js", "", "harbour-tools")

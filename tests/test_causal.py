@@ -40,9 +40,10 @@ from deepcodeseek.index_builder.triples import Triple
 from deepcodeseek.server.causal_reranker import CausalReranker, Prompts, load_causal
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.cross_encoder import scores_of
+from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import CARD, ModelFiles, ModelProblem, find_model
-from deepcodeseek.server.pipeline import METHODS, RERANK_DEPTH, load_engine, predict
+from deepcodeseek.server.pipeline import METHODS, RERANK_DEPTH, predict
 from deepcodeseek.server.stop import Stop, Stopped
 from deepcodeseek.server.text import CAUSAL_ENDING, CAUSAL_OPENING
 

@@ -34,9 +34,9 @@ from deepcodeseek.index_builder.prepared import evidence, lists, prepared
 from deepcodeseek.index_builder.readme import CORPORA
 from deepcodeseek.index_builder.train_shipped_reranker import gathered
 from deepcodeseek.server import models as installed
+from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.generation import IndexProblem, read_manifest, sha256_file
 from deepcodeseek.server.models import SHIPPED, Encoder, read_card
-from deepcodeseek.server.pipeline import load_engine
 
 TIDE = "/** The tide at a place. */\nexport class Tide {\n  /** In metres. */\n  height(place) {}\n}\n"
 USE = "import {Tide} from './tide.js';\nconst a = 1;\nconst b = 2;\nconst c = 3;\nnew Tide().height(a);\n"

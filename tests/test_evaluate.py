@@ -34,11 +34,12 @@ from deepcodeseek.index_builder.train_fusion import Recipe, write_fusion
 from deepcodeseek.server import __version__
 from deepcodeseek.server.answers import Answers, context_key
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.fusion import FEATURES, Fusion
 from deepcodeseek.server.generation import ADAPTED, index_directory
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelFiles, ModelProblem, Remembering
-from deepcodeseek.server.pipeline import METHODS, Engine, Variant, predict
+from deepcodeseek.server.pipeline import METHODS, Variant, predict
 from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.stop import Stop
 from deepcodeseek.server.text import reranker_document

@@ -17,10 +17,11 @@ from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.evidence import GENERAL, LOST, Questions, ask, gather
 from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, _is_shadowed, features
+from deepcodeseek.server.engine import Engine, load_engine
+from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, _is_shadowed, features, load_fusion
 from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.models import SHIPPED, ModelFiles, ModelProblem, find_model
-from deepcodeseek.server.pipeline import METHODS, Engine, load_engine, load_fusion, predict
+from deepcodeseek.server.pipeline import METHODS, predict
 from deepcodeseek.server.retrieve import rank, view_of
 from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.types import ExpandedQuery

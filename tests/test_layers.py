@@ -20,10 +20,12 @@ from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.layers import installed_bases, read_bases, remove_base
 from deepcodeseek.server import retrieve, signals
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine
+from deepcodeseek.server.fusion import load_fusion
 from deepcodeseek.server.generation import IndexProblem, base_directory, read_manifest
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, find_model
-from deepcodeseek.server.pipeline import METHODS, Engine, load_fusion, predict
+from deepcodeseek.server.pipeline import METHODS, predict
 from deepcodeseek.server.retrieve import PLATFORM_WEIGHT
 
 CLASS = "var {0} = Class.create();\n{0}.prototype = {{\n\t/** {1} */\n\t{2}: function(a) {{}}\n}};\n"

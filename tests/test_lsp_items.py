@@ -11,6 +11,7 @@ from pygls.workspace import PositionCodec
 from test_lsp import complete, connect, open_document, ready
 
 from deepcodeseek.server.context import make_context, script_before
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.lsp_documents import Document
 from deepcodeseek.server.lsp_files import facts_of
 from deepcodeseek.server.lsp_items import (
@@ -23,7 +24,7 @@ from deepcodeseek.server.lsp_items import (
     member_items,
     merged,
 )
-from deepcodeseek.server.pipeline import Engine, predict
+from deepcodeseek.server.pipeline import predict
 from deepcodeseek.server.signatures import snippet_call
 from deepcodeseek.server.types import Api
 

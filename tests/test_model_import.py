@@ -319,7 +319,7 @@ BAD_EXPORTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "card without hashes": (_text("model.json", "{}"), "states no SHA-256"),
     "another kind": (_card(kind="oracle"), "of no kind that can be imported"),
     "a path": (_card(sha256={"model.onnx": "0", "../x": "0"}), "names '../x', which is no file beside it"),
-    "other texts": (_card(text_version="0"), "was trained on other texts"),
+    "other texts": (_card(text_version="0"), "was made for other texts"),
     "without golden pairs": (_card(golden=None), "cannot be used as reranker"),
     "another order": (_golden, "ranks its golden lists otherwise"),
     "not what it says": (_card(kind="fusion"), "the fusion in .* is left out"),

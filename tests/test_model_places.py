@@ -19,10 +19,10 @@ from deepcodeseek.index_builder.adapt import AdaptProblem
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.train_fusion import Recipe, _initial, write_fusion
+from deepcodeseek.server.engine import Engine, load_engine, mark_of
 from deepcodeseek.server.fusion import FEATURES
 from deepcodeseek.server.generation import ADAPTED, index_directory, sha256_file
 from deepcodeseek.server.models import CARD, SHIPPED, ModelKind, data_directory, read_card
-from deepcodeseek.server.pipeline import Engine, load_engine, mark_of
 from deepcodeseek.server.text import CAUSAL_TEXT_VERSION, RERANKER_TEXT_VERSION, TEXT_VERSION
 
 FALLING: tuple[ModelKind, ...] = ("fusion", "query", "reranker", "causal")

@@ -12,10 +12,10 @@ from lsprotocol import types as lsp
 from pytest_lsp import LanguageClient
 from test_lsp import complete, connect, open_document, ready
 
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.explain import graph_path
 from deepcodeseek.server.lsp_navigation import matching_names
 from deepcodeseek.server.modules import Caller
-from deepcodeseek.server.pipeline import Engine
 
 BERTH = "apps/berth-planning/update/new.js"
 MADE = "var u = new BerthAllocator();\n"

@@ -15,9 +15,10 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import index_directory, read_manifest
 from deepcodeseek.server.models import Encoder
-from deepcodeseek.server.pipeline import METHODS, Engine, predict
+from deepcodeseek.server.pipeline import METHODS, predict
 
 STAGES = {
     "bm25-docs": ["retrieve"],

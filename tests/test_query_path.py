@@ -19,6 +19,7 @@ from deepcodeseek.server import text
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.cross_encoder import check_golden
 from deepcodeseek.server.documentation import api_markdown
+from deepcodeseek.server.engine import Engine, load_engine, load_rerankers
 from deepcodeseek.server.expand import expand
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import (
@@ -30,7 +31,7 @@ from deepcodeseek.server.models import (
     find_model,
     read_card,
 )
-from deepcodeseek.server.pipeline import METHODS, Engine, is_late, load_engine, load_rerankers, predict
+from deepcodeseek.server.pipeline import METHODS, is_late, predict
 from deepcodeseek.server.rerank import rerank
 from deepcodeseek.server.settings import Settings, parse_settings
 from deepcodeseek.server.stop import Stop, Stopped

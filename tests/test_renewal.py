@@ -15,10 +15,11 @@ from test_faults import eventually
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.lsp_client import Client
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine, load_engine, with_newer_index
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import SHIPPED, Encoder
-from deepcodeseek.server.pipeline import Engine, load_engine, predict, with_newer_index
+from deepcodeseek.server.pipeline import predict
 
 QUAY = "var QuayLedger{0} = Class.create();\nQuayLedger{0}.prototype = {{ enter: function(line) {{}} }};\n"
 

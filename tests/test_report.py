@@ -19,8 +19,8 @@ from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.figures import Outcome, rows
 from deepcodeseek.index_builder.misses import Guess, Miss, find_misses
 from deepcodeseek.index_builder.report import page, write_report
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.pipeline import Engine
 
 EVIL = '</script><img src=x onerror=alert(1)><a href="https://evil.example">"\'&{{7*7}}\u2028\ud800'
 

@@ -13,7 +13,8 @@ from deepcodeseek.index_builder.graph import Names, ajax_reachable
 from deepcodeseek.index_builder.write import write_hnsw
 from deepcodeseek.server.columns import Texts
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.pipeline import METHODS, Engine, known_facts, predict
+from deepcodeseek.server.engine import Engine
+from deepcodeseek.server.pipeline import METHODS, known_facts, predict
 from deepcodeseek.server.places import PLATFORM
 from deepcodeseek.server.retrieve import reachable
 from deepcodeseek.server.types import Api

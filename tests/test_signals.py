@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.pipeline import Engine
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.retrieve import rank, view_of
 from deepcodeseek.server.types import ExpandedQuery
 

@@ -9,9 +9,9 @@ from test_lsp import connect, open_document, ready
 
 from deepcodeseek.server.bindings import Script
 from deepcodeseek.server.context import make_context
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.lexer import code_of
 from deepcodeseek.server.modules import Caller
-from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.statement import apis_named, first_statement, opening
 from deepcodeseek.server.types import RankedApi, Usage
 

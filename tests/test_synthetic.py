@@ -16,8 +16,8 @@ from deepcodeseek.index_builder.synthetic import (
     sizes_of,
     synthetic_triples,
 )
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.models import ModelFiles, ModelProblem
-from deepcodeseek.server.pipeline import Engine
 from deepcodeseek.server.types import Prompt
 
 QUIET: Any = lambda *_: None  # noqa: E731

@@ -27,11 +27,11 @@ from deepcodeseek.index_builder.train_expander import (
 )
 from deepcodeseek.index_builder.train_loop import CURVE
 from deepcodeseek.index_builder.train_shipped_expander import train_shipped_expander
+from deepcodeseek.server.engine import Engine, load_engine, load_generator
 from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.generator import Model
 from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import ModelProblem, find_model
-from deepcodeseek.server.pipeline import Engine, load_engine, load_generator
 from deepcodeseek.server.types import Prompt
 
 torch = pytest.importorskip("torch")

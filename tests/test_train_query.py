@@ -31,9 +31,9 @@ from deepcodeseek.index_builder.train_query import (
     train,
 )
 from deepcodeseek.index_builder.train_shipped import train_query_encoder
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder
-from deepcodeseek.server.pipeline import Engine, load_engine
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

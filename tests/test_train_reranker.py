@@ -36,9 +36,9 @@ from deepcodeseek.index_builder.train_reranker import (
 from deepcodeseek.index_builder.train_shipped_reranker import FUSED, chosen_stage
 from deepcodeseek.index_builder.triples import Triple, read_coder_pile, write_triples
 from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker, scores_of
+from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import CARD, ModelFiles, ModelProblem, find_model
-from deepcodeseek.server.pipeline import load_engine
 from deepcodeseek.server.stop import Stop, Stopped
 
 torch = pytest.importorskip("torch")
