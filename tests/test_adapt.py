@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -17,10 +18,11 @@ import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE
 
-from deepcodeseek.index_builder import ablate_adapted, adapt_reranker
+from deepcodeseek.index_builder import ablate_adapted, adapt_files, adapt_reranker
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, is_below, left_out, mined
 from deepcodeseek.index_builder.adapt_files import NAMES
+from deepcodeseek.index_builder.atomic import write_lines
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
@@ -41,7 +43,7 @@ from deepcodeseek.index_builder.train_shipped import train_shipped
 from deepcodeseek.server.engine import Engine, load_engine, mark_of
 from deepcodeseek.server.fusion import load_fusion
 from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
-from deepcodeseek.server.models import Encoder, ModelProblem, find_model
+from deepcodeseek.server.models import Encoder, ModelProblem, find_model, read_model
 
 QUIET: Any = lambda *_: None  # noqa: E731
 QUICK = Recipe(epochs=2, rate=5e-3)
@@ -392,6 +394,30 @@ def test_what_lies_there_stays_until_all_is_made(
     assert said == 3 * [json.loads(json.dumps(asdict(result)))]
 
 
+def test_a_full_disk_leaves_every_model_as_it_was(
+    adapted_before: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A fusion must not be parted from the encoder of questions that it learned with."""
+    before = contents(adapted_before)
+    for kind in NAMES:
+        write_fusion(_initial(4, np.random.default_rng(9)), tmp_path / "made" / kind, {}, QUICK)
+    written: list[Path] = []
+
+    def write(path: Path, lines: Collection[str]) -> int:
+        written.append(path)
+        if len(written) == len(NAMES):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_lines(path, lines)
+
+    monkeypatch.setattr(adapt_files, "write_lines", write)
+    with pytest.raises(OSError, match="No space"):
+        adapt_files.put_in_place(tmp_path / "made", adapted_before, {"adapted": {}}, is_owned=True)
+    assert contents(adapted_before) == before
+    monkeypatch.undo()
+    assert not adapt_files.put_in_place(tmp_path / "made", adapted_before, {"adapted": {}}, is_owned=True)
+    assert all(contents(adapted_before)[name] != content for name, content in before.items())
+
+
 REFUSED = [
     # what fails: the encoder of questions, the cross-encoder; what is written; what is said
     ("the bounds", None, {"fusion", "reranker"}, ["the encoder of questions learns nothing: the bounds"]),
@@ -424,6 +450,8 @@ def test_what_fails_is_left_out_alone(
         *removed,
     ]
     assert {path.name for path in adapted_before.iterdir()} == kinds
+    query = find_model("query", adapted_before)
+    assert read_model("fusion", adapted_before / "fusion").card["query"] == (query.sha256 if query else "")
     assert (result.reranked is None) == ("reranker" not in kinds)
 
 

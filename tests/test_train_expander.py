@@ -31,7 +31,7 @@ from deepcodeseek.server.engine import Engine, load_engine, load_generator
 from deepcodeseek.server.generation import index_directory, sha256_file
 from deepcodeseek.server.generator import Model
 from deepcodeseek.server.generator_process import GeneratorProcess
-from deepcodeseek.server.models import ModelProblem, find_model
+from deepcodeseek.server.models import CARD, ModelProblem, data_directory, find_model
 from deepcodeseek.server.types import Prompt
 
 torch = pytest.importorskip("torch")
@@ -124,6 +124,24 @@ def test_an_adapter_serves_the_model_it_was_made_over_alone(tmp_path: Path, base
         assert isinstance(generator, GeneratorProcess)
         assert notes == ()
         assert any(str(place / "adapter") in option for option in generator.options) is is_used
+
+
+@pytest.mark.parametrize("card", [{"kind": "adapter", "base": "0" * 64}, None])
+def test_an_adapter_of_no_use_gives_way_to_the_next_place(
+    card: dict[str, str] | None, tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made over another model, or with a card that cannot be read."""
+    monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path / "home"))
+    chosen, installed = tmp_path / "chosen", data_directory()
+    install(chosen / "generator", base, {"kind": "generator"})
+    install(installed / "adapter", base, {"kind": "adapter", "base": sha256_file(base)})
+    install(chosen / "adapter", base, card or {})
+    if card is None:
+        (chosen / "adapter" / CARD).write_text("{", encoding="utf-8")
+    generator, notes = load_generator(chosen)
+    assert isinstance(generator, GeneratorProcess)
+    assert notes == ()
+    assert any(str(installed / "adapter") in option for option in generator.options)
 
 
 @pytest.mark.usefixtures("example_report")
