@@ -77,7 +77,7 @@ def main(
     """Ask, adapt five times, ask again, write."""
     samples = [sample for sample in read_samples(path) if subset == "all" or sample.get(subset)]
     original = load_engine(index, adapted=False)
-    with progress_reporter("auto") as progress, quiet() if encoder else nullcontext():
+    with progress_reporter("auto") as progress, quiet(click.echo) if encoder else nullcontext():
 
         def adapt_to(models: Path, hidden: Collection[str]) -> Adapted:
             start = replace(original, reranker=None) if as_it_ships else original

@@ -6,7 +6,8 @@ last, with the encoder, the cross-encoder (adapt_reranker.py). None must trust a
 the very answers it is judged by: encoders and cross-encoders learn from the calls of one half of the files
 each, evidence and lists are gathered with what was not asked from the file. Folds of files decide: weights
 that come from other files must do better than those that ship, by more than chance gives, or nothing is
-written. The cross-encoder reads usages of both halves as documents, but for those in the question's file.
+written; an encoder is where a fusion does better with it than without. The cross-encoder reads usages of both
+halves as documents, but for those in the question's file.
 """
 
 from __future__ import annotations
@@ -71,6 +72,17 @@ class AdaptProblem(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """What an encoder of questions adds to a fusion that learned too. Percents by depth, as there."""
+
+    before: dict[int, float]  # by the fusion alone
+    after: dict[int, float]
+    gain: float  # of the mean reciprocal rank, asked both ways
+    error: float  # its standard error, by files
+    is_better: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Adapted:
     """What came of it. Percents by depth: among the first 1, 5, 40."""
 
@@ -87,6 +99,7 @@ class Adapted:
     general_before: dict[int, float]  # of questions from other code bases: what was forgotten
     general_after: dict[int, float]
     is_better: bool
+    encoded: Encoded | None = None  # of the encoder, where one learned
     reranked: Reranked | None = None  # of the cross-encoder, where it learned too
     minutes: float = 0.0  # that all of it took
 
@@ -98,6 +111,10 @@ class _Calls:
     halves: Sequence[Sequence[dict[str, Any]]]
     leave_out: Collection[str]
     progress: Progress
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.halves))
 
     def ask(self, engines: Sequence[Engine]) -> Iterator[Questions]:
         """All of them as they stand, then all as if their files ended at the cursor.
@@ -155,19 +172,19 @@ def adapt(
     calls, work = _Calls(_halves(samples), leave_out, progress), out / WORK
     made = work / "made"
     shutil.rmtree(made, ignore_errors=True)
-    shipped = engines = [engine, engine]
+    work.mkdir(parents=True, exist_ok=True)  # where nothing can be written, it is said before all the work
+    engines: Sequence[Engine] = [engine, engine]
+    shipped = engines
+    judged, encoded = _judged(calls, shipped, start), None
+    before = judged.before
     if encoder:
-        with _left_as_it_is(NAMES["query"], say):
-            place = made / "query"
-            learned = adapt_encoder(engine, calls.halves, leave_out, work, place, progress, say)
-            engines = learned[::-1]  # each is asked about the half that it has not seen
-    asked = enumerate(calls.ask(engines))
-    few = Questions.joined([one.few(number % len(samples)) for number, one in asked])
-    judged = _judged(calls, shipped, engines, few, start)
-    parameters, _ = train(few, RECIPE, named(progress, "fusion"), start.parameters)
-    result = _result(*judged, _general(start), _general(as_fusion(parameters)))
+        engines, judged, encoded = _with_encoder(shipped, judged, calls, start, work, made / "query", say)
+    parameters, _ = train(judged.few, RECIPE, named(progress, "fusion"), start.parameters)
+    general = _general(start), _general(as_fusion(parameters))
+    result = replace(_result(judged.files, before, judged.after, *general), encoded=encoded)
     if encoder and engine.reranker:
         with _left_as_it_is(NAMES["reranker"], say):
+            few = judged.few
             listing = _with_fusions(engines, few, start, progress) if result.is_better else shipped
             files, folders = engine.reranker.files, (work / "reranker", made / "reranker")
             reranked = adapt_reranker(calls.lists(listing), files, *folders, progress, say)
@@ -231,11 +248,42 @@ def _halves(samples: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [[sample for sample in samples if half_of(sample["file"]) == half] for half in (0, 1)]
 
 
-def _judged(
-    calls: _Calls, shipped: Sequence[Engine], engines: Sequence[Engine], few: Questions, start: Fusion
-) -> tuple[list[str], Ranks, Ranks]:
-    """As `_Calls.ask` asks them: the questions' files [n], and the ranks [n] of their answers by what ships
-    and by what was trained on the other folds."""
+def _with_encoder(
+    shipped: Sequence[Engine],
+    alone: _Judged,
+    calls: _Calls,
+    start: Fusion,
+    work: Path,
+    out: Path,
+    say: Callable[[str], None],
+) -> tuple[Sequence[Engine], _Judged, Encoded | None]:
+    """The engines to ask about each half and what they are worth, with an encoder that learned, which is then
+    in `out`; without where that is no better or cannot be made."""
+    with _left_as_it_is(NAMES["query"], say):
+        learned = adapt_encoder(shipped[0], calls.halves, calls.leave_out, work, out, calls.progress, say)
+        engines = learned[::-1]  # each is asked about the half that it has not seen
+        beside = _judged(calls, engines, start)
+        encoded = _encoded(alone.files, alone.after, beside.after)
+        if encoded.is_better:
+            return engines, beside, encoded
+        shutil.rmtree(out)
+        return shipped, alone, encoded
+    return shipped, alone, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a fusion learns from the evidence of some engines, and what it is worth with them."""
+
+    few: Questions
+    files: list[str]  # of the questions [n], in the order of `_Calls.ask`
+    before: Ranks  # [n] of their answers, by the fusion that is started from
+    after: Ranks  # [n] by fusions that learned from the other folds
+
+
+def _judged(calls: _Calls, engines: Sequence[Engine], start: Fusion) -> _Judged:
+    asked = enumerate(calls.ask(engines))
+    few = Questions.joined([one.few(number % calls.count) for number, one in asked])
     by_fold = _trained_on_others(few, fold_of(few.files), FOLDS, start, calls.progress)
 
     def by_start(file: str) -> Fusion:
@@ -244,12 +292,8 @@ def _judged(
     def unseen(file: str) -> Fusion:
         return by_fold[int(fold_of([file])[0])]
 
-    if engines is shipped:  # and need be asked but once
-        files, (before, after) = _ranks(calls.ask(engines), by_start, unseen)
-    else:
-        files, (before,) = _ranks(calls.ask(shipped), by_start)
-        _, (after,) = _ranks(calls.ask(engines), unseen)
-    return files, before, after
+    files, (before, after) = _ranks(calls.ask(engines), by_start, unseen)
+    return _Judged(few, files, before, after)
 
 
 def _ranks(asked: Iterable[Questions], *judges: Callable[[str], Fusion]) -> tuple[list[str], Ranks]:
@@ -366,6 +410,14 @@ def _result(
         general_after=general_after,
         is_better=is_gain(before, after, files),
     )
+
+
+def _encoded(files: Sequence[str], alone: Ranks, beside: Ranks) -> Encoded:
+    """Better where it gains at all: it is judged by encoders that learned from half of the files, and what is
+    written learned from all."""
+    gain, error = gain_of(alone, beside, files)
+    before, after = (top(np.split(found, 2)[0]) for found in (alone, beside))
+    return Encoded(before, after, round(gain, 4), round(error, 4), gain > 0)
 
 
 def _general(fusion: Fusion) -> dict[int, float]:

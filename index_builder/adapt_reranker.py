@@ -21,9 +21,9 @@ from .evaluate import some_of
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .export_weights import float_weights
-from .train_fusion import Ranks, is_gain, named, top
+from .train_fusion import Ranks, is_gain, named
 from .train_query import mean_weights
-from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, train
+from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, top_of_lists, train
 from .triples import Triple
 
 RECIPE = Recipe(rate=1e-5, dropout=False)  # a few hundred lists: at higher rates what is unseen gets worse
@@ -37,7 +37,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Reranked:
-    """What came of it: percents of the lists with the right one among the first 1, 5, 40."""
+    """What came of it: percents of the lists with the right one among the first 1, 5."""
 
     lists: int
     before: dict[int, float]
@@ -81,7 +81,7 @@ def adapt_reranker(
 
 
 def _ranks(weights: Path, unseen: Sequence[Triple], progress: Progress) -> Ranks:
-    model, done = CrossEncoder.load(weights, fused=True), count()
+    model, done = CrossEncoder.load(weights, sdpa=True), count()
 
     def reads(triple: Triple) -> NDArray[np.float32]:
         progress("", next(done), len(unseen))
@@ -91,4 +91,4 @@ def _ranks(weights: Path, unseen: Sequence[Triple], progress: Progress) -> Ranks
 
 
 def _result(before: Ranks, after: Ranks, files: Sequence[str]) -> Reranked:
-    return Reranked(len(before), top(before), top(after), is_gain(before, after, files))
+    return Reranked(len(before), top_of_lists(before), top_of_lists(after), is_gain(before, after, files))

@@ -21,7 +21,7 @@ from .train_reranker import REACH
 from .train_shipped_reranker import FUSED
 
 README = "README.md"
-LICENCE = "Apache-2.0; it holds numbers alone, no code of the projects"
+LICENCE = "Apache-2.0; no code of the projects is in it"
 CORPORA = "python -m deepcodeseek.index_builder.corpora --out DIR"
 ABOUT: Mapping[ModelKind, str] = MappingProxyType(
     {
@@ -34,7 +34,7 @@ calls mined from the projects below, each asked as it stands and with nothing af
 | | |
 |---|---|
 | licence | {licence} |
-| command | `{corpora}`, then `{command}` |
+| command | `{corpora}`, then `deepcodeseek {command}` |
 | recipe | {recipe_text} |
 | loss by epoch | {loss_text} |
 {files}
@@ -49,7 +49,7 @@ of candidates: calls mined from the projects below, half of them asked with noth
 | | |
 |---|---|
 | licence | {licence} |
-| command | `{corpora}`, then `{command}` |
+| command | `{corpora}`, then `deepcodeseek {command}` |
 | what ships | {stage}: reinforcement is kept where it gains more than chance gives |
 | SFT | {sft} |
 | RL | {rl} |
@@ -65,7 +65,7 @@ the lines before as the server asks, and behind them the statement, which alone 
 | | |
 |---|---|
 | licence | {licence} |
-| command | `{corpora}`, then `{command}` |
+| command | `{corpora}`, then `deepcodeseek {command}` |
 | recipe | {recipe_text} |
 {files}
 """,
@@ -73,9 +73,9 @@ the lines before as the server asks, and behind them the statement, which alone 
 )
 COMMANDS: Mapping[ModelKind, str] = MappingProxyType(
     {
-        "fusion": "deepcodeseek train fusion --corpora DIR --out MODELS --epochs {recipe[epochs]}",
-        "reranker": "deepcodeseek train reranker --corpora DIR --out MODELS --lists {lists}",
-        "adapter": "deepcodeseek train expander --corpora DIR --out MODELS --lessons {lessons}",
+        "fusion": "train fusion --corpora DIR --out MODELS --epochs {recipe[epochs]} --seed {recipe[seed]}",
+        "reranker": "train reranker --corpora DIR --out MODELS --lists {lists} --seed {recipes[0][seed]}",
+        "adapter": "train expander --corpora DIR --out MODELS --lessons {lessons} --seed {recipe[seed]}",
     }
 )
 RESULTS = Path(__file__).parent / "results"

@@ -134,7 +134,8 @@ def train_expander(corpora: Path, out: Path, most: int, seed: int) -> None:
 @click.option(
     "--encoder/--no-encoder",
     default=None,
-    help="Also train the encoder of questions, for minutes; default: where the extra [train] is installed.",
+    help="Also train the encoder of questions and the cross-encoder, for minutes; default: where the extra "
+    "[train] is installed.",
 )
 @click.option("--progress", "style", type=click.Choice(["auto", "jsonl", "none"]), default="auto")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -174,7 +175,9 @@ def train_adapt(
             if leave_out:
                 hidden, unknown = left_out(leave_out, workspace or source_of(index), engine.index)
                 tell(*(f"{leave_out}: {line}: the index has no such file" for line in unknown))
-            with progress_reporter(style) as progress, quiet() if with_encoder else nullcontext():
+                if not hidden:
+                    tell(f"{leave_out} names no file: all of them are learned from")
+            with progress_reporter(style) as progress, quiet(tell) if with_encoder else nullcontext():
                 result = adapt(engine, index, target, workspace, hidden, progress, tell, with_encoder)
         except (AdaptProblem, ValueError) as problem:
             raise click.ClickException(str(problem)) from None
@@ -191,7 +194,7 @@ def _training(out: Path) -> Iterator[Progress]:
     from .train_libraries import quiet
 
     _check_extra()
-    with clear_errors(out), progress_reporter("auto") as progress, quiet():
+    with clear_errors(out), progress_reporter("auto") as progress, quiet(say):
         try:
             yield progress
         except ValueError as error:

@@ -24,7 +24,7 @@ from .evaluate import Asked, context_of
 
 STRONG = 128  # candidates of a question that are kept because the signals are for them
 GENERAL = "general.npz"
-"""Beside the fusion that ships: questions from code it was not trained on, as numbers alone."""
+"""Beside the fusion that ships: questions from code it was not trained on, as numbers and paths of files."""
 RANDOM = 32  # and beside them, by chance
 EVIDENCE_VERSION = "1"  # to be raised where a signal says something else under the same name
 LOST = -1

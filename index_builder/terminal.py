@@ -196,8 +196,16 @@ def adapted_view(result: Adapted, out: Path, is_found: bool = True) -> str:
     ]
     if result.general_before:
         forgotten = f"{_tops(result.general_before)}, now {_tops(result.general_after)}"
-        lines.append(f"  on other code bases: {forgotten}")
-    lines.append(_kept("fusion", result.is_better, out))
+        lines.append(f"the fusion on other code bases: {forgotten}")
+    if result.encoded:
+        lines += [
+            "with the encoder of questions, and with the fusion alone:",
+            f"  alone    {_tops(result.encoded.before)}",
+            f"  both     {_tops(result.encoded.after)}",
+            f"  reciprocal rank: {result.encoded.gain:+.3f} (standard error {result.encoded.error:.3f})",
+        ]
+    is_kept = result.encoded is not None and result.encoded.is_better
+    lines.append(_kept("fusion and encoder of questions" if is_kept else "fusion", result.is_better, out))
     if result.reranked:
         lines += [
             f"the cross-encoder on {result.reranked.lists} lists of the first candidates:",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -36,19 +36,36 @@ def way_out(names: Sequence[str]) -> str:
     return f"needs {', '.join(names)}: run `pip install 'deepcodeseek[train]'`"
 
 
+class _Saying(logging.Handler):
+    """Hands on what is logged."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without their bars and warnings: those are of weights and graphs that a user does not know."""
+def quiet(say: Callable[[str], None]) -> Iterator[None]:
+    """Without their bars and warnings: those are of weights and graphs that a user does not know.
+
+    The errors that this package logs are said.
+    """
     from transformers.utils import logging as of_transformers
 
     had_bars, was = of_transformers.is_progress_bar_enabled(), logging.root.manager.disable
     of_transformers.disable_progress_bar()
     logging.disable(logging.WARNING)
+    own, saying = logging.getLogger("deepcodeseek"), _Saying(say)
+    own.addHandler(saying)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        own.removeHandler(saying)
         logging.disable(was)
         if had_bars:
             of_transformers.enable_progress_bar()

@@ -231,5 +231,5 @@ def _read(place: Place, parts: Sequence[str]) -> Mapping[str, Any]:
         return {part: content[part] for part in parts} if is_same else {}
     except Exception as error:  # torch names no class for a damaged file
         reason = " ".join(str(error).split())[:100]
-        log.warning("%s is no whole checkpoint, the training begins anew: %s", path, reason)
+        log.error("%s is no whole checkpoint, the training begins anew: %s", path, reason)
         return {}

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .train_fusion import Ranks, top
 from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps, writing
 from .triples import Triple
 
@@ -54,7 +55,7 @@ class Recipe:
     frozen: int = 2  # of the six layers, from below; the token embeddings always are
     group: int = 32  # choices for each question (grpo)
     divergence: float = 0.05  # weight of the divergence from the model it began as (grpo)
-    dropout: bool = True  # while supervised; without it attention is fused
+    dropout: bool = True  # while supervised; without it attention is one kernel
     seed: int = 0
 
 
@@ -77,7 +78,7 @@ def train(
         raise ValueError("there is no list of candidates to learn from")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    model, reader = CrossEncoder.load(weights, fused=not recipe.dropout), None
+    model, reader = CrossEncoder.load(weights, sdpa=not recipe.dropout), None
     if recipe.objective == "grpo":
         reader = CrossEncoder.load(weights)
     freeze(model.bert, recipe.frozen)
@@ -103,6 +104,11 @@ def train(
     modules = {"bert": model.bert, "head": _Weights(model.head)}
     run_steps(steps, losses, modules, optimizer, Place(out, fingerprint), progress, stop_after)
     return model.save(weights, out / "weights")
+
+
+def top_of_lists(ranks: Ranks) -> dict[int, float]:
+    """Percent of the ranks among the first 1, 5: a list holds few more."""
+    return {k: share for k, share in top(ranks).items() if k <= REACH}
 
 
 def ranks_of(score: Callable[[Triple], NDArray[Any]], triples: Sequence[Triple]) -> NDArray[np.int64]:
@@ -132,20 +138,20 @@ class CrossEncoder:
     bert: Any
     head: Any
     tokenizer: Any
-    fused: bool = False
+    sdpa: bool = False
 
     @classmethod
-    def load(cls, weights: Path, fused: bool = False) -> CrossEncoder:
+    def load(cls, weights: Path, sdpa: bool = False) -> CrossEncoder:
         """From a folder that `save` has written, or of a sentence encoder.
 
-        `fused`: attention in one kernel and single precision, which is faster where there is no dropout;
+        `sdpa`: attention in one kernel and single precision, which is faster where there is no dropout;
         else eager and in mixed precision, as what ships was trained.
         """
         import torch
         from safetensors.torch import load_file
         from transformers import BertModel, PreTrainedTokenizerFast
 
-        attention = "sdpa" if fused else "eager"
+        attention = "sdpa" if sdpa else "eager"
         bert = BertModel.from_pretrained(weights, add_pooling_layer=False, attn_implementation=attention)
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_file=str(weights / "tokenizer.json"),
@@ -156,7 +162,7 @@ class CrossEncoder:
         head = torch.cat([torch.full((width,), START_SCALE), torch.zeros(width)])
         if (weights / HEAD).is_file():
             head = load_file(weights / HEAD)["head"]
-        return cls(bert.eval(), torch.nn.Parameter(head), tokenizer, fused)
+        return cls(bert.eval(), torch.nn.Parameter(head), tokenizer, sdpa)
 
     def save(self, base: Path, out: Path) -> Path:
         """Write a folder that `load` reads; what is not weights comes from the folder `base`."""
@@ -192,7 +198,7 @@ class CrossEncoder:
             max_length=tokens,
             return_tensors="pt",
         )
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not self.fused):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not self.sdpa):
             states = self.bert(
                 input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
             ).last_hidden_state

@@ -22,8 +22,8 @@ from deepcodeseek.server.models import shipped
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
-from .train_fusion import Ranks, is_gain, top
-from .train_reranker import REACH, CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, train
+from .train_fusion import Ranks, is_gain
+from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, top_of_lists, train
 from .train_shipped import NO_CORPUS
 from .triples import Triple, read_coder_pile
 
@@ -74,7 +74,8 @@ def train_shipped_reranker(
         "lists": len(learned),
         "recipes": [asdict(replace(recipe, seed=seed)) for recipe in (SUPERVISED, REINFORCED)],
         "top_k_percent": {
-            name: {part: _top(ranks) for part, ranks in by_part.items()} for name, by_part in found.items()
+            name: {part: top_of_lists(ranks) for part, ranks in by_part.items()}
+            for name, by_part in found.items()
         },
         "retrieved_by": shipped("fusion").sha256,
         "measured_lists": {name: len(triples) for name, triples in unseen.items()},
@@ -99,11 +100,6 @@ def chosen_stage(found: Mapping[str, Mapping[str, Ranks]], say: Callable[[str], 
             "unseen projects: compare both with `deepcodeseek eval run` before you use it"
         )
     return stage
-
-
-def _top(ranks: Ranks) -> dict[int, float]:
-    """Percent of the ranks among the first 1, 5: a list holds few more."""
-    return {k: share for k, share in top(ranks).items() if k <= REACH}
 
 
 def gathered(

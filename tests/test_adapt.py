@@ -10,15 +10,17 @@ import sys
 import tomllib
 from collections.abc import Collection
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE
 
-from deepcodeseek.index_builder import ablate_adapted, adapt_files, adapt_reranker
+from deepcodeseek.index_builder import ablate_adapted, adapt_encoder, adapt_files, adapt_reranker
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, is_below, left_out, mined
 from deepcodeseek.index_builder.adapt_files import NAMES
@@ -26,7 +28,7 @@ from deepcodeseek.index_builder.atomic import write_lines
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
-from deepcodeseek.index_builder.evaluate import Asked
+from deepcodeseek.index_builder.evaluate import Asked, context_of
 from deepcodeseek.index_builder.layers import read_bases, remove_base
 from deepcodeseek.index_builder.train_fusion import (
     Recipe,
@@ -34,6 +36,7 @@ from deepcodeseek.index_builder.train_fusion import (
     as_fusion,
     gain_of,
     is_gain,
+    ranks,
     train,
     write_fusion,
 )
@@ -44,6 +47,8 @@ from deepcodeseek.server.engine import Engine, load_engine, mark_of
 from deepcodeseek.server.fusion import load_fusion
 from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
 from deepcodeseek.server.models import Encoder, ModelProblem, find_model, read_model
+from deepcodeseek.server.text import encoder_query
+from deepcodeseek.server.types import ExpandedQuery
 
 QUIET: Any = lambda *_: None  # noqa: E731
 QUICK = Recipe(epochs=2, rate=5e-3)
@@ -349,6 +354,7 @@ class Encoders:
         patch.setattr(adapting, "MOST_QUESTIONS", 60)
         patch.setattr(adapting, "RECIPE", QUICK)
         patch.setattr(adapting, "is_gain", lambda *_: True)
+        patch.setattr(adapting, "gain_of", lambda *_: (0.1, 0.01))
         patch.setattr(adapting, "adapt_encoder", self.encoder)
         patch.setattr(adapting, "adapt_reranker", self.reranker)
         self.refused, self.raised = encoder, reranker
@@ -365,6 +371,118 @@ class Encoders:
             raise self.raised
         write_fusion(_initial(4, np.random.default_rng(3)), out, {"kind": "reranker"}, QUICK)
         return adapt_reranker.Reranked(len(lists[0]), {1: 50.0}, {1: 60.0}, True)
+
+
+class ByHeart:
+    """An encoder that knows the right document for the questions it has learned, and nothing of others."""
+
+    def __init__(self, engine: Engine, samples: Collection[dict[str, Any]]) -> None:
+        assert engine.encoder
+        self.files, self.dimension, self.state = engine.encoder.files, engine.encoder.dimension, "loaded"
+        documents, self._known = engine.index.own_vectors("doc"), {}
+        for sample, after in product(samples, (True, False)):
+            context = context_of(engine, sample, Asked(after=after))
+            (api,) = np.flatnonzero([name == sample["target"] for name in engine.index.apis.api_name])
+            if context:
+                self._known[encoder_query(ExpandedQuery(context))] = documents[api]
+
+    def encode(self, texts: Collection[str], stop: Any = None) -> Any:
+        by_chance = (
+            np.random.default_rng(crc32(text.encode())).normal(size=self.dimension) for text in texts
+        )
+        vectors = [self._known.get(text, other) for text, other in zip(texts, by_chance, strict=True)]
+        return np.array([vector / np.linalg.norm(vector) for vector in vectors], np.float32)
+
+
+@pytest.mark.parametrize(("known", "is_useful"), [("what it learned", False), ("the other half", True)])
+def test_an_encoder_is_judged_by_files_that_it_has_not_seen(
+    known: str, is_useful: bool, untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What knows its own half by heart would look best, were it asked about that."""
+    monkeypatch.setattr(adapting, "MOST_QUESTIONS", 100)
+    monkeypatch.setattr(adapting, "RECIPE", QUICK)
+
+    def stand_in(engine: Engine, halves: Any, leave_out: Any, work: Any, out: Path, *_: Any) -> list[Engine]:
+        assert engine.fusion
+        write_fusion(engine.fusion.parameters, out, {"kind": "query", "name": "adapted"}, QUICK)
+        parts = halves if known == "what it learned" else halves[::-1]
+        return [replace(engine, query_encoder=ByHeart(engine, part)) for part in parts]
+
+    monkeypatch.setattr(adapting, "adapt_encoder", stand_in)
+    engine = replace(untrained, reranker=None)
+    result = adapt(
+        engine, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True
+    )
+    encoded = result.encoded
+    assert encoded
+    assert (encoded.gain > 3 * encoded.error) == is_useful
+    assert encoded.is_better == (encoded.gain > 0)
+    assert result.is_better
+    assert {path.name for path in tmp_path.iterdir()} == {"fusion", *["query"] * encoded.is_better}
+    assert result.after == (encoded.after if encoded.is_better else encoded.before)
+
+
+@pytest.mark.parametrize(("alone", "beside", "is_better"), [([1, 2], [1, 1], True), ([1, 2], [1, 3], False)])
+def test_an_encoder_that_gains_nothing_is_not_written(
+    alone: list[int],
+    beside: list[int],
+    is_better: bool,
+    untrained: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Nor is a fusion that learned with it."""
+    of_whom = {False: "alone", True: "beside"}
+
+    def judged(calls: Any, engines: Any, start: Any) -> Any:
+        found = np.array(2 * (beside if engines[0].query_encoder else alone), np.int64)
+        return adapting._Judged(of_whom[bool(engines[0].query_encoder)], ["a", "b"] * 2, found + 4, found)  # type: ignore[arg-type]
+
+    def learn(engine: Engine, halves: Any, leave_out: Any, work: Any, out: Path, *_: Any) -> list[Engine]:
+        assert engine.fusion
+        write_fusion(engine.fusion.parameters, out, {"kind": "query", "name": "adapted"}, QUICK)
+        return [replace(engine, query_encoder=engine.encoder)] * 2
+
+    learned: list[str] = []
+
+    def train_on(few: str, *_: Any) -> Any:
+        learned.append(few)
+        return untrained.fusion.parameters, []  # type: ignore[union-attr]
+
+    monkeypatch.setattr(adapting, "_judged", judged)
+    monkeypatch.setattr(adapting, "adapt_encoder", learn)
+    monkeypatch.setattr(adapting, "train", train_on)
+    monkeypatch.setattr(adapting, "is_gain", lambda *_: True)
+    engine = replace(untrained, reranker=None, query_encoder=None)
+    result = adapt(
+        engine, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True
+    )
+    assert result.encoded
+    assert result.encoded.is_better == is_better
+    assert {path.name for path in tmp_path.iterdir()} == {"fusion", *["query"] * is_better}
+    assert learned == [of_whom[is_better]]
+
+
+def test_each_half_teaches_an_encoder_that_hears_nothing_of_the_other(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard: list[Any] = []
+    taught: list[Any] = []
+    monkeypatch.setattr(adapt_encoder, "documents_of", lambda engine, *given: heard.append(given))
+    monkeypatch.setattr(adapt_encoder, "questions_of", lambda engine, samples, name: taught.append(samples))
+    monkeypatch.setattr(adapt_encoder, "train", lambda questions, documents, base, folder, *_: folder)
+    monkeypatch.setattr(adapt_encoder, "export_encoder", lambda *_: {})
+    monkeypatch.setattr(adapt_encoder, "mean_weights", lambda *_: tmp_path)
+    monkeypatch.setattr(adapt_encoder, "base_weights", lambda: tmp_path)
+    monkeypatch.setattr(adapt_encoder, "load_encoder", lambda files: files.directory)
+    halves = [[{"file": "a.js"}, {"file": "b.js"}], [{"file": "c.js"}]]
+    hidden = frozenset({"x.js"})
+    engines = adapt_encoder.adapt_encoder(
+        untrained, halves, hidden, tmp_path / "w", tmp_path / "out", QUIET, QUIET
+    )
+    assert taught == halves
+    assert heard == [(hidden, {"c.js"}), (hidden, {"a.js", "b.js"})]
+    assert [engine.query_encoder for engine in engines] == [tmp_path / "w" / n / "query" for n in "01"]
 
 
 @pytest.fixture
@@ -455,31 +573,46 @@ def test_what_fails_is_left_out_alone(
     assert (result.reranked is None) == ("reranker" not in kinds)
 
 
-def test_lists_are_made_by_a_fusion_that_has_not_seen_them(
+def test_fusions_judge_and_make_lists_of_what_they_have_not_seen(
     untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(adapting, "MOST_LISTS", 7)
     Encoders(monkeypatch)
     learned: list[tuple[Any, set[str]]] = []
     listed: list[tuple[Any, list[str]]] = []
+    judging: list[tuple[Any, str]] = []
+    hidden = frozenset({"apps/berth-planning/update/x.xml"})
 
     def spy_train(questions: Any, *given: Any) -> Any:
         parameters, curve = train(questions, *given)
         learned.append((parameters, set(questions.files)))
         return parameters, curve
 
+    def spy_ranks(fusion: Any, questions: Any) -> Any:
+        judging.extend((fusion.parameters, str(file)) for file in questions.files)
+        return ranks(fusion, questions)
+
     def spy_lists(engine: Engine, samples: Any, *given: Any) -> Any:
         assert engine.fusion
+        assert given[-1] == hidden
         listed.append((engine.fusion.parameters, [sample["file"] for sample in samples]))
         return candidate_lists(engine, samples, *given)
 
     monkeypatch.setattr(adapting, "train", spy_train)
     monkeypatch.setattr(adapting, "candidate_lists", spy_lists)
-    adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
+    monkeypatch.setattr(adapting, "ranks", spy_ranks)
+    monkeypatch.setattr(adapting, "_general", lambda fusion: {})
+    adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, QUIET, encoder=True)
     assert [len(files) for _, files in listed] == [4, 3, 4, 3]  # of each half as it stands, and cut
     for parameters, files in listed:
         (seen,) = (seen for its, seen in learned if np.array_equal(its[0], parameters[0]))
         assert seen.isdisjoint(files)
+    start = untrained.fusion.parameters[0]  # type: ignore[union-attr]
+    judged = [(its[0], file) for its, file in judging if not np.array_equal(its[0], start)]
+    assert len(judged) == len(judging) / 2
+    for weights, file in judged:
+        (seen,) = {frozenset(seen) for its, seen in learned if np.array_equal(its[0], weights)}
+        assert file not in seen
 
 
 GAINS = [
@@ -548,9 +681,6 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
             "--out",
             str(tmp_path / "to"),
             *options,
-            "--progress",
-            "jsonl",
-            "--no-encoder",
         ],
     )
     assert done.exit_code == 0, done.output
@@ -560,6 +690,33 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
     assert said["message"].endswith("left.txt: apps/nowhere.xml: the index has no such file")
     assert {line["task"] for line in lines} >= {"gathering", "fusion 1 of 5", "fusion"}
     assert (tmp_path / "to" / "fusion" / "fusion.npz").is_file()
+
+
+def test_a_list_of_no_files_is_said(
+    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever made it may have meant some."""
+
+    def refuse(*_: Any) -> None:
+        raise AdaptProblem("asked")
+
+    monkeypatch.setattr(adapting, "adapt", refuse)
+    (tmp_path / "none.txt").write_text("\n", encoding="utf-8")
+    options = ["--index", index_directory(EXAMPLE), "--leave-out", tmp_path / "none.txt", "--no-encoder"]
+    done = CliRunner().invoke(main, ["train", "adapt", *map(str, options)])
+    assert done.stderr.splitlines()[-2:] == [
+        f"{tmp_path / 'none.txt'} names no file: all of them are learned from",
+        "Error: asked",
+    ]
+
+
+def test_what_cannot_be_written_is_said_before_all_the_work(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setattr(adapting, "ask", lambda *_: pytest.fail("asked before"))
+    with pytest.raises(NotADirectoryError):
+        adapt(untrained, index_directory(EXAMPLE), tmp_path / "file/x", EXAMPLE, frozenset(), QUIET, QUIET)
 
 
 def test_the_libraries_of_the_extra_are_those_that_are_looked_for() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from deepcodeseek.index_builder import train_loop
+from deepcodeseek.index_builder.train_libraries import quiet
 from deepcodeseek.index_builder.train_loop import CHECKPOINT, CURVE, PICTURE, Place, run_steps
 
 torch = pytest.importorskip("torch")
@@ -59,14 +59,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_a_damaged_checkpoint_is_said_and_none(
-    what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_checkpoint_is_said_and_none(what: str, tmp_path: Path) -> None:
     train(tmp_path, stop_after=2)
     DAMAGE[what](tmp_path / CHECKPOINT)
-    with caplog.at_level(logging.WARNING):
+    lines: list[str] = []
+    with quiet(lines.append):  # as every command runs it
         weights = train(tmp_path)
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = lines
     assert said.startswith(f"{tmp_path / CHECKPOINT} is no whole checkpoint")
     assert "\n" not in said
     assert weights == train(tmp_path / "whole")

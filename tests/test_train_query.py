@@ -221,7 +221,7 @@ import sys
 from dataclasses import replace
 from deepcodeseek.index_builder import adapt, adapt_encoder, adapt_reranker, cli, train_libraries
 sys.modules |= dict.fromkeys(set(train_libraries.EXTRA) - set(train_libraries.ADAPTING))  # none is needed
-adapt.PER_TARGET = 2
+adapt.PER_TARGET, adapt.MOST_QUESTIONS, adapt.gain_of = 2, 100, lambda *_: (0.1, 0.01)
 adapt_encoder.RECIPE = replace(adapt_encoder.RECIPE, epochs=1, tokens=64)
 adapt_reranker.RECIPE = replace(adapt_reranker.RECIPE, epochs=1, tokens=48, documents=3)
 adapt_reranker.is_gain, adapt_reranker.LEAST_JUDGED = lambda *_: True, 1

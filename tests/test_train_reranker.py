@@ -287,6 +287,14 @@ def test_adapting_keeps_what_is_better_on_files_it_has_not_seen(
         assert result.is_better == is_better
         assert out.is_dir() == is_better
     assert find_model("reranker", tmp_path / "learns")
+    monkeypatch.setattr(adapt_reranker, "RECIPE", replace(QUICK, epochs=20, rate=3e-3))
+    contrary = (turned[::2], TRIPLES)  # what one half of the files teaches is wrong in the other
+    result = adapt_reranker.adapt_reranker(
+        contrary, exported, tmp_path / "contrary", tmp_path / "r", QUIET, QUIET
+    )
+    assert not result.is_better
+    assert not (tmp_path / "r").exists()
+    monkeypatch.setattr(adapt_reranker, "RECIPE", replace(QUICK, epochs=1, rate=0.0))
     monkeypatch.setattr(adapt_reranker, "MOST_JUDGED", 3)  # of each half
     again = adapt_reranker.adapt_reranker(halves, exported, tmp_path / "few", tmp_path / "r", QUIET, QUIET)
     assert again.lists == 2 * 3
