@@ -259,16 +259,18 @@ def _with_encoder(
 ) -> tuple[Sequence[Engine], _Judged, Encoded | None]:
     """The engines to ask about each half and what they are worth, with an encoder that learned, which is then
     in `out`; without where that is no better or cannot be made."""
+    learned: Sequence[Engine] = ()
     with _left_as_it_is(NAMES["query"], say):
         learned = adapt_encoder(shipped[0], calls.halves, calls.leave_out, work, out, calls.progress, say)
-        engines = learned[::-1]  # each is asked about the half that it has not seen
-        beside = _judged(calls, engines, start)
-        encoded = _encoded(alone.files, alone.after, beside.after)
-        if encoded.is_better:
-            return engines, beside, encoded
-        shutil.rmtree(out)
-        return shipped, alone, encoded
-    return shipped, alone, None
+    if not learned:
+        return shipped, alone, None
+    engines = learned[::-1]  # each is asked about the half that it has not seen
+    beside = _judged(calls, engines, start)
+    encoded = _encoded(alone.files, alone.after, beside.after)
+    if encoded.is_better:
+        return engines, beside, encoded
+    shutil.rmtree(out)
+    return shipped, alone, encoded
 
 
 @dataclass(frozen=True, slots=True)
