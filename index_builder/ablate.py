@@ -19,8 +19,9 @@ from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.text import WINDOW_LINES
 from deepcodeseek.server.types import QueryForm
 
-from .evaluate import NOTHING_WRITTEN, Asked, Progress, Sample, Written, context_of, run, some_of
+from .evaluate import NOTHING_WRITTEN, Asked, Sample, Written, context_of, run, some_of
 from .figures import Outcome, compare, latency, row
+from .progress import Progress, silent
 
 WINDOWS = (3, 5, 8, WINDOW_LINES, 20, 10_000)  # lines before the cursor; the last is the whole file
 DEADLINES_MS = (150, 400, 1000)
@@ -140,7 +141,7 @@ def ablate(
         if case.form and case.form not in written:
             written[case.form] = write_ahead(engine, asked, case.form)
         before = written[case.form] if case.form else NOTHING_WRITTEN
-        outcomes = tuple(run(engine, asked, case.variant, case.asked, lambda *_: None, before))
+        outcomes = tuple(run(engine, asked, case.variant, case.asked, silent, before))
         if not outcomes:  # no call is a `new`
             continue
         ranks[case.name] = {outcome.id: outcome.rank for outcome in outcomes}

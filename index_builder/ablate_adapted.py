@@ -27,6 +27,7 @@ from .atomic import write_lines
 from .evaluate import Asked, Sample, read_samples, run
 from .figures import latency, row
 from .mine import FOLDS
+from .progress import silent
 from .terminal import progress_reporter
 from .train_libraries import quiet
 
@@ -172,7 +173,7 @@ def _row(name: str, method: str, asked: Asked, parts: Parts) -> dict[str, Any]:
     outcomes = [
         outcome
         for engine, samples in parts
-        for outcome in run(engine, samples, METHODS[method], asked, lambda *_: None)
+        for outcome in run(engine, samples, METHODS[method], asked, silent)
     ]
     figures, ms = row("subset", "all", [outcome.rank for outcome in outcomes]), latency(outcomes)["total"]
     click.echo(f"{name}: {figures.top}")

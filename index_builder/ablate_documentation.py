@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.models import find_model, load_encoder
@@ -22,6 +21,7 @@ from .build import build_index
 from .database import Documentation, Options
 from .metrics import score_files, score_json
 from .predict import predict_file
+from .progress import silent
 
 ROWS: tuple[tuple[str, Documentation, str], ...] = (
     # what it is called, how the index is built, the method
@@ -58,7 +58,7 @@ def main() -> None:
     for name, documentation, method in ROWS:
         out = arguments.work / "predictions.jsonl"
         with_engine = load_engine(arguments.work / documentation, adapted=False)
-        predict_file(with_engine, arguments.samples, out, METHODS[method], True, None, lambda *_: None)
+        predict_file(with_engine, arguments.samples, out, METHODS[method], True, None, silent)
         result = score_files(arguments.samples, out, arguments.subset)
         results.append(score_json(name, result))
         print(name, result.top, flush=True)
@@ -80,14 +80,10 @@ def _build(workspace: Path, out: Path, documentation: Documentation) -> tuple[in
     """How many APIs somebody documented, and how many there are."""
     model = find_model("encoder")
     assert model
-    build_index(workspace, out, load_encoder(model), _silent, options=Options(documentation=documentation))
+    build_index(workspace, out, load_encoder(model), silent, options=Options(documentation=documentation))
     index = load_engine(out).index
     origins = [index.api(i).doc_origin for i in range(index.count)]
     return origins.count("written"), len(origins)
-
-
-def _silent(*_: Any) -> None:
-    """No progress."""
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from .evaluate import (
     some_of,
 )
 from .figures import Outcome, compare, latency, row
+from .progress import silent
 
 ON_TOP = ("fused", "reranked")
 CASES = AS_IT_IS, IN_A_CHAT, ADAPTED = "as it is", "in a chat", "adapted"
@@ -119,7 +120,7 @@ def _generators(cases: Sequence[str], adapter: Path | None) -> Iterator[tuple[st
 def _ask(
     engine: Engine, samples: Sequence[Sample], method: str, written: Mapping[str, Written]
 ) -> list[Outcome]:
-    return list(run(engine, samples, METHODS[method], Asked(), lambda *_: None, written))
+    return list(run(engine, samples, METHODS[method], Asked(), silent, written))
 
 
 def _names_target(sample: Sample, written: Mapping[str, Written]) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 from .atomic import write_lines
 from .export_encoder import base_weights
 from .metrics import row_of
+from .progress import Progress
 from .terminal import progress_reporter
 from .train_fusion import Ranks
 from .train_reranker import ranks_before, train
@@ -27,7 +28,6 @@ from .train_shipped_reranker import (
     REINFORCED,
     REINFORCED_LISTS,
     SUPERVISED,
-    Progress,
     drawn,
     gathered,
     ranks_by,

@@ -27,11 +27,12 @@ from .export_encoder import base_weights
 from .export_weights import float_weights
 from .metrics import row_of
 from .prepared import EVAL_ONLY, TRAIN, Prepared, lists, prepared
+from .progress import Progress
 from .synthetic import sizes_of, synthetic_triples
 from .terminal import progress_reporter
 from .train_fusion import Ranks
 from .train_reranker import train
-from .train_shipped_reranker import REINFORCED, Progress, drawn, ranks_by
+from .train_shipped_reranker import REINFORCED, drawn, ranks_by
 from .triples import Triple, read_coder_pile, write_triples
 
 DOCUMENTS = 4  # of a list: more would take twice as long

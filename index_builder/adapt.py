@@ -43,6 +43,7 @@ from .generations import source_of
 from .graph import find_exports, with_tails
 from .layers import last_options
 from .mine import FOLDS, mine
+from .progress import Progress
 from .train_fusion import (
     Ranks,
     Recipe,
@@ -63,8 +64,6 @@ LEAST_QUESTIONS, LEAST_FILES = 50, 10  # fewer say nothing of what is better
 MOST_QUESTIONS = 1500  # drawn where there are more: all of it is to take less than half an hour
 WORK = ".adapting"  # in the models directory: checkpoints, until all is made
 FIRST = 5  # what is seen at a glance
-
-Progress = Callable[[str, int, int], None]
 
 
 class AdaptProblem(Exception):

@@ -17,13 +17,12 @@ from deepcodeseek.server.text import TEXT_VERSION
 
 from .evaluate import some_of
 from .export_encoder import base_weights, export_encoder
+from .progress import Progress
 from .train_fusion import named
 from .train_query import Recipe, documents_of, mean_weights, questions_of, train
 
 RECIPE = Recipe(epochs=3)
 MOST_LEARNED = 800  # questions of each half, drawn where there are more
-
-Progress = Callable[[str, int, int], None]
 
 
 def adapt_encoder(

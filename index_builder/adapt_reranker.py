@@ -21,6 +21,7 @@ from .evaluate import some_of
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .export_weights import float_weights
+from .progress import Progress
 from .train_fusion import Ranks, is_gain, named
 from .train_query import mean_weights
 from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, top_of_lists, train
@@ -31,8 +32,6 @@ MOST_LEARNED = 300  # lists of each half, drawn where there are more
 MOST_JUDGED = 100  # by a model that has not seen them: reading takes longer than learning
 LEAST_JUDGED = 50  # of both halves: fewer say nothing of what is better
 MOST_LISTS = MOST_LEARNED + MOST_JUDGED  # of each half that are made: in some the right one is out of reach
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from . import npm
 from .build import Report, build_index
 from .database import Options
 from .layers import last_options
-from .parts import Progress
+from .progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

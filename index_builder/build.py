@@ -29,7 +29,8 @@ from .generations import make_current, new_generation, remember_source, unless_e
 from .graph import Names, find_exports, resolve_calls, unique_apis, with_tails
 from .layers import Base
 from .packages import INSTALLED
-from .parts import Part, Progress, read_parts
+from .parts import Part, read_parts
+from .progress import Progress
 from .scripts import Problem
 from .summarize import summarize
 from .synthesize import with_example

@@ -6,7 +6,7 @@ that reads like the right one is no negative and left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from deepcodeseek.server.engine import Engine
@@ -16,11 +16,10 @@ from deepcodeseek.server.text import reranker_document, reranker_query
 from deepcodeseek.server.types import Candidate, ExpandedQuery
 
 from .evaluate import Asked, context_of
+from .progress import Progress
 from .triples import Triple
 
 NEGATIVES = 16  # of a question, the retriever's best
-
-Progress = Callable[[str, int, int], None]
 
 
 def candidate_lists(

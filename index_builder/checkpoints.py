@@ -19,8 +19,9 @@ from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, ModelKind, ModelProblem, data_directory, read_card
 
 from .atomic import OLD, PART, new_folder
-from .copying import Progress, copy_file, in_megabytes, silent
+from .copying import copy_file, in_megabytes
 from .machine import existing
+from .progress import Progress, silent
 from .tensor_files import Tensor, read_tensors
 
 KIND = "checkpoint"

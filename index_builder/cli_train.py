@@ -14,7 +14,7 @@ import click
 from .cli_common import EXISTING_FILE, EXISTING_FOLDER, FOLDER, clear_errors, say
 
 if TYPE_CHECKING:
-    from .parts import Progress
+    from .progress import Progress
 
 
 @click.group()

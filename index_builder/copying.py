@@ -8,17 +8,13 @@ from pathlib import Path
 
 from deepcodeseek.server.generation import sha256_file
 
+from .progress import Progress
+
 PIECE = 1 << 20  # bytes
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 Told = Callable[[int], None]
 """Called with the number of bytes that were done since the last call."""
-
-
-def silent(task: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
 
 
 def copy_file(source: Path, target: Path, told: Told, link: bool = False) -> str:

@@ -32,7 +32,7 @@ from .build import build_index, read_content
 from .database import Options
 from .graph import find_exports, with_tails
 from .mine import Sample, mine, write_samples
-from .parts import Progress
+from .progress import Progress
 from .scripts import LANGUAGES
 from .terminal import progress_reporter
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from .cache import digest
 from .figures import UNRANKED, Outcome, Row, latency, rows
 from .metrics import rank_of
 from .predict import SampleProblem, file_of
+from .progress import Progress
 
 Cursor = Literal["statement", "new", "letters"]
 """At the start of the statement, after `new `, or after two letters of the name."""
@@ -42,7 +43,6 @@ Facts = Literal["given", "path", "none"]
 
 T = TypeVar("T")
 Sample = Mapping[str, Any]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

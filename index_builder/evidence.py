@@ -5,7 +5,7 @@ Gathered as the server gathers it, by the same functions; nothing mined from a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from deepcodeseek.server.signals import SIGNALS
 from deepcodeseek.server.types import ExpandedQuery
 
 from .evaluate import Asked, context_of
+from .progress import Progress
 
 STRONG = 128  # candidates of a question that are kept because the signals are for them
 GENERAL = "general.npz"
@@ -29,7 +30,6 @@ RANDOM = 32  # and beside them, by chance
 EVIDENCE_VERSION = "1"  # to be raised where a signal says something else under the same name
 LOST = -1
 
-Progress = Callable[[str, int, int], None]
 Sample = Mapping[str, Any]
 
 

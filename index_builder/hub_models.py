@@ -22,12 +22,13 @@ from .checkpoints import (
     supported_architecture,
     verify_checkpoint,
 )
-from .copying import Progress, in_megabytes, silent
+from .copying import in_megabytes
 from .download import RemoteFile
 from .hub import Hub
 from .machine import existing
 from .model_import import import_model
 from .model_store import downloads_directory
+from .progress import Progress, silent
 
 MAX_GIGABYTES = 20.0
 GGUF = ".gguf"

@@ -11,8 +11,9 @@ from deepcodeseek.server.pipeline import METHODS, predict
 from deepcodeseek.server.text import window_after, window_before
 from deepcodeseek.server.types import Evidence, RankedApi
 
-from .evaluate import Asked, Progress, Sample, context_of, result_name
+from .evaluate import Asked, Sample, context_of, result_name
 from .figures import UNRANKED
+from .progress import Progress
 
 SHOWN = 5  # predictions of a miss
 SIGNALS_SHOWN = 3  # of a prediction, the strongest

@@ -26,8 +26,9 @@ from deepcodeseek.server.models import (
 
 from .atomic import new_folder
 from .checkpoints import CONFIG, NOTHING, import_checkpoint
-from .copying import Progress, copy_file, in_megabytes, silent
+from .copying import copy_file, in_megabytes
 from .model_store import KINDS, card_of, install_file
+from .progress import Progress, silent
 
 GGUF_MAGIC = b"GGUF"
 README = "README.md"

@@ -23,7 +23,8 @@ from deepcodeseek.server.models import CARD, ModelKind, ModelProblem, data_direc
 
 from .atomic import new_folder, remove_folder
 from .checkpoints import installed_checkpoints, verify_checkpoint
-from .copying import Progress, copy_file, in_megabytes, silent
+from .copying import copy_file, in_megabytes
+from .progress import Progress, silent
 from .requantize import requantized
 
 KINDS: tuple[ModelKind, ...] = ("encoder", "query", "fusion", "generator", "adapter", "reranker", "causal")

@@ -24,6 +24,7 @@ from .comments import without_documentation
 from .database import Documentation, Options, Terms, api_terms
 from .extract import Extracted, extract
 from .manifests import Manifests
+from .progress import Progress
 from .scripts import Found, Problem, Script
 from .sources import Source, read_source, settle, survey
 
@@ -32,8 +33,6 @@ _AT_ONCE = 300  # fewer items are done sooner than a second process starts
 _CHUNK = 32
 _LOST = "skipped: the process that read it died"
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 A = TypeVar("A")
 

@@ -21,7 +21,7 @@ from deepcodeseek.server.pipeline import Variant, known_facts
 from deepcodeseek.server.pipeline import predict as predict_apis
 from deepcodeseek.server.types import Context
 
-from .parts import Progress
+from .progress import Progress
 from .scripts import Problem
 
 SAMPLE_FACTS = ("file", "record_type", "record_name", "field", "table", "scope")

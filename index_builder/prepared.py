@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from .candidates import candidate_lists
 from .corpora import MADE
 from .evaluate import Asked, read_samples
 from .evidence import EVIDENCE_VERSION, Questions, gather
+from .progress import Progress
 from .triples import Triple, read_coder_pile, write_triples
 
 SAMPLES = "samples.jsonl"
@@ -32,8 +33,6 @@ MAX_SAMPLES = 1000  # of a corpus: a large one must not drown the others
 MAX_LISTS = 500  # of a corpus, that a cross-encoder learns from
 TRAIN, EVAL_ONLY = "train", "eval-only"
 RETRIEVING: tuple[ModelKind, ...] = ("encoder", "fusion")  # what decides over a list
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,10 @@ from .fluent import read_fluent
 from .layouts import file_draft, is_module, record_draft, too_long
 from .manifests import Manifests, read_manifests, with_packages
 from .packages import INSTALLED, find_packages
+from .progress import Progress, silent
 from .records import read_records
 from .scripts import SCRIPT_INCLUDE, Draft, Found, Problem, Script, is_declaration, with_scope
 from .walk import Walk, relative, walk
-
-Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 MAX_BYTES = 5_000_000  # hand-written scripts stay far below; bundles and data dumps do not
 TOO_LARGE = "too large"
@@ -86,7 +85,7 @@ def survey(
 def read_workspace(
     workspace: Path,
     skip: frozenset[Path] = frozenset(),
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
     max_bytes: int = MAX_BYTES,
     packages: bool = False,
 ) -> Workspace:

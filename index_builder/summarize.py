@@ -13,12 +13,11 @@ from deepcodeseek.server.models import Generator, ModelProblem
 from deepcodeseek.server.types import Api
 
 from .cache import Cache, digest
+from .progress import Progress
 
 SUMMARY = "summary"
 TOKENS = 40
 TIMEOUT_MS = 30_000.0
-
-Progress = Callable[[str, int, int], None]
 
 
 def summarize(

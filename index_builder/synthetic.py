@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -26,6 +26,7 @@ from .candidates import candidate_lists
 from .evaluate import Asked
 from .mine import tells
 from .parse import TooSlow, parse
+from .progress import Progress, silent
 from .triples import Triple
 
 AGREED = 8
@@ -36,8 +37,6 @@ WRITTEN_TOKENS, WRITTEN_MS = 40, 5_000.0
 SENTENCE_CHARS, BESIDE_CHARS = 120, 100
 _VALUES = ("this.options.{}", "config.{}", "event.{}", "params.{}", "this._{}", "data.{}")
 _NAME = re.compile(r"[A-Za-z_$][\w$]*\Z")
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def synthetic_triples(
     made: list[Triple] = []
     samples = _samples(engine, seed, generator)
     while len(made) < size and (some := list(islice(samples, CHUNK))):
-        lists = candidate_lists(engine, some, Asked(), lambda *_: None)
+        lists = candidate_lists(engine, some, Asked(), silent)
         made += (triple for triple in lists if _is_agreed(triple))
         progress("writing contexts", min(len(made), size), size)
     return made[:size]

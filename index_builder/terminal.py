@@ -29,7 +29,7 @@ from rich.text import Text
 from deepcodeseek.server.types import Answer, Context, RankedApi
 
 from .metrics import DEPTHS
-from .parts import Progress as Report
+from .progress import Progress as Report
 
 if TYPE_CHECKING:
     from .adapt import Adapted

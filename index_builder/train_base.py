@@ -17,10 +17,11 @@ import numpy as np
 
 from .atomic import write_lines
 from .metrics import row_of
+from .progress import Progress
 from .train_causal import Recipe, causal_scores, train_causal
 from .train_fusion import is_gain
 from .train_reranker import ranks_before, ranks_of
-from .train_shipped_reranker import REINFORCED_LISTS, Progress, drawn, gathered
+from .train_shipped_reranker import REINFORCED_LISTS, drawn, gathered
 
 WORK = "causal-training"
 RESULT = "result.json"

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .export_causal import CausalModel
-from .train_loop import Place, Processes, Progress, batches, fingerprint_of, run_steps
+from .progress import Progress
+from .train_loop import Place, Processes, batches, fingerprint_of, run_steps
 from .train_reranker import Objective, drawn_list, list_loss
 from .triples import Triple
 

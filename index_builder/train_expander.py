@@ -20,7 +20,8 @@ from deepcodeseek.server.text import expander_prompt
 
 from .evaluate import Asked, context_of
 from .export_adapter import Adapter, write_adapter
-from .train_loop import CHECKPOINT, Place, Progress, batches, fingerprint_of, run_steps
+from .progress import Progress
+from .train_loop import CHECKPOINT, Place, batches, fingerprint_of, run_steps
 
 if TYPE_CHECKING:
     from torch import Tensor

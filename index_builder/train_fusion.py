@@ -10,7 +10,7 @@ nothing that the server does not have, and gives the same weights each time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from deepcodeseek.server.signals import SIGNALS
 
 from .atomic import model_folder, write_lines
 from .evidence import GENERAL, LOST, Questions
+from .progress import Progress
 
 WEIGHTS = "fusion.npz"
 SILENT = OF_A_SIGNAL.index("is silent")
@@ -33,7 +34,6 @@ SILENT = OF_A_SIGNAL.index("is silent")
 Array = NDArray[np.float32]
 Parameters = tuple[Array, Array, Array]  # hidden [d, h], bias [h], output [h]
 Ranks = NDArray[np.int64]
-Progress = Callable[[str, int, int], None]
 DEPTHS = (1, 5, 40)
 LEAST_GAIN = 1.64  # standard errors of the mean reciprocal rank
 

@@ -23,6 +23,8 @@ import numpy as np
 
 from deepcodeseek.server.generation import sha256_file
 
+from .progress import Progress
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,7 +36,6 @@ LENGTH_BUCKET = 8  # batches whose items are sorted by length: padding costs as 
 
 log = logging.getLogger("deepcodeseek")
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
 from .evaluate import Asked, context_of
-from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps, writing
+from .progress import Progress
+from .train_loop import Place, batches, fingerprint_of, freeze, run_steps, writing
 
 if TYPE_CHECKING:
     from torch import Tensor

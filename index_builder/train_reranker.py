@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .progress import Progress
 from .train_fusion import Ranks, top
-from .train_loop import Place, Progress, batches, fingerprint_of, freeze, run_steps, writing
+from .train_loop import Place, batches, fingerprint_of, freeze, run_steps, writing
 from .triples import Triple
 
 if TYPE_CHECKING:

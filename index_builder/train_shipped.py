@@ -9,7 +9,6 @@ written from top to bottom.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from deepcodeseek.server.text import TEXT_VERSION
 
 from .evidence import Questions
 from .prepared import EVAL_ONLY, TRAIN, evidence, prepared
+from .progress import Progress
 from .train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
@@ -28,8 +28,6 @@ GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting 
 MAX_QUERY_SAMPLES = 500  # of a corpus, that the encoder learns from
 WORK = "query-training"
 NO_CORPUS = "{} holds no corpus of the list 'train': prepare some first"
-
-Progress = Callable[[str, int, int], None]
 
 
 def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:

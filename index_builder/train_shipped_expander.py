@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from deepcodeseek.server.models import CARD, ModelFiles
 
 from .atomic import write_lines
 from .prepared import EVAL_ONLY, TRAIN, Prepared, prepared
+from .progress import Progress
 from .train_expander import LAYERS, Lesson, Recipe, Tokenize, lessons_of, load_base, mean_loss, restore, train
 from .train_shipped import NO_CORPUS
 
@@ -25,8 +26,6 @@ WORK = "expander-training"
 FILE = "adapter.gguf"
 MAX_SAMPLES = 400  # of a corpus: a large one must not drown the others
 MEASURED_SAMPLES = 100  # of an eval-only corpus
-
-Progress = Callable[[str, int, int], None]
 
 
 def train_shipped_expander(

@@ -22,6 +22,7 @@ from deepcodeseek.server.models import shipped
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
+from .progress import Progress
 from .train_fusion import Ranks, is_gain
 from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, top_of_lists, train
 from .train_shipped import NO_CORPUS
@@ -33,8 +34,6 @@ SUPERVISED = Recipe()
 REINFORCED = Recipe(objective="grpo", rate=1e-5)
 REINFORCED_LISTS = 400  # the paper reinforces on 204
 MEASURED_LISTS = 120  # of an eval-only corpus
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -21,13 +21,12 @@ from deepcodeseek.server.vectors import EXACT_ROWS
 from .cache import Cache, digest
 from .database import Content, write_database
 from .generations import write_synced
+from .progress import Progress
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 200
 ENCODE_ROWS = 32  # texts between two steps of the progress bar
 VECTOR = "vector"
-
-Progress = Callable[[str, int, int], None]
 
 
 def write_generation(
