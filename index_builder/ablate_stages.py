@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from .atomic import write_lines
 from .export_encoder import base_weights
 from .metrics import row_of
 from .progress import Progress
 from .terminal import progress_reporter
-from .train_fusion import Ranks
+from .train_fusion import Ranks, named
 from .train_reranker import ranks_before, train
 from .train_shipped_reranker import (
     REINFORCED,
@@ -30,6 +29,7 @@ from .train_shipped_reranker import (
     SUPERVISED,
     drawn,
     gathered,
+    joined,
     ranks_by,
 )
 from .triples import Triple
@@ -46,8 +46,14 @@ STAGES = ("SFT, pointwise", "SFT", "RL alone", "SFT+RL")
 @click.option("--seeds", default=3)
 def main(corpora: Path, work: Path, out: Path, most: int, measured: int, seeds: int) -> None:
     """Train every stage with every seed and write the figures."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     with progress_reporter("auto") as progress:
-        learned, unseen = gathered(corpora, most, measured, progress, click.echo)
+        try:
+            learned, unseen = gathered(corpora, most, measured, progress, click.echo)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+        if not unseen:
+            raise click.ClickException(f"{corpora} holds no corpus of the list 'eval-only' to measure on")
         rows = stage_rows(learned, unseen, seeds, work, progress)
     content = {
         "description": f"Top-k accuracy in percent, 95 % Wilson intervals and ± the standard deviation over "
@@ -74,9 +80,11 @@ def stage_rows(
     found: dict[str, list[Ranks]] = {stage: [] for stage in STAGES}
     for seed in range(seeds):
         for stage, weights in _trained(learned, seed, work / str(seed), progress).items():
-            found[stage].append(_ranks(weights, unseen))
-    before = np.concatenate([ranks_before(triples) for triples in unseen.values()])
-    untrained = {"fused, no cross-encoder": [before], "base": [_ranks(base_weights(), unseen)]}
+            measuring = named(progress, f"measuring {stage}, seed {seed}")
+            found[stage].append(joined(ranks_by(weights, unseen, measuring).values()))
+    before = joined(map(ranks_before, unseen.values()))
+    base = joined(ranks_by(base_weights(), unseen, named(progress, "measuring base")).values())
+    untrained = {"fused, no cross-encoder": [before], "base": [base]}
     return [row_of(stage, ranks) for stage, ranks in (untrained | found).items()]
 
 
@@ -85,15 +93,13 @@ def _trained(learned: Sequence[Triple], seed: int, work: Path, progress: Progres
     few = drawn(learned, REINFORCED_LISTS, seed + 2)
     supervised, reinforced = (replace(recipe, seed=seed) for recipe in (SUPERVISED, REINFORCED))
     base = base_weights()
-    pointwise = train(learned, base, work / "pointwise", replace(supervised, objective="pointwise"), progress)
-    listwise = train(learned, base, work / "sft", supervised, progress)
-    alone = train(few, base, work / "rl", reinforced, progress)
-    both = train(few, listwise, work / "sft+rl", reinforced, progress)
+    show = {stage: named(progress, f"{stage}, seed {seed}") for stage in STAGES}
+    recipe = replace(supervised, objective="pointwise")
+    pointwise = train(learned, base, work / "pointwise", recipe, show["SFT, pointwise"])
+    listwise = train(learned, base, work / "sft", supervised, show["SFT"])
+    alone = train(few, base, work / "rl", reinforced, show["RL alone"])
+    both = train(few, listwise, work / "sft+rl", reinforced, show["SFT+RL"])
     return dict(zip(STAGES, (pointwise, listwise, alone, both), strict=True))
-
-
-def _ranks(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> Ranks:
-    return np.concatenate(list(ranks_by(weights, unseen).values()))
 
 
 if __name__ == "__main__":

@@ -20,17 +20,18 @@ from typing import Any
 import click
 
 from deepcodeseek.server.engine import load_generator
-from deepcodeseek.server.models import shipped
+from deepcodeseek.server.models import Generator, shipped
 
 from .atomic import write_lines
+from .cache import digest
 from .export_encoder import base_weights
 from .export_weights import float_weights
 from .metrics import row_of
-from .prepared import EVAL_ONLY, TRAIN, Prepared, lists, prepared
+from .prepared import EVAL_ONLY, RETRIEVING, TRAIN, Prepared, lists, prepared
 from .progress import Progress
 from .synthetic import sizes_of, synthetic_triples
 from .terminal import progress_reporter
-from .train_fusion import Ranks
+from .train_fusion import named
 from .train_reranker import train
 from .train_shipped_reranker import REINFORCED, drawn, ranks_by
 from .triples import Triple, read_coder_pile, write_triples
@@ -38,10 +39,11 @@ from .triples import Triple, read_coder_pile, write_triples
 DOCUMENTS = 4  # of a list: more would take twice as long
 MEASURED = 240  # lists of an eval-only corpus
 DESCRIPTION = (
-    "The cross-encoder that ships, reinforced (GRPO, one epoch) on synthetic lists: contexts that templates "
-    "and the expander wrote for documented APIs of the corpora of `train`. Top-k accuracy in percent of {n} "
-    "lists of real calls in the corpora of `eval-only`, its score added to the retriever's; the mean over "
-    "{seeds} seeds, ± their standard deviation, and 95 % Wilson intervals of the calls."
+    "The cross-encoder that ships, reinforced (GRPO, one epoch) on synthetic lists of {list}: the API that a "
+    "context was made up for by {writers}, and others that the retriever finds there, all of the corpora of "
+    "`train`. Top-k accuracy in percent of {n} lists of real calls in the corpora of `eval-only`, its score "
+    "added to the retriever's; the mean over {seeds} seeds, ± their standard deviation, and 95 % Wilson "
+    "intervals of the calls."
 )
 
 
@@ -54,35 +56,51 @@ DESCRIPTION = (
 @click.option("--generator/--no-generator", "writes", default=True, help="Whether a model writes lines too.")
 def main(corpora: Path, work: Path, out: Path, sizes: str, seeds: int, writes: bool) -> None:
     """Write the sets, train on each with each seed, and write the figures."""
-    numbers = [int(size) for size in sizes.split(",")]
-    work.mkdir(parents=True, exist_ok=True)
+    try:
+        numbers = [int(size) for size in sizes.split(",")]
+        learned, others = prepared(corpora, TRAIN), prepared(corpora, EVAL_ONLY)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    if not learned or not others:
+        raise click.ClickException(f"{corpora} does not hold corpora of both lists: prepare them first")
+    generator, notes = load_generator() if writes else (None, ())
+    if writes and generator is None:
+        raise click.ClickException(f"{'; '.join(notes)}, or let templates write alone: --no-generator")
+    for folder in (work, out.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     with progress_reporter("auto") as progress:
-        made = synthetic_set(prepared(corpora, TRAIN), max(numbers), work, progress, writes)
-        unseen = [
-            t for corpus in prepared(corpora, EVAL_ONLY) for t in drawn(lists(corpus, progress), MEASURED)
-        ]
-        result = measured(made, unseen, numbers, seeds, work, progress)
+        made = synthetic_set(learned, max(numbers), work, progress, generator)
+        unseen = [t for corpus in others for t in drawn(lists(corpus, progress), MEASURED)]
+        rows = measured(made, unseen, numbers, seeds, work, progress)
+    writers = "templates and the expander" if generator else "templates"
+    result = {
+        "description": DESCRIPTION.format(writers=writers, list=DOCUMENTS, n=len(unseen), seeds=seeds),
+        "command": "python -m deepcodeseek.index_builder.ablate_synthetic --corpora CORPORA --work WORK "
+        f"--sizes {sizes} --seeds {seeds}{'' if generator else ' --no-generator'} --out {out.name}",
+        "results": rows,
+    }
     write_lines(out, [json.dumps(result, indent=1)])
-    draw(result["results"], out.with_suffix(".png"))
-    click.echo(json.dumps([{row["method"]: row["top"]} for row in result["results"]], indent=1))
+    draw(rows, out.with_suffix(".png"))
+    click.echo(json.dumps([{row["method"]: row["top"]} for row in rows], indent=1))
 
 
 def synthetic_set(
-    corpora: Sequence[Prepared], size: int, work: Path, progress: Progress, writes: bool
+    corpora: Sequence[Prepared], size: int, work: Path, progress: Progress, generator: Generator | None
 ) -> list[Triple]:
-    """As many lists of each corpus, mixed; written once into `work`."""
-    path = work / f"synthetic-{size}.jsonl"
+    """As many lists of each corpus, mixed; of the same corpora, models and writer once into `work`."""
+    made_by = [generator.files.sha256 if generator else "", *(shipped(kind).sha256 for kind in RETRIEVING)]
+    key = digest(*made_by, *(corpus.key() for corpus in corpora)).hex()[:12]
+    path = work / f"synthetic-{size}-{key}.jsonl"
     if not path.is_file():
         made = []
         for corpus, wanted in zip(corpora, sizes_of(len(corpora), size), strict=True):
             engine = corpus.engine()
-            generator = load_generator()[0] if writes else None
             try:
-                made += synthetic_triples(engine, wanted, 0, progress, generator)
+                made += synthetic_triples(engine, wanted, 0, named(progress, corpus.name), generator)
             finally:
                 engine.index.close()
-                if generator:
-                    generator.close()
+        if generator:
+            generator.close()
         random.Random(0).shuffle(made)
         write_triples(path, made)
     return list(read_coder_pile(path, lambda _: None))
@@ -95,23 +113,22 @@ def measured(
     seeds: int,
     work: Path,
     progress: Progress,
-) -> dict[str, Any]:
-    """The figures of the weights that ship and of each size, the mean over the seeds."""
+) -> list[dict[str, Any]]:
+    """A row of the weights that ship and of each size, the mean over the seeds."""
     start = float_weights(shipped("reranker"), base_weights() / "config.json", work / "start")
-    rows = [{"size": 0, **row_of("no synthetic lists", [_ranks(start, unseen)])}]
+    before = ranks_by(start, {"": unseen}, named(progress, "measuring what ships"))[""]
+    rows = [{"size": 0, **row_of("no synthetic lists", [before])}]
     for size in sizes:
         ranks = []
+        few: list[Triple] = []
         for seed in range(seeds):
             recipe = replace(REINFORCED, documents=DOCUMENTS, seed=seed)
             few = drawn(made, len(made), seed)[:size]
-            ranks.append(_ranks(train(few, start, work / f"{size}-{seed}", recipe, progress), unseen))
-        rows.append({"size": size, **row_of(f"{size:,} synthetic lists", ranks)})
-    return {
-        "description": DESCRIPTION.format(n=len(unseen), seeds=seeds),
-        "command": "python -m deepcodeseek.index_builder.ablate_synthetic --corpora CORPORA --work WORK "
-        f"--sizes {','.join(map(str, sizes))} --seeds {seeds} --out synthetic-size.json",
-        "results": rows,
-    }
+            task = f"{size:,} lists, seed {seed}"
+            weights = train(few, start, work / f"{size}-{seed}", recipe, named(progress, task))
+            ranks.append(ranks_by(weights, {"": unseen}, named(progress, f"measuring {task}"))[""])
+        rows.append({"size": len(few), **row_of(f"{len(few):,} synthetic lists", ranks)})
+    return rows
 
 
 def draw(rows: Sequence[Mapping[str, Any]], picture: Path) -> None:
@@ -131,10 +148,6 @@ def draw(rows: Sequence[Mapping[str, Any]], picture: Path) -> None:
     axes.minorticks_off()
     axes.legend()
     figure.savefig(picture, dpi=100)
-
-
-def _ranks(weights: Path, unseen: Sequence[Triple]) -> Ranks:
-    return ranks_by(weights, {"": unseen})[""]
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deepcodeseek.server.models import ModelFiles
 
@@ -24,7 +22,7 @@ from .export_weights import float_weights
 from .progress import Progress
 from .train_fusion import Ranks, is_gain, named
 from .train_query import mean_weights
-from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_of, top_of_lists, train
+from .train_reranker import Recipe, is_within_reach, ranks_with, top_of_lists, train
 from .triples import Triple
 
 RECIPE = Recipe(rate=1e-5, dropout=False)  # a few hundred lists: at higher rates what is unseen gets worse
@@ -62,14 +60,16 @@ def adapt_reranker(
     if sum(map(len, asked)) < LEAST_JUDGED:
         raise ValueError(f"there are {sum(map(len, asked))} lists to judge it by, {LEAST_JUDGED} are needed")
     start = float_weights(model, base_weights() / "config.json", work / "start")
-    before, after, folders = [], [], []
+    before: list[Ranks] = []
+    after: list[Ranks] = []
+    folders = []
     for number, (learned, unseen) in enumerate(zip(halves, asked[::-1], strict=True)):
         near = [triple for triple in learned if is_within_reach(triple)]
         show = named(progress, f"cross-encoder {number + 1} of {len(halves)}")
         folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, show)
         judging = named(progress, f"judging cross-encoder {number + 1} of {len(halves)}")
-        before.append(_ranks(start, unseen, judging))
-        after.append(_ranks(folder, unseen, judging))
+        for ranks, weights in ((before, start), (after, folder)):
+            ranks.append(ranks_with(weights, unseen, RECIPE.tokens, judging, sdpa=True))
         folders.append(folder)
     files = [triple.file for unseen in asked[::-1] for triple in unseen]
     result = _result(np.concatenate(before), np.concatenate(after), files)
@@ -77,16 +77,6 @@ def adapt_reranker(
         mean = mean_weights(folders, work / "mean")
         export_reranker(mean, out, {"name": "adapted"}, GOLDEN_LISTS, RECIPE.tokens, say)
     return result
-
-
-def _ranks(weights: Path, unseen: Sequence[Triple], progress: Progress) -> Ranks:
-    model, done = CrossEncoder.load(weights, sdpa=True), count()
-
-    def reads(triple: Triple) -> NDArray[np.float32]:
-        progress("", next(done), len(unseen))
-        return model.reads(triple, RECIPE.tokens)
-
-    return ranks_of(reads, unseen)
 
 
 def _result(before: Ranks, after: Ranks, files: Sequence[str]) -> Reranked:

@@ -92,7 +92,7 @@ def train_reranker(
             from .train_base import Plan, train_base
 
             plan = Plan(most, measured, lora, seed, triples)
-            card = train_base(find_checkpoint(base), corpora, out, plan, progress)
+            card = train_base(find_checkpoint(base), corpora, out, plan, progress, say)
         else:
             from .train_shipped_reranker import train_shipped_reranker
 

@@ -21,7 +21,7 @@ from deepcodeseek.server.models import Encoder, ModelKind, load_encoder, shipped
 from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
 from .cache import digest
-from .candidates import candidate_lists
+from .candidates import NEGATIVES, candidate_lists
 from .corpora import MADE
 from .evaluate import Asked, read_samples
 from .evidence import EVIDENCE_VERSION, Questions, gather
@@ -107,7 +107,8 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
 def lists(corpus: Prepared, progress: Progress) -> list[Triple]:
     """The candidates of a corpus's questions, of half of them with nothing after the cursor."""
     retrieved_by = [shipped(kind).sha256 for kind in RETRIEVING]
-    key = corpus.key(RERANKER_TEXT_VERSION, str(MAX_LISTS), *retrieved_by)
+    made_by = [RERANKER_TEXT_VERSION, EVIDENCE_VERSION, MAX_LISTS, NEGATIVES]
+    key = corpus.key(json.dumps(made_by), *retrieved_by)
     path = corpus.folder / f"lists-{key}.jsonl"
     if not path.is_file():
         engine, samples = corpus.engine(), corpus.samples(MAX_LISTS)

@@ -6,14 +6,11 @@ Base -> SFT -> SFT+RL, as train_shipped_reranker.py does with the compact one. N
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from .atomic import write_lines
 from .metrics import row_of
@@ -21,12 +18,10 @@ from .progress import Progress
 from .train_causal import Recipe, causal_scores, train_causal
 from .train_fusion import is_gain
 from .train_reranker import ranks_before, ranks_of
-from .train_shipped_reranker import REINFORCED_LISTS, drawn, gathered
+from .train_shipped_reranker import REINFORCED_LISTS, drawn, gathered, joined
 
 WORK = "causal-training"
 RESULT = "result.json"
-
-log = logging.getLogger("deepcodeseek")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +41,13 @@ def train_base(
     out: Path,
     plan: Plan,
     progress: Progress,
-    say: Callable[[str], None] = log.warning,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Train both stages in out/causal-training, each with a folder `weights`; the result lies there too.
 
-    Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
-    on, or no such model.
+    Cut short, it goes on from its last checkpoint. Where no corpus is of the list `eval-only`, nothing is
+    measured and `say` is told. Raises ValueError where a folder holds no corpus to train on, or no such
+    model.
     """
     learned, unseen = gathered(corpora, plan.lists, plan.measured, progress, say, plan.triples)
     few = drawn(learned, REINFORCED_LISTS, plan.seed + 2)
@@ -63,18 +59,20 @@ def train_base(
     reinforced = train_causal(few, supervised, out / WORK / "sft+rl", recipes[1], progress)
     if int(os.environ.get("RANK", "0")):  # the first process measures
         return {"stage": "", "lists": len(learned), "results": []}
-    found = {"fused, no reranker": np.concatenate([ranks_before(triples) for triples in unseen.values()])}
+    found = {"fused, no reranker": joined(map(ranks_before, unseen.values()))}
     for stage, folder in (("base", base), ("SFT", supervised), ("SFT+RL", reinforced)):
         progress(f"measuring {stage}", 0, 1)
         scores = causal_scores(folder)
-        found[stage] = np.concatenate([ranks_of(scores, triples) for triples in unseen.values()])
+        found[stage] = joined(ranks_of(scores, triples) for triples in unseen.values())
+    if not unseen:
+        say(f"{corpora} holds no corpus of the list 'eval-only': nothing is measured")
     result = {
         "stage": "SFT+RL" if is_gain(found["SFT"], found["SFT+RL"]) else "SFT",
         "base": base.name,
         "lists": len(learned),
         "measured": {name: len(triples) for name, triples in unseen.items()},
         "recipes": [asdict(recipe) for recipe in recipes],
-        "results": [row_of(stage, [ranks]) for stage, ranks in found.items()],
+        "results": [row_of(stage, [ranks]) for stage, ranks in found.items() if unseen],
     }
     write_lines(out / WORK / RESULT, [json.dumps(result, indent=1)])
     return result

@@ -21,6 +21,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,7 +41,6 @@ HEAD = "head.safetensors"
 START_SCALE = 5.0  # of the similarity: as wide as the scores of the fusion differ
 HEAD_RATE = 20  # times the rate of the layers: it is one row of weights
 REACH = 16  # others that a list holds (see candidates.py); the server reads pipeline.RERANK_DEPTH
-HARDEST = 4  # negatives of a list that are the retriever's first; the rest are drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def train(
     moving = [weight for weight in model.bert.parameters() if weight.requires_grad]
     groups = [{"params": moving, "lr": recipe.rate}, {"params": [model.head], "lr": recipe.rate * HEAD_RATE}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    fingerprint = fingerprint_of(recipe, weights, *triples)
+    fingerprint = fingerprint_of(recipe, weights, HEAD_RATE, START_SCALE, *triples)
     steps = batches(triples, _length, recipe.batch, recipe.epochs, recipe.seed)
     modules = {"bert": model.bert, "head": _Weights(model.head)}
     run_steps(steps, losses, modules, optimizer, Place(out, fingerprint), progress, stop_after)
@@ -115,6 +115,19 @@ def top_of_lists(ranks: Ranks) -> dict[int, float]:
 def ranks_of(score: Callable[[Triple], NDArray[Any]], triples: Sequence[Triple]) -> NDArray[np.int64]:
     """The rank [n] of the right one in its list, by retriever and `score` together; 0 where out of reach."""
     return np.array([_rank(triple, score(triple)) for triple in triples], np.int64)
+
+
+def ranks_with(
+    weights: Path, triples: Sequence[Triple], tokens: int, progress: Progress, sdpa: bool = False
+) -> NDArray[np.int64]:
+    """The same by the retriever and the weights in a folder."""
+    model, done = CrossEncoder.load(weights, sdpa), count()
+
+    def reads(triple: Triple) -> NDArray[np.float32]:
+        progress("measuring", next(done), len(triples))
+        return model.reads(triple, tokens)
+
+    return ranks_of(reads, triples)
 
 
 def ranks_before(triples: Sequence[Triple]) -> NDArray[np.int64]:
@@ -236,14 +249,14 @@ class _Weights:
 
 
 def drawn_list(triple: Triple, documents: int, seed: int) -> Triple:
-    """The hardest negatives and some of the others: a list of so many documents."""
-    wanted = documents - 1
+    """A list of so many documents: half of it are the retriever's first negatives, the others drawn."""
+    hardest, wanted = documents // 2, documents - 1
     numbers = list(range(len(triple.negatives)))
-    rest = numbers[HARDEST:]
+    rest = numbers[hardest:]
     rng = random.Random(f"{seed} {triple.query}")
-    kept = numbers[:HARDEST] + rng.sample(rest, min(len(rest), max(0, wanted - HARDEST)))
-    priors = triple.priors and (triple.priors[0], *(triple.priors[1 + i] for i in kept[:wanted]))
-    return Triple(triple.query, triple.positive, tuple(triple.negatives[i] for i in kept[:wanted]), priors)
+    kept = numbers[:hardest] + rng.sample(rest, min(len(rest), wanted - hardest))
+    priors = triple.priors and (triple.priors[0], *(triple.priors[1 + i] for i in kept))
+    return Triple(triple.query, triple.positive, tuple(triple.negatives[i] for i in kept), priors)
 
 
 def _without_gradient(

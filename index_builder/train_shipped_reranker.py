@@ -8,9 +8,8 @@ rank better than no cross-encoder, it is said. Needs the extra [train].
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
 from .progress import Progress
-from .train_fusion import Ranks, is_gain
-from .train_reranker import CrossEncoder, Recipe, is_within_reach, ranks_before, ranks_of, top_of_lists, train
+from .train_fusion import Ranks, is_gain, named
+from .train_reranker import Recipe, is_within_reach, ranks_before, ranks_with, top_of_lists, train
 from .train_shipped import NO_CORPUS
 from .triples import Triple, read_coder_pile
 
@@ -63,12 +62,14 @@ def train_shipped_reranker(
     learned, unseen = gathered(corpora, most, measured, progress, say, triples)
     stages = train_stages(learned, out / WORK, seed, progress)
     models = {"base": stages.base, "SFT": stages.supervised, "SFT+RL": stages.reinforced}
-    found = {FUSED: {name: ranks_before(triples) for name, triples in unseen.items()}}
-    found |= {name: ranks_by(folder, unseen) for name, folder in models.items()}
-    stage = chosen_stage(found, say)
+    found = {FUSED: {name: ranks_before(its) for name, its in unseen.items()}}
+    for name, folder in models.items():
+        found[name] = ranks_by(folder, unseen, named(progress, f"measuring {name}"))
+    files = [f"{name}/{triple.file}" for name, its in unseen.items() for triple in its]
+    stage = chosen_stage(found, files, say)
     about = {
         "name": "minilm-reranker",
-        "licence": "Apache-2.0",
+        "licence": "that of the files of triples" if triples else "Apache-2.0",
         "stage": stage,
         "lists": len(learned),
         "recipes": [asdict(replace(recipe, seed=seed)) for recipe in (SUPERVISED, REINFORCED)],
@@ -87,13 +88,16 @@ def train_shipped_reranker(
     return export_reranker(models[stage], out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
 
 
-def chosen_stage(found: Mapping[str, Mapping[str, Ranks]], say: Callable[[str], None]) -> str:
-    """What to ship by the ranks of each stage's right ones; `say` is told where it gains nothing."""
-    every = {
-        name: np.concatenate([np.zeros(0, np.int64), *by_part.values()]) for name, by_part in found.items()
-    }
-    stage = "SFT+RL" if is_gain(every["SFT"], every["SFT+RL"]) else "SFT"
-    if not is_gain(every[FUSED], every[stage]):
+def chosen_stage(
+    found: Mapping[str, Mapping[str, Ranks]], files: Sequence[str], say: Callable[[str], None]
+) -> str:
+    """What to ship by the ranks of each stage's right ones; `say` is told where it gains nothing.
+
+    `files` names the one that each was asked from, in the order of `found`.
+    """
+    every = {name: joined(by_part.values()) for name, by_part in found.items()}
+    stage = "SFT+RL" if is_gain(every["SFT"], every["SFT+RL"], files) else "SFT"
+    if not is_gain(every[FUSED], every[stage], files):
         say(
             f"{stage} gains no more than chance gives over no cross-encoder, on {len(every[stage])} lists of "
             "unseen projects: compare both with `deepcodeseek eval run` before you use it"
@@ -128,17 +132,23 @@ def train_stages(
 ) -> Stages:
     """Supervised training, and reinforcement on top of it."""
     base = start or base_weights()
-    supervised = train(triples, base, out / "sft", replace(SUPERVISED, seed=seed), progress)
+    recipe, show = replace(SUPERVISED, seed=seed), named(progress, "supervised training")
+    supervised = train(triples, base, out / "sft", recipe, show)
+    recipe, show = replace(REINFORCED, seed=seed), named(progress, "reinforcement")
     few = drawn(triples, REINFORCED_LISTS, seed + 2)
-    reinforced = train(few, supervised, out / "sft+rl", replace(REINFORCED, seed=seed), progress)
+    reinforced = train(few, supervised, out / "sft+rl", recipe, show)
     return Stages(base, supervised, reinforced)
 
 
-def ranks_by(weights: Path, unseen: Mapping[str, Sequence[Triple]]) -> dict[str, Ranks]:
+def ranks_by(weights: Path, unseen: Mapping[str, Sequence[Triple]], progress: Progress) -> dict[str, Ranks]:
     """The ranks [n] of each corpus's right ones, by the retriever and these weights together."""
-    model = CrossEncoder.load(weights)
-    reads = partial(model.reads, tokens=SUPERVISED.tokens)
-    return {name: ranks_of(reads, triples) for name, triples in unseen.items()}
+    tokens = SUPERVISED.tokens
+    return {name: ranks_with(weights, triples, tokens, progress) for name, triples in unseen.items()}
+
+
+def joined(parts: Iterable[Ranks]) -> Ranks:
+    """The ranks of all corpora, of which there may be none."""
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 def drawn(triples: Sequence[Triple], most: int, seed: int = 1) -> list[Triple]:

@@ -7,8 +7,8 @@ triplet_generator.py) and as FlagEmbedding's training scripts read it:
 
     {"prompt": the task's instruction, "query": text, "pos": [text, ...], "neg": [text, ...]}
 
-`prompt` is the same in a whole file and is passed over, as is any other key. Ours add one: `priors`, the
-retriever's scores of the positive and then of the negatives.
+`prompt` is the same in a whole file and is passed over, as is any other key. Ours add two: `priors`, the
+retriever's scores of the positive and then of the negatives, and `file`, from which was asked.
 """
 
 from __future__ import annotations
@@ -57,11 +57,12 @@ def read_coder_pile(path: Path, say: Callable[[str], None]) -> Iterator[Triple]:
 
 def write_triples(path: Path, triples: Iterable[Triple]) -> None:
     """Write a file that `read_coder_pile` reads."""
-    lines = (
-        json.dumps({"query": t.query, "pos": [t.positive], "neg": t.negatives, "priors": t.priors})
-        for t in triples
-    )
-    write_lines(path, lines)
+    write_lines(path, (json.dumps(_entry(triple)) for triple in triples))
+
+
+def _entry(triple: Triple) -> dict[str, Any]:
+    texts = {"query": triple.query, "pos": [triple.positive], "neg": triple.negatives}
+    return {**texts, "priors": triple.priors, "file": triple.file}
 
 
 def _triples(entry: Any) -> Iterator[Triple]:
@@ -77,7 +78,8 @@ def _triples(entry: Any) -> Iterator[Triple]:
     wrong = tuple(text for text in dict.fromkeys(negatives) if text not in positives)
     if len(positives) + len(wrong) != len(priors) or len(positives) > 1:
         priors = ()
-    yield from (Triple(query, positive, wrong, priors) for positive in dict.fromkeys(positives))
+    file = str(entry.get("file", ""))
+    yield from (Triple(query, positive, wrong, priors, file) for positive in dict.fromkeys(positives))
 
 
 def _texts(entry: dict[str, Any], key: str) -> list[str]:

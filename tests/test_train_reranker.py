@@ -14,13 +14,20 @@ import numpy as np
 import pytest
 from conftest import EXAMPLE
 
-from deepcodeseek.index_builder import ablate_stages, ablate_synthetic, adapt_reranker
+from deepcodeseek.index_builder import (
+    ablate_stages,
+    ablate_synthetic,
+    adapt_reranker,
+    candidates,
+    train_shipped_reranker,
+)
 from deepcodeseek.index_builder.adapt import mined
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.candidates import NEGATIVES, candidate_lists
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.export_reranker import export_reranker
 from deepcodeseek.index_builder.export_weights import float_weights
+from deepcodeseek.index_builder.prepared import Prepared
 from deepcodeseek.index_builder.train_loop import CURVE, PICTURE
 from deepcodeseek.index_builder.train_reranker import (
     START_SCALE,
@@ -39,7 +46,9 @@ from deepcodeseek.server.cross_encoder import OnnxReranker, load_reranker, score
 from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import CARD, ModelFiles, ModelProblem, find_model
+from deepcodeseek.server.retrieve import retrieve
 from deepcodeseek.server.stop import Stop, Stopped
+from deepcodeseek.server.text import reranker_document
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -152,14 +161,22 @@ def test_a_rank_by_the_retriever_alone() -> None:
     assert ranks_before([first, third, out]).tolist() == [1, 3, 0]
 
 
-def test_the_hardest_negatives_are_always_drawn() -> None:
+@pytest.mark.parametrize(
+    ("documents", "hardest", "count"), [(8, "abcd", 7), (4, "ab", 3), (2, "a", 1), (20, "abcdefgh", 8)]
+)
+def test_half_of_a_list_are_the_hardest_and_the_rest_is_drawn(
+    documents: int, hardest: str, count: int
+) -> None:
     triple = Triple("q", "right", tuple("abcdefgh"), tuple(range(9)))
-    drawn = drawn_list(triple, 7, QUICK.seed)
-    assert drawn.negatives[:4] == ("a", "b", "c", "d")
-    assert len(drawn.negatives) == 6
-    assert [triple.priors[1 + triple.negatives.index(text)] for text in drawn.negatives] == list(
-        drawn.priors[1:]
-    )
+    lists = [drawn_list(triple, documents, seed) for seed in range(20)]
+    for drawn in lists:
+        assert drawn.negatives[: len(hardest)] == tuple(hardest)
+        assert len(drawn.negatives) == count
+        numbers = [triple.negatives.index(text) for text in drawn.negatives]
+        assert drawn.priors == (triple.priors[0], *(triple.priors[1 + number] for number in numbers))
+    assert drawn_list(triple, documents, 3) == lists[3]
+    varied = {text for drawn in lists for text in drawn.negatives} - set(hardest)
+    assert (len(varied) > 1) == (len(hardest) < count)
 
 
 def test_what_is_exported_scores_as_what_was_trained(supervised: Path, exported: ModelFiles) -> None:
@@ -245,18 +262,35 @@ def test_an_engine_reads_with_the_reranker_it_finds(
     assert any("damaged" in note for note in damaged.notes)
 
 
-def test_lists_hold_what_the_retriever_put_first(example_report: Report, tmp_path: Path) -> None:
+def test_lists_hold_what_the_retriever_put_first(
+    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     engine = load_engine(index_directory(EXAMPLE))
-    samples = mined(index_directory(EXAMPLE), EXAMPLE, (), QUIET, QUIET)
-    triples = list(candidate_lists(engine, samples, Asked(), QUIET))
-    assert triples
-    for triple in triples:
-        assert 0 < len(triple.negatives) <= NEGATIVES
-        assert triple.positive not in triple.negatives
-        assert len(triple.priors) == 1 + len(triple.negatives)
-        assert list(triple.priors[1:]) == sorted(triple.priors[1:], reverse=True)
+    samples = mined(index_directory(EXAMPLE), EXAMPLE, (), QUIET, QUIET)[::3]
+    first: list[list[str]] = []
+
+    def spy(*arguments: Any, **options: Any) -> Any:
+        found, evidence = retrieve(*arguments, **options)
+        texts = [reranker_document(engine.index.api(c.api_id), c.usage) for c in found[:NEGATIVES]]
+        first.append(texts)
+        return found, evidence
+
+    monkeypatch.setattr(candidates, "retrieve", spy)
+    triples = []
+    for sample in samples:
+        for triple in candidate_lists(engine, [sample], Asked(), QUIET):
+            triples.append(triple)
+            assert {triple.positive, *triple.negatives} >= set(first[-1])
+            assert 0 < len(triple.negatives) <= NEGATIVES
+            assert triple.positive not in triple.negatives
+            assert len(triple.priors) == 1 + len(triple.negatives)
+            assert list(triple.priors[1:]) == sorted(triple.priors[1:], reverse=True)
+    assert len(triples) > len(samples) / 2
     write_triples(tmp_path / "lists.jsonl", triples)
-    assert list(read_coder_pile(tmp_path / "lists.jsonl", QUIET)) == triples
+    again = list(read_coder_pile(tmp_path / "lists.jsonl", QUIET))
+    assert again == triples
+    assert [triple.file for triple in again] == [triple.file for triple in triples]
+    assert all(triple.file for triple in triples)
 
 
 def test_training_goes_on_from_what_ships(supervised: Path, exported: ModelFiles, tmp_path: Path) -> None:
@@ -323,19 +357,45 @@ def test_what_gains_nothing_over_no_cross_encoder_is_said(
 ) -> None:
     ranks = {FUSED: fused, "base": THIRD, "SFT": supervised, "SFT+RL": reinforced}
     found = {name: {"one": np.array(each, np.int64)} for name, each in ranks.items()}
+    files = [str(number) for number in range(len(fused))]
     said: list[str] = []
-    assert chosen_stage(found, said.append) == stage
+    assert chosen_stage(found, files, said.append) == stage
     assert len(said) == is_said
     assert not said or f"on {len(fused)} lists" in said[0]
-    assert chosen_stage({name: {} for name in found}, said.append) == "SFT"  # no project to measure on
+    assert chosen_stage({name: {} for name in found}, [], said.append) == "SFT"  # no project to measure on
+
+
+def test_what_one_file_gains_is_no_more_than_chance() -> None:
+    ranks = {FUSED: THIRD, "base": THIRD, "SFT": THIRD, "SFT+RL": [1] * 5 + [3] * 35}
+    found = {name: {"one": np.array(each, np.int64)} for name, each in ranks.items()}
+    apart, together = [str(number) for number in range(40)], ["a"] * 5 + [str(n) for n in range(35)]
+    assert [chosen_stage(found, files, QUIET) for files in (apart, together)] == ["SFT+RL", "SFT"]
+
+
+Trained = list[tuple[int, Path, Path, Recipe]]
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """How many lists each training had, from which weights into which folder, by which recipe."""
+    told: Trained = []
+
+    def spy(lists: Any, weights: Path, out: Path, recipe: Recipe, progress: Any) -> Path:
+        told.append((len(lists), weights, out, recipe))
+        return train(lists, weights, out, recipe, progress)
+
+    for module in (ablate_stages, ablate_synthetic, train_shipped_reranker):
+        monkeypatch.setattr(module, "train", spy)
+    return told
 
 
 def test_each_stage_has_a_row_over_all_seeds(
-    weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    weights: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(ablate_stages, "base_weights", lambda: weights)
     monkeypatch.setattr(ablate_stages, "SUPERVISED", replace(QUICK, epochs=25, rate=3e-3))
     monkeypatch.setattr(ablate_stages, "REINFORCED", replace(QUICK, objective="grpo", epochs=1, rate=1e-4))
+    monkeypatch.setattr(ablate_stages, "REINFORCED_LISTS", 12)
     unseen = {"one": TRIPLES[:10], "other": TRIPLES[10:]}
     rows = ablate_stages.stage_rows(TRIPLES, unseen, 2, tmp_path, QUIET)
     tops = {row["method"]: row["top"]["1"] for row in rows}
@@ -343,17 +403,107 @@ def test_each_stage_has_a_row_over_all_seeds(
     assert [row["seeds"] for row in rows] == [1, 1, 2, 2, 2, 2]
     assert {row["n"] for row in rows} == {len(TRIPLES)}
     assert min(tops["SFT"], tops["SFT, pointwise"], tops["SFT+RL"]) > 80 > 50 > tops["base"]
+    assert [(n, start, recipe.objective, recipe.seed) for n, start, _, recipe in trained] == [
+        (n, start, objective, seed)
+        for seed in (0, 1)
+        for n, start, objective in (
+            (16, weights, "pointwise"),
+            (16, weights, "listwise"),
+            (12, weights, "grpo"),
+            (12, tmp_path / str(seed) / "sft" / "weights", "grpo"),
+        )
+    ]
+    assert len({out for _, _, out, _ in trained}) == len(trained)
     assert ablate_stages.stage_rows(TRIPLES, unseen, 2, tmp_path, QUIET) == rows  # from its checkpoints
 
 
-def test_each_size_of_a_synthetic_set_has_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_each_size_of_a_synthetic_set_has_a_row(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(ablate_synthetic, "REINFORCED", replace(QUICK, objective="grpo", epochs=1))
-    found = ablate_synthetic.measured(TRIPLES, TRIPLES[:6], [4, 8], 2, tmp_path, QUIET)
-    named = [(row["method"], row["seeds"], row["n"]) for row in found["results"]]
-    assert named == [
-        ("no synthetic lists", 1, 6),
-        ("4 synthetic lists", 2, 6),
-        ("8 synthetic lists", 2, 6),
+    rows = ablate_synthetic.measured(TRIPLES, TRIPLES[:6], [4, 20], 2, tmp_path, QUIET)
+    assert [(row["size"], row["method"], row["seeds"], row["n"]) for row in rows] == [
+        (0, "no synthetic lists", 1, 6),
+        (4, "4 synthetic lists", 2, 6),
+        (16, "16 synthetic lists", 2, 6),  # there are no more
     ]
-    ablate_synthetic.draw(found["results"], tmp_path / "curve.png")
+    assert [(n, recipe.seed) for n, _, _, recipe in trained] == [(4, 0), (4, 1), (16, 0), (16, 1)]
+    assert {start for _, start, _, _ in trained} == {tmp_path / "start"}
+    ablate_synthetic.draw(rows, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_reinforcement_goes_on_from_supervision(weights: Path, trained: Trained, tmp_path: Path) -> None:
+    stages = train_shipped_reranker.train_stages(TRIPLES, tmp_path, 3, QUIET, weights)
+    assert (stages.base, stages.supervised, stages.reinforced) == (
+        weights,
+        tmp_path / "sft" / "weights",
+        tmp_path / "sft+rl" / "weights",
+    )
+    assert [(start, recipe.objective, recipe.seed) for _, start, _, recipe in trained] == [
+        (weights, "listwise", 3),
+        (stages.supervised, "grpo", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by_stage", "stage", "licence"),
+    [
+        ({"base": 3, "sft": 1, "rl": 1}, "SFT", "Apache-2.0"),
+        ({"base": 1, "sft": 3, "rl": 1}, "SFT+RL", "that of the files of triples"),
+    ],
+)
+def test_what_is_exported_is_the_stage_that_was_chosen(
+    by_stage: dict[str, int], stage: str, licence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = train_shipped_reranker
+    files = []
+    if stage == "SFT+RL":
+        write_triples(tmp_path / "triples.jsonl", TRIPLES)
+        files = [tmp_path / "triples.jsonl"]
+    unseen = {"one": [replace(t, file=f"{n}.js") for n, t in enumerate(TRIPLES * 3)]}
+    folders = module.Stages(*(Path(name) for name in by_stage))
+    monkeypatch.setattr(module, "gathered", lambda *_: (list(TRIPLES), unseen))
+    monkeypatch.setattr(module, "train_stages", lambda *_: folders)
+    monkeypatch.setattr(module, "prepared", lambda *_: [])
+
+    def ranks(folder: Path, lists: dict[str, list[Triple]], _: Any) -> dict[str, Any]:
+        return {name: np.full(len(its), by_stage[str(folder)]) for name, its in lists.items()}
+
+    monkeypatch.setattr(module, "ranks_by", ranks)
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        module, "export_reranker", lambda weights, out, about, *_: asked.append((weights, out)) or about
+    )
+    card = module.train_shipped_reranker(tmp_path, tmp_path / "m", 9, 0, QUIET, QUIET, 5, files)
+    chosen = {"SFT": folders.supervised, "SFT+RL": folders.reinforced}[stage]
+    assert asked == [(chosen, tmp_path / "m" / "reranker")]
+    assert (card["stage"], card["licence"], card["measured_lists"]) == (stage, licence, {"one": 48})
+
+
+def test_a_synthetic_set_is_of_its_corpora_and_writer(
+    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[int] = []
+
+    def stand_in(engine: Any, size: int, *_: Any) -> list[Triple]:
+        made.append(size)
+        return list(TRIPLES[:size])
+
+    monkeypatch.setattr(ablate_synthetic, "synthetic_triples", stand_in)
+    corpora = []
+    for name in ("a", "b"):
+        shutil.copytree(index_directory(EXAMPLE), tmp_path / name / "index")
+        (tmp_path / name / "samples.jsonl").write_text(name, encoding="utf-8")
+        corpora.append(Prepared(tmp_path / name, {"name": name}))
+    (tmp_path / "w").mkdir()
+    first = ablate_synthetic.synthetic_set(corpora, 5, tmp_path / "w", QUIET, None)
+    assert made == [3, 2]
+    assert sorted(first, key=str) == sorted([*TRIPLES[:3], *TRIPLES[:2]], key=str)
+    assert ablate_synthetic.synthetic_set(corpora, 5, tmp_path / "w", QUIET, None) == first
+    assert made == [3, 2]  # it was kept
+    ablate_synthetic.synthetic_set(corpora[:1], 5, tmp_path / "w", QUIET, None)
+    assert made == [3, 2, 5]
+    (tmp_path / "a" / "samples.jsonl").write_text("changed", encoding="utf-8")
+    ablate_synthetic.synthetic_set(corpora, 5, tmp_path / "w", QUIET, None)
+    assert made == [3, 2, 5, 3, 2]
