@@ -143,6 +143,9 @@ def _figures(card: Mapping[str, Any]) -> str:
         what, figures = "top-1 / 5 / 40 in percent", _rows(card["top_k_percent"], _tops)
     if "measured_lists" in card:
         what = "top-1 / 5 of lists in percent"
+    if "measured_questions" in card:
+        counts = " and ".join(f"{count} in {name}" for name, count in card["measured_questions"].items())
+        what += f" of all balanced calls, ambiguous ones too: {counts}"
     return f"""
 Not trained on, and measured ({what}):
 

@@ -9,6 +9,7 @@ written from top to bottom.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,14 @@ from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, Model
 from deepcodeseek.server.text import TEXT_VERSION
 
 from .evidence import Questions
-from .prepared import EVAL_ONLY, TRAIN, evidence, prepared
+from .prepared import EVAL_ONLY, TRAIN, Prepared, evidence, prepared
 from .progress import Progress
 from .train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
 GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting may make worse
 MAX_QUERY_SAMPLES = 500  # of a corpus, that the encoder learns from
-WORK = "query-training"
+WORK, HALVES = "query-training", ("0", "1")
 NO_CORPUS = "{} holds no corpus of the list 'train': prepare some first"
 
 
@@ -34,13 +35,14 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     """Train the fusion on the list `train`, measure on `eval-only`; the card of what goes to out/fusion.
 
     With the encoders that `train_query_encoder` has left in `out`. Raises ValueError where a folder holds no
-    corpus to train on.
+    corpus to train on, or where each of the encoders has seen a corpus.
     """
-    others, mean = [_encoder(out / WORK / name / "query") for name in ("1", "0")], _encoder(out / "query")
+    mean = _encoder(out / "query")
+    halves = [_encoder(out / WORK / half / "query") for half in HALVES] if mean else []
     learned = [
         part.few()
-        for number, corpus in enumerate(prepared(corpora, TRAIN))
-        for part in evidence(corpus, others[number % 2], progress)
+        for corpus in prepared(corpora, TRAIN)
+        for part in evidence(corpus, _unseen_by(halves, corpus), progress)
     ]
     if not learned:
         raise ValueError(NO_CORPUS.format(corpora))
@@ -54,6 +56,7 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
         "query": mean.files.sha256 if mean else "",
         "trained_on": [corpus.source for corpus in prepared(corpora, TRAIN)],
         "questions": len(every.sizes),
+        "measured_questions": {name: len(parts[0].sizes) for name, parts in unseen.items()},
         "loss": [round(loss, 4) for loss in curve],
         "top_k_percent": {
             name: {"as mined": before, "nothing after the cursor": after}
@@ -63,6 +66,19 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     general = [_drawn(part, GENERAL_QUESTIONS) for parts in unseen.values() for part in parts]
     write_fusion(parameters, out / "fusion", about, recipe, Questions.joined(general) if general else None)
     return about
+
+
+def _unseen_by(halves: Sequence[Encoder | None], corpus: Prepared) -> Encoder | None:
+    """The encoder that has not learned from a corpus; none where none was trained."""
+    if not halves:
+        return None
+    for encoder in halves:
+        if encoder and corpus.source not in encoder.files.card.get("trained_on", (corpus.source,)):
+            return encoder
+    raise ValueError(
+        f"no half of the encoder of questions is known not to have learned from {corpus.name}: run "
+        "`deepcodeseek train query` on these corpora"
+    )
 
 
 def _drawn(questions: Questions, count: int) -> Questions:
@@ -84,7 +100,7 @@ def train_query_encoder(corpora: Path, out: Path, recipe: QueryRecipe, progress:
     every = prepared(corpora, TRAIN)
     if not every:
         raise ValueError(NO_CORPUS.format(corpora))
-    folders = [out / WORK / str(half) for half in (0, 1)]
+    folders = [out / WORK / half for half in HALVES]
     documents_by = _files("encoder", SHIPPED["encoder"]).sha256
     card = {
         "kind": "query",
@@ -94,14 +110,15 @@ def train_query_encoder(corpora: Path, out: Path, recipe: QueryRecipe, progress:
         "text_version": TEXT_VERSION,
     }
     for half, folder in enumerate(folders):
-        questions, documents = [], {}
-        for corpus in every[half::2]:
+        questions, documents, its = [], {}, every[half::2]
+        for corpus in its:
             engine = corpus.engine()
             asked = corpus.samples(MAX_QUERY_SAMPLES)
             questions += train_query.questions_of(engine, asked, corpus.name)
             documents[corpus.name] = train_query.documents_of(engine)
         weights = train_query.train(questions, documents, base_weights(), folder, recipe, progress)
-        export_encoder(weights, folder / "query", card, {}, lambda _: None)
+        learned = {"trained_on": [corpus.source for corpus in its]}
+        export_encoder(weights, folder / "query", card | learned, {}, lambda _: None)
     mean = train_query.mean_weights([folder / "weights" for folder in folders], out / WORK / "mean")
     about = {"recipe": asdict(recipe), "trained_on": [corpus.source for corpus in every]}
     export_encoder(mean, out / "query", card | about, {}, lambda _: None)

@@ -12,7 +12,8 @@ import pytest
 
 from deepcodeseek.index_builder.cards import ABOUT, card_text
 from deepcodeseek.index_builder.cli import main
-from deepcodeseek.index_builder.readme import PAGES, README, begin_of, generated_parts, updated
+from deepcodeseek.index_builder.prepared import MAX_SAMPLES
+from deepcodeseek.index_builder.readme import CORPORA, PAGES, README, begin_of, generated_parts, updated
 from deepcodeseek.server.models import SHIPPED, ModelKind
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,16 @@ def test_the_model_cards_are_current(kind: ModelKind) -> None:
     folder = SHIPPED[kind]
     written = (folder / "README.md").read_text(encoding="utf-8")
     assert card_text(kind, folder) == written, "run: python -m deepcodeseek.index_builder.cards"
+
+
+def test_the_card_of_the_fusion_counts_the_corpora_that_are_listed() -> None:
+    """Each balanced call is asked twice; of a large corpus some are drawn."""
+    card = json.loads((SHIPPED["fusion"] / "model.json").read_text(encoding="utf-8"))
+    corpora = json.loads(CORPORA.read_text(encoding="utf-8"))["corpora"]
+    learned = [min(MAX_SAMPLES, corpus["balanced"]) for corpus in corpora if corpus["list"] == "train"]
+    measured = {c["name"]: min(MAX_SAMPLES, c["balanced"]) for c in corpora if c["list"] == "eval-only"}
+    assert card["questions"] == 2 * sum(learned)
+    assert card["measured_questions"] == measured
 
 
 @pytest.mark.parametrize(

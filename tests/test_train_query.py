@@ -20,7 +20,7 @@ from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.train_fusion import Recipe as FusionRecipe
 from deepcodeseek.index_builder.train_fusion import _initial, write_fusion
-from deepcodeseek.index_builder.train_loop import CURVE, batches, fingerprint_of
+from deepcodeseek.index_builder.train_loop import CHECKPOINT, CURVE, batches, fingerprint_of
 from deepcodeseek.index_builder.train_query import (
     Documents,
     Question,
@@ -88,12 +88,18 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_weights(
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(
     weights: Path, documents: dict[str, Documents], tmp_path: Path
 ) -> None:
-    train(questions(), documents, weights, tmp_path, QUICK, QUIET, stop_after=2)
-    train(questions(), documents, weights, tmp_path, replace(QUICK, seed=1), QUIET, stop_after=3)
-    assert len(curve(tmp_path)) == 3
-    fewer = {"": replace(documents[""], usage_file=documents[""].usage_file + 1)}
-    train(questions(), fewer, weights, tmp_path, replace(QUICK, seed=1), QUIET, stop_after=4)
-    assert len(curve(tmp_path)) == 4
+    other = {"": replace(documents[""], usage_file=documents[""].usage_file + 1)}
+    train(questions(), documents, weights, tmp_path / "one", QUICK, QUIET, stop_after=2)
+    for number, (recipe, learned) in enumerate([(replace(QUICK, seed=1), documents), (QUICK, other)]):
+        shutil.copytree(tmp_path / "one", tmp_path / f"after{number}")
+        for folder in (f"after{number}", f"alone{number}"):
+            train(questions(), learned, weights, tmp_path / folder, recipe, QUIET, stop_after=3)
+        assert curve(tmp_path / f"after{number}") == curve(tmp_path / f"alone{number}")
+        states = [
+            torch.load(tmp_path / f"{kind}{number}" / CHECKPOINT, weights_only=True)["model"]
+            for kind in ("after", "alone")
+        ]
+        assert all(torch.equal(states[0][name], weight) for name, weight in states[1].items())
 
 
 def test_a_fingerprint_stands_for_all_that_is_learned_from(tmp_path: Path) -> None:
@@ -295,3 +301,15 @@ def test_an_encoder_from_corpora_and_a_fusion_on_top(
     train_shipped.train_shipped(tmp_path / "corpora", out, FusionRecipe(epochs=1), QUIET)
     assert used == [second, second, first, first, mean, mean]
     assert load_engine(tmp_path / "corpora" / "a" / "index", out).fusion
+    (tmp_path / "corpora" / "a").rename(tmp_path / "corpora" / "bbb")  # another order, other parity
+    about = {"name": "aa", "list": "train", "packages": []}
+    shutil.copytree(tmp_path / "corpora" / "c", tmp_path / "corpora" / "aa")
+    (tmp_path / "corpora" / "aa" / "corpus.json").write_text(json.dumps({"corpus": about}))
+    for evidence in (tmp_path / "corpora").glob("*/evidence-*.npz"):
+        evidence.unlink()
+    used.clear()
+    train_shipped.train_shipped(tmp_path / "corpora", out, FusionRecipe(epochs=1), QUIET)
+    assert used == [first, first, first, first, second, second, mean, mean]  # aa, bb, bbb: which is a, and c
+    shutil.rmtree(out / "query-training" / "1")
+    with pytest.raises(ValueError, match="no half of the encoder of questions is known not to have learned"):
+        train_shipped.train_shipped(tmp_path / "corpora", out, FusionRecipe(epochs=1), QUIET)
