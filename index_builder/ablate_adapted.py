@@ -18,12 +18,13 @@ from typing import Any
 import click
 
 from deepcodeseek.server.engine import Engine, load_engine
-from deepcodeseek.server.models import shipped
+from deepcodeseek.server.generation import IndexProblem
+from deepcodeseek.server.models import ModelKind, ModelProblem, shipped
 from deepcodeseek.server.pipeline import METHODS
 
-from . import adapt_encoder, adapt_reranker
-from .adapt import MOST_QUESTIONS, PER_TARGET, RECIPE, Adapted, adapt, fold_of
+from .adapt import Adapted, AdaptProblem, adapt, fold_of
 from .atomic import write_lines
+from .cache import code_digest
 from .evaluate import Asked, Sample, read_samples, run
 from .figures import latency, row
 from .mine import FOLDS
@@ -77,14 +78,18 @@ def main(
 ) -> None:
     """Ask, adapt five times, ask again, write."""
     samples = [sample for sample in read_samples(path) if subset == "all" or sample.get(subset)]
-    original = load_engine(index, adapted=False)
+    original = _shipped_engine(index)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with progress_reporter("auto") as progress, quiet(click.echo) if encoder else nullcontext():
 
         def adapt_to(models: Path, hidden: Collection[str]) -> Adapted:
             start = replace(original, reranker=None) if as_it_ships else original
-            return adapt(start, index, models, workspace, hidden, progress, click.echo, encoder)
+            try:
+                return adapt(start, index, models, workspace, hidden, progress, click.echo, encoder)
+            except (AdaptProblem, ValueError) as problem:
+                raise click.ClickException(str(problem)) from None
 
-        about = [original.index.id, encoder, as_it_ships, *_made_by()]
+        about = [original.index.id, encoder, as_it_ships, str(workspace or ""), code_digest().hex()]
         adapted = list(_adapted(index, samples, work, json.dumps(about), adapt_to))
     others = {name: load_engine(index, models, adapted=False) for name, models in stages}
     description = DESCRIPTION.format(
@@ -106,12 +111,25 @@ def main(
     )
 
 
-def _made_by() -> list[str]:
-    """What folds that were learned before depend on, beside the index and the samples."""
-    bounds = (PER_TARGET, MOST_QUESTIONS, adapt_encoder.MOST_LEARNED, adapt_reranker.MOST_LEARNED)
-    recipes = (RECIPE, adapt_encoder.RECIPE, adapt_reranker.RECIPE)
-    models = (shipped(kind).sha256 for kind in ("encoder", "fusion", "reranker"))
-    return [*models, *map(repr, (*bounds, *recipes))]
+def _shipped_engine(index: Path) -> Engine:
+    """An engine of what ships; raises ClickException where something that is installed goes before it."""
+    try:
+        engine = load_engine(index, adapted=False)
+    except (IndexProblem, ModelProblem) as problem:
+        raise click.ClickException(str(problem)) from None
+    loaded: dict[ModelKind, str] = {
+        "encoder": engine.encoder.files.sha256 if engine.encoder else "",
+        "fusion": engine.fusion.sha256 if engine.fusion else "",
+        "reranker": engine.reranker.files.sha256 if engine.reranker else "",
+    }
+    others: list[str] = [kind for kind, sha256 in loaded.items() if sha256 != shipped(kind).sha256]
+    others += ["query"] * bool(engine.query_encoder) + ["causal"] * bool(engine.causal)
+    if others:
+        raise click.ClickException(
+            f"an installed model would be measured instead of what ships ({', '.join(others)}): "
+            "`deepcodeseek models list` shows where it lies"
+        )
+    return engine
 
 
 def _how(encoder: bool, as_it_ships: bool) -> str:
@@ -148,7 +166,8 @@ def _adapted(
 ) -> Iterator[tuple[Engine, list[Sample]]]:
     """For each fold the engine that learned as if its files were not there, and its samples.
 
-    What an earlier run left in `work` is asked where it was `about` the same, with the same files left out.
+    What an earlier run left in `work` is asked where it was `about` the same, by the same code and with the
+    same files left out.
     """
     folds = fold_of(str(sample["file"]) for sample in samples).tolist()
     for fold in range(FOLDS):

@@ -17,7 +17,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import ablate_adapted, adapt_encoder, adapt_files, adapt_reranker
@@ -873,3 +873,32 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
         assert rows[f"adapted{suffix}"]["top"] == rows[f"fused{suffix}"]["top"]
         assert rows[f"adapted, reranked{suffix}"]["top"] == rows[f"reranked{suffix}"]["top"]
     assert rows["reranked, again"]["top"] == rows["reranked"]["top"]
+
+
+def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
+    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(ablate_adapted, "adapt", lambda *arguments: made.append(arguments[2]))
+    monkeypatch.setattr(ablate_adapted, "_rows", lambda *parts: [])
+    index = index_directory(EXAMPLE)
+    samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
+
+    def run(*more: object) -> Result:
+        options = ["--index", index, "--samples", tmp_path / "s.jsonl", "--subset", "all"]
+        options += ["--work", tmp_path / "w", "--out", tmp_path / "new" / "a.json", *more]
+        return CliRunner().invoke(ablate_adapted.main, list(map(str, options)))
+
+    first, again, elsewhere = run(), run(), run("--workspace", EXAMPLE)
+    assert [each.exit_code for each in (first, again, elsewhere)] == [0, 0, 0], first.output
+    folds = len(set(made))
+    assert len(made) == 2 * folds
+    monkeypatch.setattr(ablate_adapted, "code_digest", lambda: b"other")
+    assert run("--workspace", EXAMPLE).exit_code == 0
+    assert len(made) == 3 * folds
+    engine = load_engine(index, adapted=False)
+    monkeypatch.setattr(ablate_adapted, "load_engine", lambda *_, **__: replace(engine, fusion=None))
+    refused = run()
+    assert refused.exit_code == 1
+    assert "instead of what ships (fusion): `deepcodeseek models list`" in refused.output
