@@ -16,6 +16,8 @@ from typing import Any
 
 import click
 
+from deepcodeseek.server.models import shipped
+
 from .atomic import write_lines
 from .export_encoder import base_weights
 from .metrics import row_of
@@ -57,12 +59,14 @@ def main(corpora: Path, work: Path, out: Path, most: int, measured: int, seeds: 
         rows = stage_rows(learned, unseen, seeds, work, progress)
     content = {
         "description": f"Top-k accuracy in percent, 95 % Wilson intervals and ± the standard deviation over "
-        f"{seeds} seeds, of lists of the retriever's first 16 candidates and the right one at calls in "
-        f"{' and '.join(sorted(unseen))} (the list `eval-only`), the score added to the retriever's. SFT is "
+        f"{seeds} seeds, of lists of the retriever's first 16 candidates and the right one at balanced "
+        f"calls, ambiguous ones too, in {' and '.join(sorted(unseen))} (the list `eval-only`), the score "
+        "added to the retriever's. SFT is "
         f"listwise where nothing else is said, on {len(learned):,} lists of the corpora of `train`; RL is "
         f"GRPO on {min(REINFORCED_LISTS, len(learned))} of them.",
         "command": "python -m deepcodeseek.index_builder.ablate_stages --corpora CORPORA --work WORK "
         f"--lists {most} --measured {measured} --seeds {seeds} --out reranker-stages.json",
+        "retrieved_by": shipped("fusion").sha256,
         "results": rows,
     }
     write_lines(out, [json.dumps(content, indent=1)])

@@ -77,6 +77,7 @@ def main(corpora: Path, work: Path, out: Path, sizes: str, seeds: int, writes: b
         "description": DESCRIPTION.format(writers=writers, list=DOCUMENTS, n=len(unseen), seeds=seeds),
         "command": "python -m deepcodeseek.index_builder.ablate_synthetic --corpora CORPORA --work WORK "
         f"--sizes {sizes} --seeds {seeds}{'' if generator else ' --no-generator'} --out {out.name}",
+        "retrieved_by": shipped("fusion").sha256,
         "results": rows,
     }
     write_lines(out, [json.dumps(result, indent=1)])

@@ -165,9 +165,9 @@ def _of_lists(card: Mapping[str, Any]) -> str:
     less = f"\nOn {' and '.join(worse)} {stage} puts no more right ones on top than no cross-encoder does.\n"
     rows = "\n".join(_wider_rows())
     return f"""
-Lists: {counts}, about half asked with nothing after the cursor. A list is a call whose
-API the retriever finds, at whatever rank, and the first {REACH} others; where all of these are before it, it
-counts as not found. Calls whose API the retriever does not find are left out.
+Lists: {counts}, about half asked with nothing after the cursor. A list is a balanced
+call, ambiguous or not, whose API the retriever finds, at whatever rank, and the first {REACH} others; where
+all of these are before it, it counts as not found. Calls whose API the retriever does not find are left out.
 {_retriever(card)} Which stage ships was chosen by these lists.
 {less if worse else ""}
 Of whole questions (subset `clean`), found or not, with the first {RERANK_DEPTH} candidates read: top-1 in

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepcodeseek.server.models import shipped
+
 DEPTHS = (1, 5, 10, 40)
 
 
@@ -103,6 +105,12 @@ def seeds_table(results: Sequence[Mapping[str, Any]]) -> str:
     return head + "".join(
         f"| {r['method']} | {' | '.join(_with_spread(r, k) for k in depths)} |\n" for r in results
     )
+
+
+def earlier_fusion(content: Mapping[str, Any]) -> str:
+    """What is said of a result file that was made with another fusion than the one that ships."""
+    is_of_now = content.get("retrieved_by") == shipped("fusion").sha256
+    return "" if is_of_now else "Measured with an earlier fusion."
 
 
 def _with_spread(result: Mapping[str, Any], k: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .metrics import earlier_fusion
+
 Result = Mapping[str, Any]
 
 HEAD = "| question | top-5 of `fused`, % | beside it | what it says |\n|---|---|---|---|\n"
@@ -36,8 +38,10 @@ def _domains(results: Path) -> tuple[str, ...]:
 
 
 def _synthetic(results: Path) -> tuple[str, ...]:
-    before, *sizes = _by_method(results / "synthetic-size.json").values()
+    content = _read(results / "synthetic-size.json")
+    before, *sizes = content["results"]
     tops = [row["top"]["5"] for row in sizes]
+    spread = max(row["spread"]["5"] for row in sizes)
     verdict = "More is not better" if tops[-1] <= before["top"]["5"] else "More is better"
     return (
         "How does the size of the synthetic set matter?",
@@ -45,8 +49,7 @@ def _synthetic(results: Path) -> tuple[str, ...]:
         f"{_top(before)} reranked, {before['method']}, n = {before['n']}",
         f"{verdict}: reinforced on them, the cross-encoder goes from {before['top']['5']:.1f} to "
         f"{', '.join(f'{top:.1f}' for top in tops)} % of real calls ({sizes[0]['seeds']} seeds, standard "
-        f"deviation at most {max(row['spread']['5'] for row in sizes):.1f}). Measured with an earlier "
-        "fusion.",
+        f"deviation at most {spread:.1f}). {earlier_fusion(content)}".rstrip(),
     )
 
 

@@ -17,7 +17,7 @@ from .ablate_expander import expansion_table
 from .ablate_statement import statement_text
 from .bench_expander import expander_table
 from .bench_lsp import latency_table
-from .metrics import results_table, seeds_table
+from .metrics import earlier_fusion, results_table, seeds_table
 from .open_questions import open_questions
 from .soak_lsp import soak_text
 from .vscode_settings import CLIENT_README, PACKAGE, client_settings_table, updated_package
@@ -114,7 +114,8 @@ def seeds_text(file: str) -> str:
     """Results of several trainings each: what was done, with which command, and the table."""
     content = json.loads((RESULTS / file).read_text(encoding="utf-8"))
     command = f"```sh\n{content['command']}\n```"
-    return f"{content['description']}\n\n{seeds_table(content['results'])}\n{command}\n"
+    about = f"{content['description']} {earlier_fusion(content)}".rstrip()
+    return f"{about}\n\n{seeds_table(content['results'])}\n{command}\n"
 
 
 def extraction_table() -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from deepcodeseek.index_builder.open_questions import open_questions
 from deepcodeseek.index_builder.readme import RESULTS
+from deepcodeseek.server.models import shipped
 
 
 @pytest.fixture
@@ -61,6 +62,10 @@ def test_synthetic_sets_are_held_against_none(tops: tuple[float, ...], verdict: 
     assert row[2] == "50.0 [1.0, 99.0] reranked, none, n = 480"
     assert row[3].startswith(f"{verdict}")
     assert f"from 50.0 to 51.0, {tops[1]} %" in row[3]
+    assert row[3].endswith("Measured with an earlier fusion. |")
+    of_now = {"results": made, "retrieved_by": shipped("fusion").sha256}
+    (results / "synthetic-size.json").write_text(json.dumps(of_now))
+    assert rows(results)[1][3].endswith("standard deviation at most 1.2). |")
 
 
 def test_lost_targets_are_told(results: Path) -> None:
