@@ -393,6 +393,11 @@ def test_each_stage_is_measured_on_unseen_lists(
     assert [row["method"] for row in result["results"]] == ["fused, no reranker", "base", "SFT", "SFT+RL"]
     assert [row["n"] for row in result["results"]] == [8] * 4
     assert result["results"][0]["top"]["1"] == 0  # of equal scores none is on top
+    monkeypatch.setattr(train_base, "gathered", lambda *_: (lists, {}))
+    said: list[str] = []
+    result = train_base.train_base(qwen, tmp_path, tmp_path, train_base.Plan(8, 4, 8, 0), QUIET, said.append)
+    assert (result["stage"], result["results"]) == ("SFT", [])
+    assert said == [f"{tmp_path} holds no corpus of the list 'eval-only': nothing is measured"]
     for stage in ("sft", "sft+rl"):
         assert (tmp_path / "causal-training" / stage / "weights" / "model.safetensors").is_file()
 

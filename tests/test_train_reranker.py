@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import EXAMPLE
 
 from deepcodeseek.index_builder import (
@@ -507,3 +508,22 @@ def test_a_synthetic_set_is_of_its_corpora_and_writer(
     (tmp_path / "a" / "samples.jsonl").write_text("changed", encoding="utf-8")
     ablate_synthetic.synthetic_set(corpora, 5, tmp_path / "w", QUIET, None)
     assert made == [3, 2, 5, 3, 2]
+
+
+ENDINGS = [
+    (ablate_stages.main, (), "holds no corpus of the list 'train'"),
+    (ablate_synthetic.main, (), "does not hold corpora of both lists"),
+    (ablate_synthetic.main, ("--sizes", "204,x"), "'x'"),
+]
+
+
+@pytest.mark.parametrize(("command", "options", "message"), ENDINGS)
+def test_what_cannot_be_measured_is_one_line(
+    command: Any, options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    folders = {"--corpora": tmp_path, "--work": tmp_path / "w", "--out": tmp_path / "new" / "o.json"}
+    arguments = [str(part) for option in folders.items() for part in option]
+    done = CliRunner().invoke(command, [*arguments, *options])
+    assert done.exit_code == 1
+    assert message in done.output
+    assert "Traceback" not in done.output
