@@ -4,8 +4,9 @@
 
 Reads the lock file corpora.json beside this module, or the one that --lock names, and makes of each corpus
 `DIR/NAME/index`, `DIR/NAME/samples.jsonl` (its balanced samples, with all flags; mine.py) and, last,
-`DIR/NAME/corpus.json`: what it was made of and the counts. What is there and whole is not made again. A
-corpus is one project: whoever trains splits by corpus, and lets `eval-only` out of all weights.
+`DIR/NAME/corpus.json`: what it was made of and the counts. What is there and whole is not made again, also
+where other code made it, which is said. A corpus is one project: whoever trains splits by corpus, and lets
+`eval-only` out of all weights.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from deepcodeseek.server.models import Encoder, load_encoder, shipped
 from . import npm
 from .atomic import write_lines
 from .build import build_index, read_content
+from .cache import code_digest
 from .database import Options
 from .graph import find_exports, with_tails
 from .mine import Sample, mine, write_samples
@@ -142,6 +144,10 @@ def prepare_all(
             continue
         counts = f"{made['apis']:,} APIs, {made['balanced']:,} balanced samples, {made['clean']:,} clean"
         print(f"{corpus.name}: {counts}, {time.monotonic() - start:.0f} s", flush=True)
+        if made.get("code") != code_digest().hex():
+            print(
+                f"{corpus.name}: made by other code; to make it anew, remove {out / corpus.name}", flush=True
+            )
     return failed
 
 
@@ -228,7 +234,7 @@ def prepare(
     write_samples(balanced, place / "samples.jsonl")
     counts = {"files": report.files, "apis": report.apis, "usages": report.usages, "mined": len(samples)}
     flags = {"balanced": len(balanced), "clean": sum(sample.clean for sample in balanced)}
-    made = {**recipe, **counts, **flags}
+    made = {**recipe, "code": code_digest().hex(), **counts, **flags}
     write_lines(place / MADE, [json.dumps(made, indent=1)])
     return made
 

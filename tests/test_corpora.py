@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deepcodeseek.index_builder import corpora as preparing
 from deepcodeseek.index_builder import npm
 from deepcodeseek.index_builder.corpora import (
     LICENCES,
@@ -188,6 +189,23 @@ def test_a_corpus_is_made_once(registry: Path, encoder: Encoder, tmp_path: Path)
     sources = tmp_path / "sources"
     assert prepare_all((corpus,), out, encoder, Asked(), sources) == []
     assert (sources / "tide" / sample["file"]).is_file()
+
+
+def test_what_other_code_made_is_kept_and_said(
+    registry: Path,
+    encoder: Encoder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    content = tarball(FILES)
+    (registry / "seatide1.2.3.tgz").write_bytes(content)
+    corpus = Corpus("tide", "train", (package(content),))
+    for code, is_said in (("1", False), ("1", False), ("2", True)):
+        monkeypatch.setattr(preparing, "code_digest", code.encode)
+        assert prepare_all((corpus,), tmp_path, encoder, Asked()) == []
+        said = capsys.readouterr().out
+        assert (f"made by other code; to make it anew, remove {tmp_path / 'tide'}" in said) == is_said
 
 
 def test_what_is_cut_off_damaged_or_asked_otherwise_is_made_again(
