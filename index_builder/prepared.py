@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deepcodeseek.server.engine import Engine
-from deepcodeseek.server.fusion import FEATURES, load_fusion
+from deepcodeseek.server.fusion import FEATURES, Fusion, load_fusion
 from deepcodeseek.server.generation import read_manifest, sha256_file
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, ModelKind, load_encoder, shipped
@@ -104,14 +104,18 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
         yield Questions.load(path)
 
 
-def lists(corpus: Prepared, progress: Progress) -> list[Triple]:
-    """The candidates of a corpus's questions, of half of them with nothing after the cursor."""
-    retrieved_by = [shipped(kind).sha256 for kind in RETRIEVING]
+def lists(corpus: Prepared, progress: Progress, fusion: Fusion | None = None) -> list[Triple]:
+    """The candidates of a corpus's questions, of half of them with nothing after the cursor.
+
+    In the order of a fusion, the one that ships if none is given.
+    """
+    fusion = fusion or load_fusion(shipped("fusion"))
+    weights = digest(*(array.tobytes() for array in fusion.parameters)).hex()
     made_by = [RERANKER_TEXT_VERSION, EVIDENCE_VERSION, MAX_LISTS, NEGATIVES]
-    key = corpus.key(json.dumps(made_by), *retrieved_by)
+    key = corpus.key(json.dumps(made_by), shipped("encoder").sha256, weights)
     path = corpus.folder / f"lists-{key}.jsonl"
     if not path.is_file():
-        engine, samples = corpus.engine(), corpus.samples(MAX_LISTS)
+        engine, samples = replace(corpus.engine(fused=False), fusion=fusion), corpus.samples(MAX_LISTS)
         half = len(samples) // 2
         made = [
             triple

@@ -42,7 +42,7 @@ LEAST_GAIN = 1.64  # standard errors of the mean reciprocal rank
 class Recipe:
     """What a training depends on, but for its data."""
 
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 16  # questions
     hidden: int = 32
     rate: float = 3e-3

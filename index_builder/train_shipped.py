@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from deepcodeseek.server.fusion import Fusion
 from deepcodeseek.server.models import CARD, SHIPPED, Encoder, ModelFiles, ModelKind, load_encoder
 from deepcodeseek.server.text import TEXT_VERSION
 
 from .evidence import Questions
 from .prepared import EVAL_ONLY, TRAIN, Prepared, evidence, prepared
 from .progress import Progress
-from .train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
+from .train_fusion import Recipe, as_fusion, named, ranks, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
 GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting may make worse
@@ -66,6 +67,22 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     general = [_drawn(part, GENERAL_QUESTIONS) for parts in unseen.values() for part in parts]
     write_fusion(parameters, out / "fusion", about, recipe, Questions.joined(general) if general else None)
     return about
+
+
+def unseen_fusions(corpora: Sequence[Prepared], progress: Progress) -> list[Fusion | None]:
+    """For each corpus a fusion that learned from every other one, and not from it.
+
+    What learns on top of a fusion must see it err as it errs at code that it has not seen. None where there
+    is one corpus alone. Raises ValueError where a half of the corpora gives nothing to learn from.
+    """
+    if len(corpora) < len(HALVES):
+        return [None for _ in corpora]
+    fusions = []
+    for number, half in enumerate((corpora[::2], corpora[1::2]), 1):
+        parts = [part.few() for corpus in half for part in evidence(corpus, None, progress)]
+        show = named(progress, f"training fusion {number} of {len(HALVES)}")
+        fusions.append(as_fusion(train(Questions.joined(parts), Recipe(), show)[0]))
+    return [fusions[1 - number % 2] for number in range(len(corpora))]
 
 
 def _unseen_by(halves: Sequence[Encoder | None], corpus: Prepared) -> Encoder | None:

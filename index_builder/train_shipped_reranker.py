@@ -24,7 +24,7 @@ from .prepared import EVAL_ONLY, TRAIN, lists, prepared
 from .progress import Progress
 from .train_fusion import Ranks, is_gain, named
 from .train_reranker import Recipe, is_within_reach, ranks_before, ranks_with, top_of_lists, train
-from .train_shipped import NO_CORPUS
+from .train_shipped import NO_CORPUS, unseen_fusions
 from .triples import Triple, read_coder_pile
 
 WORK = "reranker-training"
@@ -115,10 +115,14 @@ def gathered(
 ) -> tuple[list[Triple], dict[str, list[Triple]]]:
     """At most so many lists to learn from, and of each corpus of the list `eval-only` some to measure on.
 
-    Of the files `triples` those that have negatives are learned from too; `say` is told of lines that are
-    none. Raises ValueError where there is nothing to learn from, OSError where a file cannot be read.
+    What is learned from was retrieved by a fusion that has not learned from that corpus, what is measured on
+    by the one that ships: neither has seen the answers. Of the files `triples` those that have negatives are
+    learned from too; `say` is told of lines that are none. Raises ValueError where there is nothing to learn
+    from, OSError where a file cannot be read.
     """
-    every = [t for corpus in prepared(corpora, TRAIN) for t in lists(corpus, progress) if is_within_reach(t)]
+    learned = prepared(corpora, TRAIN)
+    by_corpus = zip(learned, unseen_fusions(learned, progress), strict=True)
+    every = [t for each, fusion in by_corpus for t in lists(each, progress, fusion) if is_within_reach(t)]
     every += [t for path in triples for t in read_coder_pile(path, say) if t.negatives]
     if not every:
         files = [f"{path} holds no triple with negatives" for path in triples]

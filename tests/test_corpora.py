@@ -11,13 +11,14 @@ import tarfile
 from collections.abc import Mapping
 from hashlib import sha512
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from deepcodeseek.index_builder import corpora as preparing
-from deepcodeseek.index_builder import npm
+from deepcodeseek.index_builder import npm, train_shipped, train_shipped_reranker
 from deepcodeseek.index_builder.corpora import (
     LICENCES,
     LOCK,
@@ -31,11 +32,14 @@ from deepcodeseek.index_builder.corpora import (
     summary,
 )
 from deepcodeseek.index_builder.evaluate import read_samples
-from deepcodeseek.index_builder.prepared import evidence, lists, prepared
+from deepcodeseek.index_builder.prepared import Prepared, evidence, lists, prepared
 from deepcodeseek.index_builder.readme import CORPORA
+from deepcodeseek.index_builder.train_shipped import unseen_fusions
 from deepcodeseek.index_builder.train_shipped_reranker import gathered
+from deepcodeseek.index_builder.triples import Triple
 from deepcodeseek.server import models as installed
 from deepcodeseek.server.engine import load_engine
+from deepcodeseek.server.fusion import FEATURES, Fusion
 from deepcodeseek.server.generation import IndexProblem, read_manifest, sha256_file
 from deepcodeseek.server.models import SHIPPED, Encoder, read_card
 
@@ -264,12 +268,51 @@ def test_candidates_are_gathered_anew_only_where_what_finds_them_changed(
     assert engine.encoder.files.directory == SHIPPED["encoder"]
     assert times_made() == 1
     other = shutil.copytree(SHIPPED["fusion"], tmp_path / "fusion")
-    np.savez_compressed(other / "fusion.npz", **np.load(SHIPPED["fusion"] / "fusion.npz"))
+    weights = dict(np.load(SHIPPED["fusion"] / "fusion.npz"))
+    np.savez_compressed(other / "fusion.npz", **{**weights, "output": 2 * weights["output"]})
     card = read_card(other / "model.json")
     card["sha256"] = {"fusion.npz": sha256_file(other / "fusion.npz")}
     (other / "model.json").write_text(json.dumps(card))
     monkeypatch.setattr(installed, "SHIPPED", {**SHIPPED, "fusion": other})
     assert times_made() == 2
+    turned = Fusion(FEATURES, weights["hidden"], weights["bias"], -weights["output"])
+    (as_it_ships,), (otherwise,) = (lists(corpus, lambda *_: None, fusion) for fusion in (None, turned))
+    assert len(list(corpus.folder.glob("lists-*.jsonl"))) == 3
+    assert otherwise.priors[0] == pytest.approx(-as_it_ships.priors[0] / 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "learned"), [("abcde", ["bd", "ace", "bd", "ace", "bd"]), ("ab", ["b", "a"]), ("a", [None])]
+)
+def test_what_learns_on_top_of_a_fusion_sees_it_err_at_what_it_has_not_seen(
+    names: str, learned: list[str | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The stand-in for a fusion names the corpora that it has learned from."""
+
+    class Part(str):
+        def few(self) -> str:
+            return self
+
+    monkeypatch.setattr(train_shipped, "evidence", lambda corpus, encoder, progress: [Part(corpus.name)])
+    monkeypatch.setattr(train_shipped, "Questions", SimpleNamespace(joined="".join))
+    monkeypatch.setattr(train_shipped, "train", lambda questions, recipe, progress: (questions, ()))
+    monkeypatch.setattr(train_shipped, "as_fusion", str)
+    corpora = [Prepared(tmp_path / name, {"name": name}) for name in names]
+    assert unseen_fusions(corpora, lambda *_: None) == learned
+    asked: list[tuple[str, object]] = []
+
+    def listed(corpus: Prepared, progress: object, fusion: object = None) -> list[Triple]:
+        asked.append((corpus.name, fusion))
+        return [Triple("q", "a", ("b",), (1.0, 0.0))]
+
+    others = [Prepared(tmp_path / "z", {"name": "z"})]
+    monkeypatch.setattr(train_shipped_reranker, "lists", listed)
+    monkeypatch.setattr(
+        train_shipped_reranker, "prepared", lambda _, kind: {"train": corpora, "eval-only": others}[kind]
+    )
+    own, unseen = gathered(tmp_path, 100, 10, lambda *_: None, lambda _: None)
+    assert asked == [*zip(names, learned, strict=True), ("z", None)]
+    assert (len(own), list(unseen)) == (len(names), ["z"])
 
 
 def test_what_a_new_fusion_learns_from_needs_none(
