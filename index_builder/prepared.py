@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,9 +99,14 @@ def evidence(corpus: Prepared, encoder: Encoder | None, progress: Progress) -> I
         if not path.is_file():
             engine = engine or corpus.engine(encoder, fused=False)
             questions = gather(engine, corpus.samples(MAX_SAMPLES), Asked(after=after), progress)
-            part = path.with_suffix(".part.npz")
-            questions.save(part)
-            part.replace(path)
+            part = path.with_suffix(
+                f".{secrets.token_hex(3)}.part.npz"
+            )  # several processes may make the same
+            try:
+                questions.save(part)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
         yield Questions.load(path)
 
 
