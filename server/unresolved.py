@@ -27,12 +27,14 @@ _DEFINED = re.compile(
     r"|(?<![\w$.])((?:this\.)?[A-Za-z_$][\w$]*+)\s*+=(?!=)"
 )
 _LISTED = re.compile(
-    r"\b(?!(?:if|while|for|with|switch|catch)\b)[\w$]++\s*+\(([^()]{0,300}+)\)\s*+\{"
+    r"(?<![\w$])(?!(?:if|while|for|with|switch|catch)\b)[\w$]++\s*+\(([^()]{0,300}+)\)\s*+\{"
     r"|\bfunction\s*+\(([^()]{0,300}+)\)|\(([^()]{0,300}+)\)\s*+=>|\{([^{}]{0,300}+)\}\s*+(?:=(?!=)|from\b)"
 )
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
 _BRACKET = re.compile(r"[(){}]")
-_AJAX = re.compile(r"([A-Za-z_$][\w$]*)\.addParam\(\s*(['\"])sysparm_name\2\s*,\s*(['\"])([\w$]+)\3")
+_AJAX = re.compile(
+    r"(?<![\w$])([A-Za-z_$][\w$]*+)\.addParam\(\s*(['\"])sysparm_name\2\s*,\s*(['\"])([\w$]+)\3"
+)
 _GLOBAL = re.compile(r"[A-Z]|g_|sn_")
 _GLOBALS = frozenset(
     ("arguments", "async", "await", "break", "case", "catch", "class", "const", "continue", "default",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from deepcodeseek.server.context import make_context
@@ -73,3 +75,21 @@ def test_names_that_are_not_defined(
 ) -> None:
     found = make_context(before, after).unresolved
     assert found == Unresolved(names, frozenset(receivers), found.members)
+
+
+LONG = [
+    # what stands after the cursor in one long line
+    f"var key = '{'a3f9' * 5000}';",
+    f"var key = {'a$' * 10_000};",
+    f"{'a' * 20_000}.addParam(",
+    f"{'this.' * 4000}x",
+    "(" * 20_000,
+    "{a " * 6000,
+]
+
+
+@pytest.mark.parametrize("line", LONG, ids=lambda line: line[:16])
+def test_a_long_line_takes_no_longer_than_its_length(line: str) -> None:
+    begin = time.process_time()
+    make_context("var a = 1;\nvar x = ", f"\n{line}\n")
+    assert time.process_time() - begin < 0.5  # squared, it would be seconds
