@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -22,6 +24,7 @@ from .stop import Stop
 from .types import Prompt
 
 START_SECONDS = 60.0  # to load and probe the model
+TURN_SECONDS = 0.02  # between two looks whether a request is still wanted
 HANG_SECONDS = 5.0  # without an answer after its deadline, which the child keeps itself
 ENDS_SECONDS = 2.0  # after its output has ended; else it lives on behind what is no answer
 CANCEL_SECONDS = 2.0  # the same after it was told to stop
@@ -45,6 +48,7 @@ class GeneratorProcess:
         if adapter:
             self.options += ["--adapter", str(adapter.path(adapter.file))]
         self._lock = threading.Lock()  # one request at a time
+        self._starter = ThreadPoolExecutor(1, "start generator")  # who is stopped does not wait for it
         self._writing = threading.Lock()  # a cancel may come while a request is written
         self._flags: list[str] = []
         self._closed = False
@@ -56,16 +60,19 @@ class GeneratorProcess:
         self._lines: Lines = SimpleQueue()
 
     def generate(self, prompt: Prompt, max_tokens: int, timeout_ms: float, stop: Stop | None = None) -> str:
-        stop = stop or Stop()
-        with self._lock:
-            stop.check()
+        stop, end = stop or Stop(), time.monotonic() + timeout_ms / 1000
+        if self.state != "running" and not self._is_started(stop, end):
+            return ""
+        with self._turn(stop, end) as is_ours:
+            if not is_ours:
+                return ""
             self._ensure_started()
             self._number += 1
-            number, lines = self._number, self._lines
+            number, lines, left = self._number, self._lines, max(0.0, end - time.monotonic())
             with stop.ending(lambda: self._cancel(number, lines)):
-                request = {"id": number, "max_tokens": max_tokens, "timeout_ms": timeout_ms}
+                request = {"id": number, "max_tokens": max_tokens, "timeout_ms": 1000 * left}
                 self._send({**request, "prompt": asdict(prompt)})
-                answer = self._receive(timeout_ms / 1000 + HANG_SECONDS, number)
+                answer = self._receive(left + HANG_SECONDS, number)
             stop.check()
             self._deaths = 0
             return str(answer["text"])
@@ -93,6 +100,32 @@ class GeneratorProcess:
     def close(self) -> None:
         self._closed = True
         self._kill()
+
+    def _is_started(self, stop: Stop, end: float) -> bool:
+        """Whether the child is there in time; else it goes on starting, for who asks next."""
+        ready, start = threading.Event(), self._starter.submit(self.start)
+        start.add_done_callback(lambda _: ready.set())
+        with stop.ending(ready.set):
+            ready.wait(min(threading.TIMEOUT_MAX, max(0.0, end - time.monotonic())))
+        stop.check()
+        if not start.done():
+            return False
+        start.result()
+        return True
+
+    @contextlib.contextmanager
+    def _turn(self, stop: Stop, end: float) -> Iterator[bool]:
+        """Nobody else's request is under way meanwhile; False where it is not one's turn in time."""
+        while not self._lock.acquire(timeout=TURN_SECONDS):
+            stop.check()
+            if time.monotonic() >= end:
+                yield False
+                return
+        try:
+            stop.check()
+            yield True
+        finally:
+            self._lock.release()
 
     def _kill(self) -> None:
         child, self._child = self._child, None

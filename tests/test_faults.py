@@ -121,6 +121,36 @@ def test_a_killed_generator_is_one_line_and_started_again_after_a_pause(generato
     assert generator.state == "running"
 
 
+def test_neither_a_start_nor_another_request_outlasts_who_asks(
+    generator: GeneratorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_start, start = threading.Event(), generator._start
+
+    def slowly() -> None:
+        may_start.wait(60)
+        start()
+
+    def is_left_in_time() -> None:
+        begin, stop = time.monotonic(), Stop()
+        assert generator.generate(SHORT_PROMPT, 1, 100) == ""
+        threading.Timer(0.1, stop.set).start()
+        with pytest.raises(Stopped):
+            generator.generate(SHORT_PROMPT, 1, 60_000, stop)
+        assert time.monotonic() - begin < 5
+
+    monkeypatch.setattr(generator, "_start", slowly)
+    is_left_in_time()
+    may_start.set()
+    assert generator.generate(SHORT_PROMPT, 1, 60_000)
+    stop = Stop()
+    outcome = asked(generator, stop)
+    is_left_in_time()
+    assert not outcome
+    stop.set()
+    eventually(lambda: outcome)
+    assert generator.generate(SHORT_PROMPT, 1, 60_000)
+
+
 def test_a_generator_that_hangs_is_killed(generator: GeneratorProcess) -> None:
     outcome = asked(generator, timeout_ms=300)
     hanging = child_of(generator)
