@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from html import unescape
 
 from .enclosing import function_around
 from .lexer import code_of
 from .places import is_code_field, module_name, side_of
 from .text import WINDOW_LINES, whole_characters, window_after, window_before
-from .types import Context
+from .types import Context, Unresolved
 from .unresolved import unresolved
 
+MAX_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
 MAX_CODE = 20_000  # characters before the cursor that are read as code
 MAX_NAMES = 3000  # names read from a file; more would not make its evidence better
 
@@ -35,10 +37,11 @@ def make_context(
     known = {key: str((facts or {}).get(key) or "") for key in _FACTS}
     known["field"] = known["field"] or _field_around(before)
     known["record_name"] = known["record_name"] or module_name(known["file"])
-    before, after = map(whole_characters, _script_only(before, after))
+    before, after = _script_only(before, after)
+    before, after = whole_characters(before[-MAX_CHARS:]), whole_characters(after[:MAX_CHARS])
     prefix = _prefix(before)
     head = before[: len(before) - len(prefix)]
-    code = code_of(head[-MAX_CODE:]).text
+    used, function, names = _read(head, after)
     return Context(
         before=before,
         after=after,
@@ -47,12 +50,19 @@ def make_context(
         prefix=prefix,
         qualifier=_qualifier(head),
         trigger="ajax" if _AJAX.search(before[-200:]) else "new" if _NEW.search(head[-200:]) else "",
-        used=_names(head, after),
-        function=function_around(code),
-        unresolved=unresolved(head, code, after),
+        used=used,
+        function=function,
+        unresolved=names,
         side=side_of(known["record_type"], known["field"]),
         **known,
     )
+
+
+@lru_cache(maxsize=2)
+def _read(head: str, after: str) -> tuple[tuple[str, ...], str, Unresolved]:
+    """The names used, the function around, and what is unresolved: the same for each letter of a name."""
+    code = code_of(head[-MAX_CODE:]).text
+    return _names(head, after), function_around(code), unresolved(head, code, after)
 
 
 def script_before(before: str) -> str | None:

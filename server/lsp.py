@@ -42,7 +42,6 @@ from .settings import parse_settings
 from .types import Context
 
 STATUS_COMMAND = "deepcodeseek.status"
-CONTEXT_CHARS = 500_000  # on each side of the cursor; what lies further away does not matter there
 SWITCH_SECONDS = 0.001  # between threads: a hover waits so long for a completion, or a few times
 WATCHED = ("**/*.{js,mjs,cjs,jsx,ts,mts,cts,tsx,xml}", "**/{package,now.config,sinc.manifest,scopes}.json")
 
@@ -268,5 +267,4 @@ async def _as_it_is(question: Question) -> Question:
 
 def _context(engine: Engine, workspace: Path | None, text: str, offset: int, path: str) -> Context:
     facts = facts_of(engine, workspace, path)
-    before, after = text[max(0, offset - CONTEXT_CHARS) : offset], text[offset : offset + CONTEXT_CHARS]
-    return make_context(before, after, facts)
+    return make_context(text[:offset], text[offset:], facts)

@@ -29,7 +29,7 @@ from .types import Answer
 
 NAME = "deepcodeseek"
 RENEW_SECONDS = 1.0  # between two looks for a newer index
-INLINE_CHARS = 50_000  # so much is read in a millisecond; a change of threads takes longer on busy cores
+INLINE_CHARS = 50_000  # read in ten milliseconds, once a name; busy cores would keep another thread waiting
 SETTLE_SECONDS = 0.3  # after a change, for those that come with it
 
 log = logging.getLogger(NAME)
