@@ -194,13 +194,11 @@ def _co_use(view: View) -> Ranking:
     uses = view.index.uses
     among = view.uses
     used = list(view.used)
-    scores = np.zeros(view.index.count)
-    is_together = np.zeros(int(uses.file.max(initial=0)) + 1, np.bool_)
+    together = np.zeros(int(uses.file.max(initial=0)) + 1)  # of each file, how much its APIs go with these
     for api in used:
         files = uses.files_of(api, among)
-        is_together[files] = True
-        scores += uses.counts(among & is_together[uses.file], view.index.count) / (len(files) + 1)
-        is_together[files] = False
+        together[files] += 1 / (len(files) + 1)
+    scores = np.bincount(uses.api[among], together[uses.file[among]], view.index.count)
     scores[used] = 0.0
     return ranked_all(scores)
 
