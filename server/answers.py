@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from .index import Index
 from .retrieve import MAX_CANDIDATES
+from .text import FILE_CHARS
 from .types import Answer, Context, ExpandedQuery, RankedApi, Stage
 
 CONTEXTS_KEPT = 24  # an answer holds some 150 KB
@@ -16,10 +17,19 @@ PREFIXES_KEPT = 4  # of one context; a name that is typed needs one or two, as w
 
 
 def context_key(context: Context, engine: str) -> str:
-    """Stands for everything that an answer depends on but the letters of the name being typed."""
-    normalized = replace(context, before="", after="", prefix="")
+    """Stands for everything that an answer depends on but the letters of the name being typed.
+
+    `engine` names what answers, and the settings that it answers by.
+    """
+    near = untyped(context)
+    normalized = replace(near, before=near.before[-FILE_CHARS:], after=near.after[:FILE_CHARS])
     text = f"{engine}\n{normalized!r}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def untyped(context: Context) -> Context:
+    """The same place before the first letter of the name was typed."""
+    return replace(context, before=context.before.removesuffix(context.prefix), prefix="")
 
 
 @dataclass(slots=True)

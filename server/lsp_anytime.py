@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from .answers import Answers, context_key
+from .answers import Answers, context_key, untyped
 from .engine import Engine
 from .models import Generator, Reranker
 from .pipeline import RETRIEVE_RESERVE_MS, expand_context, is_late, predict
@@ -49,7 +49,9 @@ class Question:
 
     @property
     def key(self) -> str:
-        return context_key(self.context, self.engine.mark)
+        settings = self.settings
+        asked_by = (settings.rerank_depth, settings.expand, settings.expand_tokens, settings.expand_prompt)
+        return context_key(self.context, f"{self.engine.mark} {settings.lite} {asked_by}")
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class Anytime:
         self._work: _Work | None = None
         self._ahead: asyncio.Task[None] | None = None
         self._refinement: _Refinement | None = None
-        self._resting: asyncio.TimerHandle | None = None
+        self._resting: dict[tuple[int, ...], asyncio.TimerHandle] = {}  # by models: each folder has its own
         self._fruitless = 0  # refinements in a row
         self._passed_over = 0  # pauses, since the last refinement
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,7 +134,7 @@ class Anytime:
         if question is None or (self._work and not self._work.task.done()):
             return  # who waits for an answer goes first, and is looked ahead for afterwards
         # Whichever name is typed next, its vector is the same, and this finds it.
-        await self.answer(replace(question, context=replace(question.context, prefix="")))
+        await self.answer(replace(question, context=untyped(question.context)))
         await asyncio.sleep(PAUSE_SECONDS - AHEAD_SECONDS)
         self._begin_refinement(question)
 
@@ -226,11 +228,16 @@ class Anytime:
         return False
 
     def _rest_when_idle(self, engine: Engine) -> None:
-        if self._resting:
-            self._resting.cancel()
         models = [model for model in (engine.generator, engine.reranker, engine.causal) if model]
+        key = tuple(map(id, models))  # an engine of a newer index has the same
+        if key in self._resting:
+            self._resting[key].cancel()
         loop = asyncio.get_running_loop()
-        self._resting = loop.call_later(self._idle_seconds, self._expansions.submit, _rest, models)
+        self._resting[key] = loop.call_later(self._idle_seconds, self._rest, key, models)
+
+    def _rest(self, key: tuple[int, ...], models: Sequence[Generator | Reranker]) -> None:
+        del self._resting[key]
+        self._expansions.submit(_rest, models)
 
     async def _expand(self, question: Question, stop: Stop) -> tuple[ExpandedQuery, str]:
         settings = question.settings

@@ -102,7 +102,8 @@ def query_terms(query: ExpandedQuery) -> list[str]:
 
 def file_terms(context: Context) -> list[str]:
     """Lexical query of the whole file, or of what of it is near the cursor."""
-    text = f"{context.before[-FILE_CHARS:]}\n{context.after[:FILE_CHARS]}"
+    before = context.before.removesuffix(context.prefix)
+    text = f"{before[-FILE_CHARS:]}\n{context.after[:FILE_CHARS]}"
     return list(dict.fromkeys(lexical_tokens(text)))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, StandIn
@@ -17,10 +18,11 @@ from deepcodeseek.server.answers import CONTEXTS_KEPT, Answers, context_key
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.lsp_anytime import AHEAD_SECONDS, Anytime, Question
-from deepcodeseek.server.models import Encoder, ModelFiles, Remembering, Vectors
+from deepcodeseek.server.models import Encoder, ModelFiles, OnnxGraph, Remembering, Vectors
 from deepcodeseek.server.pipeline import is_late, predict
 from deepcodeseek.server.settings import Settings
 from deepcodeseek.server.stop import Stop, Stopped
+from deepcodeseek.server.text import file_terms
 from deepcodeseek.server.types import Answer, Context, Evidence, ExpandedQuery, Prompt
 
 ENDS = 0.5  # seconds; on an idle machine it is 0.05 (make bench-lsp), here others may be at work
@@ -84,6 +86,30 @@ def test_the_letters_being_typed_do_not_change_what_an_answer_depends_on() -> No
     assert key == context_key(context("Ber"), "engine")
     assert key != context_key(context("Ber"), "other engine")
     assert key != context_key(context("Ber", DRAFT_LINE - 3), "engine")
+    assert file_terms(context("Quay")) == file_terms(context())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rerank_depth": 5}, {"expand": True}, {"expand_tokens": 9}, {"lite": True}]
+)
+def test_an_answer_depends_on_the_settings_that_it_was_made_by(
+    changes: dict[str, object], engine: Engine
+) -> None:
+    assert question(engine, **changes).key != question(engine).key
+    assert question(engine, deadline_ms=5).key == question(engine).key
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("// \u0442\u0435\u0441\u0442\nvar a = 1;\n", "// \u0434\u0440\u0443\u0433\nvar a = 1;\n", False),
+        ("if (a) {\n    ", "if (a) {\n", False),
+        ("a();\n" * 3000 + "b();\n", "a();\n" * 4000 + "b();\n", True),
+    ],
+)
+def test_what_an_answer_depends_on_is_the_text_around(one: str, other: str, is_same: bool) -> None:
+    first, second = (context_key(make_context(before, ""), "engine") for before in (one, other))
+    assert (first == second) == is_same
 
 
 @pytest.mark.usefixtures("example_report")
@@ -94,6 +120,8 @@ def test_a_whole_answer_is_narrowed_to_the_letters_typed(prefix: str, engine: En
     found = answers.find("key", prefix, engine.index)
     assert found
     assert set(names(found)) == set(names(predict(engine, context(prefix), first_only=True)))
+    kept = names(answers.find("key", "", engine.index) or Answer())
+    assert names(found) == [name for name in kept if name in set(names(found))]
     assert answers.find("other key", prefix, engine.index) is None
 
 
@@ -125,6 +153,27 @@ def test_encoding_ends_where_it_is_stopped(encoder: Encoder) -> None:
     with pytest.raises(Stopped):
         encoder.encode(["var berth = allocator.find(vessel);\n" * 50] * 200, stop)
     assert time.monotonic() - when[0] < ENDS
+
+
+def test_a_run_of_the_runtime_under_way_is_ended() -> None:
+    class Session:
+        """Runs until it is told to end, as onnxruntime's does."""
+
+        def run(self, outputs: object, inputs: object, options: Any) -> list[object]:
+            end = time.monotonic() + 20
+            while not options.terminate and time.monotonic() < end:
+                time.sleep(0.01)
+            if options.terminate:
+                raise RuntimeError("Exiting due to terminate flag being set to true.")
+            return []
+
+    graph, stop = object.__new__(OnnxGraph), Stop()
+    graph._session = Session()
+    threading.Timer(0.2, stop.set).start()
+    begin = time.monotonic()
+    with pytest.raises(Stopped):
+        graph.run([], {}, stop)
+    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.usefixtures("example_report")
@@ -236,6 +285,28 @@ def test_a_pause_makes_the_first_list_ahead_and_a_longer_one_refines_it(engine: 
 
     counts = asyncio_run(session)
     assert (generator.count, counts) == (1, ["refined"])  # and once is enough
+
+
+@pytest.mark.usefixtures("example_report")
+def test_the_models_of_each_folder_rest(engine: Engine) -> None:
+    """Work in one workspace folder does not keep the models of another awake."""
+    with_count, _ = counted(engine)
+    one, other = Writing(), Writing()
+
+    async def session(anytime: Anytime, counts: list[str]) -> None:
+        for number, generator in enumerate((one, other)):
+            asked = question(
+                replace(with_count, generator=generator, mark=str(number)), expand=True, deadline_ms=60_000
+            )
+
+            async def make(asked: Question = asked) -> Question:
+                return asked
+
+            anytime.look_ahead(make)
+            await until(lambda: len(counts) == number + 1)  # noqa: B023
+        await until(lambda: (one.rests, other.rests) == (1, 1))
+
+    assert asyncio_run(session) == ["refined", "refined"]
 
 
 class LastFirst(StandIn):
