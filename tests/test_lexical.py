@@ -47,3 +47,19 @@ def test_the_rarest_terms_are_looked_up_while_few_rows_hold_them(
     assert set(ids.tolist()) == found
     assert (np.diff(scores) <= 0).all()
     assert scores[0] > 0
+
+
+def test_a_score_is_that_of_bm25() -> None:
+    """By hand: of three rows with 2, 4 and 6 terms the first holds the term once and the last twice."""
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE corpus (name TEXT, lengths BLOB)")
+    database.execute("CREATE TABLE code_posting (term TEXT, places BLOB, counts BLOB)")
+    database.execute("INSERT INTO corpus VALUES ('code', ?)", (np.array([2, 4, 6], np.int32).tobytes(),))
+    blobs = [np.array(each, np.int32).tobytes() for each in ((0,), (1,))]
+    database.execute("INSERT INTO code_posting VALUES ('once', ?, ?)", blobs)
+    blobs = [np.array(each, np.int32).tobytes() for each in ((2,), (3,))]
+    database.execute("INSERT INTO code_posting VALUES ('often', ?, ?)", blobs)
+    idf = 0.5108256  # ln((3 - 1 + 0.5) / (1 + 0.5))
+    first, last = 2.2 * 1 / (1 + 1.2 * 0.625), 2.2 * 3 / (3 + 1.2 * 1.375)
+    scores = bm25([Postings(database, "code")], ["once", "often"], 9)
+    assert scores == pytest.approx([idf * first, 0.0, idf * last], rel=1e-5)
