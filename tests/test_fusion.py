@@ -118,6 +118,28 @@ def test_files_that_are_not_to_be_seen_say_nothing(engine: Engine) -> None:
     assert rank(view_of(engine.index, ExpandedQuery(context), None), ["popularity"])["popularity"].ids.size
 
 
+def test_what_a_file_that_is_not_to_be_seen_calls_counts_for_nothing(engine: Engine) -> None:
+    """What it calls is defined elsewhere, and stays a candidate."""
+    index, query = engine.index, ExpandedQuery(make_context("", "", {"file": "apps/new.js"}))
+    whole = view_of(index, query, None)
+    calls = {
+        path: np.isin(index.uses.file, ids) & whole.uses
+        for path, ids in index._files.items()
+        if not np.isin(index.file_of, ids).any()
+    }
+    path = max(calls, key=lambda path: int(calls[path].sum()))
+    assert calls[path].sum() > 2
+    hidden = view_of(index, query, None, unseen=[path])
+    assert (hidden.apis == whole.apis).all()
+    assert (hidden.uses == (whole.uses & ~calls[path])).all()
+    (before, after) = (
+        dict(zip(*(each.tolist() for each in (said.ids, said.scores)), strict=True))
+        for said in (rank(view, ["popularity"])["popularity"] for view in (whole, hidden))
+    )
+    for api, count in zip(*np.unique(index.uses.api[calls[path]], return_counts=True), strict=True):
+        assert after.get(int(api), 0.0) == before[int(api)] - count
+
+
 # Training
 
 
