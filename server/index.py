@@ -63,7 +63,7 @@ class ApiColumns:
     platform: Mask  # what every instance has, not what someone wrote for it
     live: Mask  # not hidden by an upper layer
     extends: Mask  # another one
-    extended: Mask  # by another one
+    extended: Mask  # by another one of whatever file, also the one that is asked from
 
 
 @dataclass(frozen=True, slots=True)
