@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from .lexer import code_of
@@ -16,9 +18,31 @@ Style = Literal["es", "commonjs"]
 
 _ES = re.compile(r"^[ \t]*(?:import\b(?!\s*\()|export\b)", re.MULTILINE)
 _COMMON_JS = re.compile(r"\brequire\(|\bmodule\.exports\b|(?:^|\n)\s*exports\.")
-_LAST_ES = re.compile(r"^import\b[^;]*?['\"][^'\"\n]*['\"][ \t]*;?", re.MULTILINE)
-_LAST_COMMON_JS = re.compile(r"^(?:var|let|const)\s[^;=]*=\s*require\([^()\n]*\)[^;\n]*;?", re.MULTILINE)
+# These read what `code_of` leaves: of a string its quotes, as `"`, and blanks.
+_STATEMENTS: Mapping[Style, re.Pattern[str]] = MappingProxyType(
+    {
+        "es": re.compile(
+            r'^import\b(?!\s*[(.])[^;"=()]{0,2000}+" *+"(?:\s*+\b(?:with|assert)\s*+\{[^{}]*+\})?[ \t]*+;?',
+            re.MULTILINE,
+        ),
+        "commonjs": re.compile(
+            r'^(?:var|let|const)\s[^;="]{0,2000}+=\s*+require\(" *+"\)[^;\n]*+;?', re.MULTILINE
+        ),
+    }
+)
+_BRACES = r'\b([^;"=]{0,2000}[{,]\s*+[\w$]++)\s*+,?\s*+\}\s*+'
+_JOINED: Mapping[Style, re.Pattern[str]] = MappingProxyType(
+    {
+        "es": re.compile(rf'^[ \t]*+import(?!\s+type\b){_BRACES}from\s*+(")', re.MULTILINE),
+        "commonjs": re.compile(rf'^[ \t]*+(?:var|let|const){_BRACES}=\s*+require\(\s*+(")', re.MULTILINE),
+    }
+)
+_DEFINED = re.compile(r"\b(?:class|function\*?|var|let|const)\s+([\w$]+)")
+_GOES_ON = re.compile(r"[ \t]*+(?:[^\s]|\s++[.,(\[`])")
+_SHEBANG = re.compile(r"#![^\r\n]*(?:\r\n?|\n|\Z)")
 _DIRECTIVE = re.compile(r"\s*\"[^\"\n]*\"[ \t]*;?")
+_DOC = re.compile(r"/\*\*(?:[^*]|\*(?!/))*+\*/[ \t]*+(?:\r\n?|\n)\Z")
+_OF_THE_FILE = re.compile(r"@(?:license|preserve|file|fileoverview|overview|module|copyright)\b")
 _SOURCE = re.compile(r"(\.d)?\.([cm]?)([jt])sx?\Z")
 _COMMON_JS_FILE = (".cjs", ".cts")
 _ES_FILE = (".mjs", ".mts")
@@ -26,12 +50,17 @@ _ES_FILE = (".mjs", ".mts")
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A file that imports what it uses."""
+    """A file that imports what it uses, read once for all that may be imported."""
 
     caller: Caller
-    text: str
     style: Style
     imported: tuple[Imported, ...]
+    defined: frozenset[str]  # names
+    braces: Mapping[str, int]  # where one more name goes, by what is imported from
+    at: int  # where one more import goes
+    is_below: bool  # the line that ends there, and not above the one that begins there
+    quote: str
+    line_end: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +78,20 @@ def module_of(caller: Caller, text: str) -> Module | None:
     is_common_js = caller.file.endswith(_COMMON_JS_FILE) or (
         not caller.file.endswith(_ES_FILE) and _COMMON_JS.search(text) and not _ES.search(text)
     )
-    return Module(caller, text, "commonjs" if is_common_js else "es", imports_of(text))
+    style: Style = "commonjs" if is_common_js else "es"
+    code = code_of(text).text
+    at, is_below = _place(text, code, style)
+    return Module(
+        caller,
+        style,
+        imports_of(text),
+        frozenset(_DEFINED.findall(code)),
+        {text[found.end() : code.index('"', found.end())]: found.end(1) for found in _joinable(code, style)},
+        at,
+        is_below,
+        quote='"' if 'from "' in text or 'require("' in text else "'",
+        line_end="\r\n" if "\r\n" in text else "\n",
+    )
 
 
 def import_of(module: Module, api: Api, exported: str) -> Insertion | None:
@@ -61,14 +103,13 @@ def import_of(module: Module, api: Api, exported: str) -> Insertion | None:
         return None
     specifier = _specifier(module, api)
     is_named = exported not in ("default", "*")
-    return (_joined(module, api.name, specifier) if is_named else None) or _line(
-        module, f"{{ {api.name} }}" if is_named else api.name, specifier
-    )
+    if is_named and specifier in module.braces:
+        return Insertion(module.braces[specifier], f", {api.name}")
+    return _line(module, f"{{ {api.name} }}" if is_named else api.name, specifier)
 
 
 def _is_known(module: Module, name: str) -> bool:
-    defined = rf"\b(?:class|function\*?|var|let|const)\s+{re.escape(name)}(?![\w$])"
-    return any(each.local == name for each in module.imported) or bool(re.search(defined, module.text))
+    return name in module.defined or any(each.local == name for each in module.imported)
 
 
 def _specifier(module: Module, api: Api) -> str:
@@ -85,41 +126,47 @@ def _specifier(module: Module, api: Api) -> str:
 
 def _leaves_out_suffix(module: Module) -> bool:
     """Whether the file's other imports do."""
-    relative = [each.module for each in module.imported if each.module.startswith(".")]
+    modules = [each.module for each in module.imported if not each.module.endswith(".json")]
+    relative = [each for each in modules if each.startswith(".")]
     return bool(relative) and not any(_SOURCE.search(each) for each in relative)
 
 
-def _joined(module: Module, name: str, specifier: str) -> Insertion | None:
-    """One more name in the braces of an import from the same module."""
-    quoted = re.escape(specifier)
-    from_ = rf"from\s*['\"]{quoted}['\"]" if module.style == "es" else rf"=\s*require\(\s*['\"]{quoted}['\"]"
-    found = re.search(rf"[{{,]\s*[\w$]+\s*(,?)\s*\}}\s*{from_}", module.text)
-    if found is None:
-        return None
-    braces = module.text.index("}", found.start())
-    at = len(module.text[:braces].rstrip().removesuffix(","))
-    return Insertion(at, f", {name}")
-
-
 def _line(module: Module, clause: str, specifier: str) -> Insertion:
-    """A line of its own below the other imports, or on top."""
-    quote = '"' if module.text.count('from "') + module.text.count('require("') else "'"
-    named = f"{quote}{specifier}{quote}"
-    line_end = "\r\n" if "\r\n" in module.text else "\n"
+    named = f"{module.quote}{specifier}{module.quote}"
     is_es = module.style == "es"
     written = f"import {clause} from {named};" if is_es else f"const {clause} = require({named});"
-    above = [*(_LAST_ES if is_es else _LAST_COMMON_JS).finditer(module.text)]
-    if above:
-        return Insertion(above[-1].end(), f"{line_end}{written}")
-    return Insertion(_top(module.text), f"{written}{line_end}")
+    return Insertion(
+        module.at, f"{module.line_end}{written}" if module.is_below else f"{written}{module.line_end}"
+    )
 
 
-def _top(text: str) -> int:
-    """Where the line of the first statement begins, below comments and directives."""
-    code = code_of(text).text
-    at = 0
+def _joinable(code: str, style: Style) -> Iterator[re.Match[str]]:
+    """Imports with braces that one more name may stand in, up to the quote of what is imported from."""
+    return (found for found in _JOINED[style].finditer(code) if '"' in code[found.end() :])
+
+
+def _place(text: str, code: str, style: Style) -> tuple[int, bool]:
+    """Where another import goes, and whether below what ends there: below the last one where it ends there
+    for certain, else above it; above the first statement where there is none."""
+    above = [*_STATEMENTS[style].finditer(code)]
+    if not above:
+        return _top(text, code), False
+    last, end = above[-1], above[-1].end()
+    statement = last.group().rstrip()
+    is_whole = statement.endswith(";") or not (statement.endswith(",") or _GOES_ON.match(code, end))
+    return (end, True) if is_whole else (last.start(), False)
+
+
+def _top(text: str, code: str) -> int:
+    """Where the line of the first statement begins, or its documentation; below what is said of the file."""
+    found = _SHEBANG.match(text)
+    at = found.end() if found else 0
     while found := _DIRECTIVE.match(code, at):
         at = found.end()
-    rest = len(code[at:]) - len(code[at:].lstrip())
-    first = at + rest
-    return max(code.rfind("\n", 0, first), code.rfind("\r", 0, first)) + 1 if first < len(code) else at
+    first = at + len(code[at:]) - len(code[at:].lstrip())
+    if first == len(code):
+        return at
+    line = max(at, code.rfind("\n", 0, first) + 1, code.rfind("\r", 0, first) + 1)
+    doc = text.rfind("/**", at, line)
+    is_its_own = doc >= 0 and _DOC.match(text, doc, line) and not _OF_THE_FILE.search(text, doc, line)
+    return doc if is_its_own else line

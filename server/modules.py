@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from .index import Index
 
 _IMPORT = re.compile(
-    r"\bimport\s+(?:type\s+)?([\w$*\s{},]+?)\s*\bfrom\s*['\"]([^'\"\n]+)['\"]"
+    r"\bimport\s++(?:type\s++)?([\w$*\s{},]{1,2000}?)\bfrom\s*['\"]([^'\"\n]+)['\"]"
     r"|\b(?:var|let|const)\s+([\w$]+|\{[^{}]*\})\s*=\s*require\(\s*['\"]([^'\"\n]+)['\"]\s*\)(?:\.([\w$]+))?"
 )
 _SPECIFIER = re.compile(r"([\w$]+)(?:\s*(?:\bas\b|:)\s*([\w$]+))?")

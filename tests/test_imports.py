@@ -1,0 +1,137 @@
+"""What is added to a module so that it may name an API: never where it would not parse."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from deepcodeseek.index_builder.parse import parse
+from deepcodeseek.server.imports import import_of, module_of
+from deepcodeseek.server.modules import Caller, Imported, imports_of
+from deepcodeseek.server.types import Api
+
+ES, CJS = "import { Berth } from './berth.js';", "const { Berth } = require('./berth');"
+ADDED = [
+    # a module, and the same with Berth imported
+    ("f();\n", f"{ES}\nf();\n"),
+    ("import a from './a.js';\nf();\n", f"import a from './a.js';\n{ES}\nf();\n"),
+    ("import a from './a.js'\nf()\n", f"import a from './a.js'\n{ES}\nf()\n"),
+    ("import a from './a.js'\n(f)()\n", f"{ES}\nimport a from './a.js'\n(f)()\n"),
+    ("import './a.css';\nf();\n", f"import './a.css';\n{ES}\nf();\n"),
+    ("import {\n  a,\n  b,\n} from './a.js';\n", f"import {{\n  a,\n  b,\n}} from './a.js';\n{ES}\n"),
+    (
+        "import d from './x.json' with { type: 'json' };\nf();\n",
+        f"import d from './x.json' with {{ type: 'json' }};\n{ES}\nf();\n",
+    ),
+    (
+        "import a from './a.js';\nimport('./boot.js').then(run);\n",
+        f"import a from './a.js';\n{ES}\nimport('./boot.js').then(run);\n",
+    ),
+    ("import a from './a.js';\nimport.meta.url;\n", f"import a from './a.js';\n{ES}\nimport.meta.url;\n"),
+    ("import { a } from './berth.js';\n", "import { a, Berth } from './berth.js';\n"),
+    ("import d, { a, } from './berth.js';\n", "import d, { a, Berth, } from './berth.js';\n"),
+    (
+        "import { a } from './b.js';\nimport { c } from './berth.js';\n",
+        "import { a } from './b.js';\nimport { c, Berth } from './berth.js';\n",
+    ),
+    ("import { Berth } from './berth.js';\n", None),
+    ("class Berth {}\nimport a from './a.js';\n", None),
+    ("// class Berth is elsewhere\nf();\n", f"// class Berth is elsewhere\n{ES}\nf();\n"),
+    (
+        "import type { Opts } from './berth.js';\nf();\n",
+        f"import type {{ Opts }} from './berth.js';\n{ES}\nf();\n",
+    ),
+    ("export { Opts } from './berth.js';\n", f"{ES}\nexport {{ Opts }} from './berth.js';\n"),
+    (
+        "// import { Old } from './berth.js';\nf();\n",
+        f"// import {{ Old }} from './berth.js';\n{ES}\nf();\n",
+    ),
+    (
+        "/*\nimport { Old } from './berth.js';\n*/\nf();\n",
+        f"/*\nimport {{ Old }} from './berth.js';\n*/\n{ES}\nf();\n",
+    ),
+    (
+        "export const t = `\nimport a from './a.js';\n`;\n",
+        f"{ES}\nexport const t = `\nimport a from './a.js';\n`;\n",
+    ),
+    ("/** What it does. */\nfunction f() {}\n", f"{ES}\n/** What it does. */\nfunction f() {{}}\n"),
+    ("/** @license MIT */\nfunction f() {}\n", f"/** @license MIT */\n{ES}\nfunction f() {{}}\n"),
+    ("/** Of all. */\n\nfunction f() {}\n", f"/** Of all. */\n\n{ES}\nfunction f() {{}}\n"),
+    ("#!/usr/bin/env node\n", f"#!/usr/bin/env node\n{ES}\n"),
+    ("#!/usr/bin/env node\nf();\n", f"#!/usr/bin/env node\n{ES}\nf();\n"),
+    ("f();\r\n", f"{ES}\r\nf();\r\n"),
+    ('import a from "a";\n', "import a from \"a\";\nimport { Berth } from \"./berth.js\";\n"),
+    ("const fs = require('fs');\nf();\n", f"const fs = require('fs');\n{CJS}\nf();\n"),
+    (
+        "var fs = require('fs'),\n    path = require('path');\n",
+        f"{CJS}\nvar fs = require('fs'),\n    path = require('path');\n",
+    ),
+    ("const fs = require('fs')\n  .promises;\n", f"{CJS}\nconst fs = require('fs')\n  .promises;\n"),
+    (
+        "const fs = require('fs').promises // files\nf()\n",
+        f"const fs = require('fs').promises // files\n{CJS}\nf()\n",
+    ),
+    ("const { a } = require('./berth');\n", "const { a, Berth } = require('./berth');\n"),
+    (
+        "// const { a } = require('./berth');\nmodule.exports = 1;\n",
+        f"// const {{ a }} = require('./berth');\n{CJS}\nmodule.exports = 1;\n",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), ADDED)
+def test_an_import_is_added_where_it_parses(text: str, expected: str | None) -> None:
+    module = module_of(Caller("src/new.js", package="harbour"), text)
+    assert module
+    added = import_of(module, BERTH, "Berth")
+    got = added and text[: added.at] + added.text + text[added.at :]
+    assert got == expected
+    assert got is None or parse(got.encode()).has_error == parse(text.encode()).has_error
+
+
+BERTH = Api(
+    api_name="harbour/src/berth.Berth", name="Berth", kind="class", source="src/berth.js", package="harbour"
+)
+
+
+def test_an_assigned_import_of_typescript_stays_whole() -> None:
+    text = "import fs = require('fs');\nf();\n"
+    module = module_of(Caller("src/new.ts", package="harbour"), text)
+    assert module
+    added = import_of(module, BERTH, "Berth")
+    assert added
+    assert (added.at, text[added.at :]) == (0, text)
+
+
+LONG = [
+    "import" + " " * 20_000 + ";",
+    "import a, " * 4000,
+    "let {" * 8000,
+    "const a\n" * 6000,
+    "import {" * 6000,
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda text: text[:12])
+def test_a_module_is_read_in_time_that_grows_with_its_length(text: str) -> None:
+    begin = time.process_time()
+    assert module_of(Caller("src/new.js"), text)
+    assert time.process_time() - begin < 1  # it took minutes
+
+
+def test_what_a_module_imports() -> None:
+    text = (
+        "import d, { a as b, c } from './one.js';\nimport * as all from\n  './two.js'\n"
+        "import type { T } from './t'\n"
+        "const { e: f } = require('./three'), g = 1;\nvar h = require('h').i;\n"
+    )
+    assert imports_of(text) == (
+        Imported("b", "./one.js", "a"),
+        Imported("c", "./one.js", "c"),
+        Imported("d", "./one.js", "default"),
+        Imported("all", "./two.js", "*"),
+        Imported("T", "./t", "T"),
+        Imported("f", "./three", "e"),
+        Imported("h", "h", "i"),
+    )
