@@ -60,7 +60,7 @@ def make_server() -> Server:
     server.feature(lsp.TEXT_DOCUMENT_SIGNATURE_HELP, signatures)(signature_help)
     server.feature(lsp.TEXT_DOCUMENT_DEFINITION)(definition)
     server.feature(lsp.TEXT_DOCUMENT_REFERENCES)(references)
-    server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION)(inline_completion)
+    server.feature(lsp.TEXT_DOCUMENT_INLINE_COMPLETION, lsp.InlineCompletionOptions())(inline_completion)
     server.feature(lsp.WORKSPACE_SYMBOL)(workspace_symbols)
     server.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(_typed)
     server.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(_saved)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
+from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 from lsprotocol import types as lsp
 from test_lsp import connect, open_document, ready
 
+from deepcodeseek.index_builder.lsp_client import Client
 from deepcodeseek.server.bindings import Script
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.engine import Engine
@@ -91,6 +92,11 @@ def test_how_a_call_begins(engine: Engine, before: str, name: str, used: str, he
     api = engine.index.api(engine.index.find(name)[0])
     predicted = RankedApi(api, 1.0, usage=Usage(api.id, "", 1, "", "", used) if used else None)
     assert opening(engine.index, script(before), make_context(before, "", FACTS), predicted) == head
+
+
+def test_editors_are_told_that_there_is_grey_text() -> None:
+    with Client(environment()) as client:
+        assert "inlineCompletionProvider" in client.initialize(EXAMPLE)["capabilities"]
 
 
 @pytest.mark.asyncio
