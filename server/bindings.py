@@ -163,19 +163,20 @@ def _member(index: Index, of: Meaning, name: str, is_called: bool) -> Meaning | 
 
 def _variable(index: Index, script: Script, name: str, depth: int) -> Meaning | None:
     """What was assigned to it last, or what its type says."""
-    if at := _assigned(script, name):
-        expression = _expression(script.code, at)
-        above = Script(script.caller, script.code[:at], script.text)
+    if found := _assigned(script, name):
+        expression = _expression(script.code, found.end())
+        # Without the name: it may be assigned what is made of itself.
+        above = Script(script.caller, script.code[: found.start()], script.text)
         return meaning_of(index, above, expression, depth - 1)
     declared = _declared_type(script, name)
     api = api_named(index, script, declared) if declared else None
     return Meaning(api, is_object=True) if api else None
 
 
-def _assigned(script: Script, name: str) -> int:
-    """Where what is assigned to a name last begins; 0 where nothing is."""
+def _assigned(script: Script, name: str) -> re.Match[str] | None:
+    """The last assignment to a name, up to where what is assigned begins."""
     pattern = re.compile(rf"(?<![\w$.]){re.escape(name)}\s*(?::[^=;,()]{{1,80}})?=(?![=>])\s*")
-    return max((found.end() for found in pattern.finditer(script.code)), default=0)
+    return max(pattern.finditer(script.code), key=re.Match.end, default=None)
 
 
 def _declared_type(script: Script, name: str) -> str:

@@ -23,6 +23,7 @@ MEMBERS = [
     (BERTH, "var u = new BerthAllocator();\nu.", ALLOCATOR),
     (BERTH, "var u = new x_hbr_berth.BerthAllocator(a, 'x)');\nu.fi", ALLOCATOR),
     (BERTH, "var u = new BerthAllocator(); u = new VesselRegistry(); u.", REGISTRY),
+    (BERTH, "var u = new BerthAllocator(); u = u; u.", ALLOCATOR),
     (BERTH, "new VesselRegistry().", REGISTRY),
     (BERTH, "(new VesselRegistry()).", REGISTRY),
     (BERTH, "this.a = new BerthAllocator();}, f: function() { this.a.", ALLOCATOR),

@@ -8,7 +8,7 @@ import pytest
 
 from deepcodeseek.index_builder.parse import parse
 from deepcodeseek.server.imports import import_of, module_of
-from deepcodeseek.server.modules import Caller, Imported, imports_of
+from deepcodeseek.server.modules import Caller
 from deepcodeseek.server.types import Api
 
 ES, CJS = "import { Berth } from './berth.js';", "const { Berth } = require('./berth');"
@@ -118,20 +118,3 @@ def test_a_module_is_read_in_time_that_grows_with_its_length(text: str) -> None:
     begin = time.process_time()
     assert module_of(Caller("src/new.js"), text)
     assert time.process_time() - begin < 1  # it took minutes
-
-
-def test_what_a_module_imports() -> None:
-    text = (
-        "import d, { a as b, c } from './one.js';\nimport * as all from\n  './two.js'\n"
-        "import type { T } from './t'\n"
-        "const { e: f } = require('./three'), g = 1;\nvar h = require('h').i;\n"
-    )
-    assert imports_of(text) == (
-        Imported("b", "./one.js", "a"),
-        Imported("c", "./one.js", "c"),
-        Imported("d", "./one.js", "default"),
-        Imported("all", "./two.js", "*"),
-        Imported("T", "./t", "T"),
-        Imported("f", "./three", "e"),
-        Imported("h", "h", "i"),
-    )
