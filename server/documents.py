@@ -52,8 +52,10 @@ def offset_at(text: str, starts: Sequence[int] | Starts, line: int, character: i
 def position_at(text: str, starts: Sequence[int] | Starts, offset: int, encoding: str) -> tuple[int, int]:
     """The client's (line, character) of an offset."""
     line = int(np.searchsorted(starts, offset, "right")) - 1
-    units = _UNITS.get(encoding, _utf16_units)
-    return line, sum(map(units, text[int(starts[line]) : offset]))
+    part = text[int(starts[line]) : offset]
+    if part.isascii():
+        return line, len(part)
+    return line, sum(map(_UNITS.get(encoding, _utf16_units), part))
 
 
 def _code_points(content: str, character: int, units: Callable[[str], int]) -> int:
