@@ -187,6 +187,9 @@ async def _load(ls: Server, root: Root, known: Engine | None = None) -> bool:
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, root, str(problem))
             return False
+    if known and root.session.engine is not known:  # other settings have loaded another one meanwhile
+        root.tried, root.renewed = "", 0.0
+        return False
     for note in engine.notes:
         ls.say(note)
     before = root.session.engine
