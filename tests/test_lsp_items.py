@@ -95,7 +95,13 @@ INSERTED = [
     ),
     (BERTH, "var t = TideM|", "TideMath", "var t = TideMath"),
     (BERTH, "var c = TideC|", "TideCalculator", None),
-    (BERTH, "A.prototype = Object.extendsObject(BerthA|", "BerthAllocator", None),
+    (
+        BERTH,
+        "A.prototype = Object.extendsObject(BerthA|",
+        "BerthAllocator",
+        "A.prototype = Object.extendsObject(BerthAllocator",
+    ),
+    (BERTH, "gs.include('VesselA|'", "VesselAjax", "gs.include('VesselAjax'"),
     (BERTH, "new GlideAjax('VesselA|'", "VesselAjax", "new GlideAjax('VesselAjax'"),
     (BERTH, "var u = new BerthAllocator(); u.|", "findFree", None),
     (
@@ -208,6 +214,16 @@ def test_an_item_says_what_it_is(engine: Engine) -> None:
     assert [item.preselect for item in items] == [True, *[False] * (len(items) - 1)]
     assert [item.sort_text for item in items] == [f"{place:04}" for place in range(len(items))]
     assert all(item.filter_text == item.label for item in items)
+
+
+@pytest.mark.parametrize(("look", "characters"), [(Look(commit_characters=True), ["."]), (Look(), None)])
+def test_a_dot_accepts_what_a_method_follows(
+    look: Look, characters: list[str] | None, engine: Engine
+) -> None:
+    items, _ = items_at(engine, "var t = Tide|", BERTH, look)
+    by_label = {item.label: item.commit_characters for item in items}
+    assert by_label["TideMath"] == characters
+    assert by_label["TideCalculator"] is None
 
 
 USED = "var call = new PilotRoster().next();\nvar f = new PortDues();\nvar berth = new BerthAllocator();\n"
