@@ -97,9 +97,9 @@ class Extension {
   private async offerInstall(): Promise<void> {
     const named = vscode.workspace.getConfiguration('deepcodeseek').get<string>('pythonPath');
     this.status.show('missing', 'not installed');
-    const choices = named ? ['Open Settings', 'Show Log'] : ['Install', 'Show Log'];
+    const choices = named ? ['Install', 'Open Settings', 'Show Log'] : ['Install', 'Show Log'];
     const what = named
-      ? `The Python that the settings name has no DeepCodeSeek: ${named}`
+      ? `The Python that the settings name has no DeepCodeSeek: ${named}. It can be installed into a private environment of this extension.`
       : 'The DeepCodeSeek server is not installed. It can be installed into a private environment of this extension.';
     const chosen = await vscode.window.showInformationMessage(what, ...choices);
     if (chosen === 'Install') await this.install();
