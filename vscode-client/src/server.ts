@@ -44,6 +44,7 @@ export class Server {
       outputChannel: this.log,
       middleware: { handleWorkDoneProgress: (token, params, next) => this.onProgress(params, () => next(token, params)) },
     });
+    this.client.registerProposedFeatures(); // inline completion is one of them in this version
     await this.client.start();
     await this.refresh();
   }
