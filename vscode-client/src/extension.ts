@@ -33,17 +33,18 @@ class Extension {
   /** Starts the server; where none is installed, offers to install it. */
   async start(): Promise<void> {
     this.status.show('starting');
-    this.launcher = await findLauncher(this.environment, this.log);
-    if (!this.launcher) {
-      await this.offerInstall();
-      return;
-    }
-    this.log.appendLine(`DeepCodeSeek ${this.launcher.version}: ${this.launcher.server.join(' ')}`);
     try {
-      await this.server.start(this.launcher);
+      if (await this.server.start(() => this.find())) return;
     } catch (reason) {
-      this.fail('The server did not start', reason);
+      return this.fail('The server did not start', reason);
     }
+    await this.offerInstall();
+  }
+
+  private async find(): Promise<Launcher | undefined> {
+    this.launcher = await findLauncher(this.environment, this.log);
+    if (this.launcher) this.log.appendLine(`DeepCodeSeek ${this.launcher.version}: ${this.launcher.server.join(' ')}`);
+    return this.launcher;
   }
 
   stop(): Promise<void> {
@@ -71,11 +72,14 @@ class Extension {
       vscode.window.onDidChangeTextEditorSelection(() => this.panel.follow()),
       vscode.window.onDidChangeActiveTextEditor(() => this.panel.follow()),
       vscode.workspace.onDidChangeConfiguration(change => {
-        const isOurs = OWN_SETTINGS.some(name => change.affectsConfiguration(`deepcodeseek.${name}`));
-        if (isOurs && this.status.state !== 'paused') void this.start();
+        if (OWN_SETTINGS.some(name => change.affectsConfiguration(`deepcodeseek.${name}`))) this.renew();
       }),
-      vscode.workspace.onDidGrantWorkspaceTrust(() => this.start()), // with the settings that were held back
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.renew()), // with the settings that were held back
     );
+  }
+
+  private renew(): void {
+    if (this.status.state !== 'paused') void this.start();
   }
 
   private async menu(): Promise<void> {
