@@ -13,7 +13,8 @@ export const OWN_SETTINGS = ['pythonPath', 'installFrom'];
 interface ServerStatus {
   state: string;
   settings: { lite: boolean };
-  index: { directory: string; counts?: Record<string, number> };
+  index: { counts?: Record<string, number> };
+  folders: { folder: string; directory: string }[];
   models: { kind: string; name: string; state: string }[];
 }
 
