@@ -22,9 +22,7 @@ async def status(ls: Server) -> dict[str, Any]:
         "state": session.state,
         "settings": asdict(session.settings),
         "index": await run_on(ls.lookups, _manifest, session),
-        "folders": [
-            {"folder": str(root.session.workspace), "state": root.session.state} for root in ls.roots
-        ],
+        "folders": [_folder(root.session) for root in ls.roots],
         "models": _models(engine),
         "documents": [
             {
@@ -35,6 +33,14 @@ async def status(ls: Server) -> dict[str, Any]:
             for d in ls.workspace.text_documents.values()
         ],
         "counters": dict(ls.counters),
+    }
+
+
+def _folder(session: Session) -> dict[str, str]:
+    return {
+        "folder": str(session.workspace),
+        "state": session.state,
+        "directory": str(chosen_index(session)),
     }
 
 

@@ -122,6 +122,8 @@ def test_each_folder_is_answered_with_its_own_index(two_folders: list[Path]) -> 
             assert folder.name.title() in hover["contents"]["value"]
             item = client.complete(uri, 0, 4).result()["items"][0]
             assert client.request("completionItem/resolve", item).result()["documentation"]
+        told = [(each["folder"], each["directory"]) for each in client.status()["folders"]]
+        assert told == [(str(folder), str(index_directory(folder))) for folder in (harbour, airport)]
 
 
 def test_folders_come_and_go(two_folders: list[Path]) -> None:

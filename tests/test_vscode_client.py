@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,13 @@ def test_extension_and_server_are_of_one_version() -> None:
     assert MANIFEST["version"] == __version__
     assert f"## {__version__}" in (CLIENT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert (CLIENT / "LICENSE").read_bytes() == (CLIENT.parent / "LICENSE").read_bytes()
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or shutil.which("node") is None or not (CLIENT / "node_modules/esbuild").is_dir(),
+    reason="needs Node 20 and the client's development tools: cd vscode-client && npm ci",
+)
+def test_the_client_does_as_it_says_in_an_editor_that_is_played() -> None:
+    command = ["node", "--test", "--test-reporter=spec", str(Path(__file__).with_name("vscode_client.mjs"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -10,6 +10,7 @@ import { Reports } from './reports';
 import { run, type RunOptions } from './run';
 import { OWN_SETTINGS, Server } from './server';
 import { Status } from './status';
+import { chooseTarget, type Target } from './target';
 
 /** Holds what the commands share. */
 class Extension {
@@ -33,17 +34,18 @@ class Extension {
   /** Starts the server; where none is installed, offers to install it. */
   async start(): Promise<void> {
     this.status.show('starting');
-    this.launcher = await findLauncher(this.environment, this.log);
-    if (!this.launcher) {
-      await this.offerInstall();
-      return;
-    }
-    this.log.appendLine(`DeepCodeSeek ${this.launcher.version}: ${this.launcher.server.join(' ')}`);
     try {
-      await this.server.start(this.launcher);
+      if (await this.server.start(() => this.find())) return;
     } catch (reason) {
-      this.fail('The server did not start', reason);
+      return this.fail('The server did not start', reason);
     }
+    await this.offerInstall();
+  }
+
+  private async find(): Promise<Launcher | undefined> {
+    this.launcher = await findLauncher(this.environment, this.log);
+    if (this.launcher) this.log.appendLine(`DeepCodeSeek ${this.launcher.version}: ${this.launcher.server.join(' ')}`);
+    return this.launcher;
   }
 
   stop(): Promise<void> {
@@ -55,12 +57,12 @@ class Extension {
       menu: () => this.menu(),
       install: () => this.install(),
       uninstall: () => this.uninstall(),
-      rebuild: () => this.withTool('Index', tool => this.rebuild(tool)),
+      rebuild: () => this.withTool('Index', (tool, target) => this.rebuild(tool, target)),
       pause: () => this.pause(),
       switchMode: () => this.switchMode(),
       showLog: () => this.log.show(),
-      doctor: () => this.withTool('Doctor', tool => this.doctor(tool)),
-      measure: () => this.withTool('Measure', tool => this.measure(tool)),
+      doctor: () => this.withTool('Doctor', (tool, target) => this.doctor(tool, target)),
+      measure: () => this.withTool('Measure', (tool, target) => this.measure(tool, target)),
       showPanel: () => vscode.commands.executeCommand('deepcodeseek.predicted.focus'),
     };
     for (const [name, work] of Object.entries(commands)) {
@@ -71,11 +73,14 @@ class Extension {
       vscode.window.onDidChangeTextEditorSelection(() => this.panel.follow()),
       vscode.window.onDidChangeActiveTextEditor(() => this.panel.follow()),
       vscode.workspace.onDidChangeConfiguration(change => {
-        const isOurs = OWN_SETTINGS.some(name => change.affectsConfiguration(`deepcodeseek.${name}`));
-        if (isOurs && this.status.state !== 'paused') void this.start();
+        if (OWN_SETTINGS.some(name => change.affectsConfiguration(`deepcodeseek.${name}`))) this.renew();
       }),
-      vscode.workspace.onDidGrantWorkspaceTrust(() => this.start()), // with the settings that were held back
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.renew()), // with the settings that were held back
     );
+  }
+
+  private renew(): void {
+    if (this.status.state !== 'paused') void this.start();
   }
 
   private async menu(): Promise<void> {
@@ -97,9 +102,9 @@ class Extension {
   private async offerInstall(): Promise<void> {
     const named = vscode.workspace.getConfiguration('deepcodeseek').get<string>('pythonPath');
     this.status.show('missing', 'not installed');
-    const choices = named ? ['Open Settings', 'Show Log'] : ['Install', 'Show Log'];
+    const choices = named ? ['Install', 'Open Settings', 'Show Log'] : ['Install', 'Show Log'];
     const what = named
-      ? `The Python that the settings name has no DeepCodeSeek: ${named}`
+      ? `The Python that the settings name has no DeepCodeSeek: ${named}. It can be installed into a private environment of this extension.`
       : 'The DeepCodeSeek server is not installed. It can be installed into a private environment of this extension.';
     const chosen = await vscode.window.showInformationMessage(what, ...choices);
     if (chosen === 'Install') await this.install();
@@ -147,80 +152,72 @@ class Extension {
     await vscode.workspace.getConfiguration('deepcodeseek').update('lite', !this.isLite(), vscode.ConfigurationTarget.Global);
   }
 
-  /** Runs commands of the tool under a cancellable progress; what goes wrong is said once. */
-  private async withTool(title: string, work: (tool: Tool) => Promise<void>): Promise<void> {
+  /** Runs commands of the tool on a folder under a cancellable progress; what goes wrong is said once. */
+  private async withTool(title: string, work: (tool: Tool, target: Target) => Promise<void>): Promise<void> {
     const launcher = this.launcher;
     if (!launcher) return this.offerInstall();
     const options = { location: vscode.ProgressLocation.Notification, title: `DeepCodeSeek: ${title}`, cancellable: true };
     try {
+      const target = await chooseTarget(this.server);
       await vscode.window.withProgress(options, (_progress, token) =>
-        work((args, more) => run([...launcher.tool, ...args], this.log, { token, ...more })),
+        work((args, more) => run([...launcher.tool, ...args], this.log, { token, ...more }), target),
       );
     } catch (reason) {
-      if (!(reason instanceof vscode.CancellationError)) this.fail(`${title} failed`, reason);
+      if (!(reason instanceof vscode.CancellationError)) this.say(`${title} failed`, reason);
     } finally {
+      this.status.restore();
       await this.server.refresh();
     }
   }
 
-  private async rebuild(tool: Tool): Promise<void> {
+  private async rebuild(tool: Tool, { folder, index }: Target): Promise<void> {
     const models = vscode.workspace.getConfiguration('deepcodeseek').get<string>('modelsDirectory');
-    const where = [...(await this.place('--out')), ...(models ? ['--models', models] : [])];
-    await tool(['index', this.workspace(), ...where, '--progress', 'jsonl'], { onLine: line => this.showStep(line) });
+    const where = [...(index ? ['--out', index] : []), ...(models ? ['--models', models] : [])];
+    await tool(['index', folder, ...where, '--progress', 'jsonl'], { onLine: line => this.showStep(line) });
   }
 
-  private async doctor(tool: Tool): Promise<void> {
+  private async doctor(tool: Tool, { folder, index }: Target): Promise<void> {
     const lines: string[] = [];
-    const place = await this.place('--index');
-    await tool(['doctor', this.workspace(), ...place], { onLine: line => lines.push(line) > 0 }).catch(reason => {
+    await tool(['doctor', folder, ...(index ? ['--index', index] : [])], { onLine: line => lines.push(line) > 0 }).catch(reason => {
       if (!lines.length) throw reason; // else it found something that is broken, and says what
     });
     await this.reports.show('Doctor', lines);
   }
 
-  /** Where the server has its index, as an option of a command. */
-  private async place(option: string): Promise<string[]> {
-    const directory = (await this.server.ask())?.index.directory;
-    return directory ? [option, directory] : [];
-  }
-
   private showStep(line: string): boolean {
     try {
       const { task, done, total } = JSON.parse(line);
-      this.status.show('indexing', `indexing ${done} of ${total}`, task);
+      this.status.step(`indexing ${done} of ${total}`, task);
       return true;
     } catch {
       return false; // a line for the log
     }
   }
 
-  private async measure(tool: Tool): Promise<void> {
-    const place = await this.place('--index');
-    if (!place.length) throw new Error('the server is not running');
-    const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'deepcodeseek-'));
+  private async measure(tool: Tool, { folder, index }: Target): Promise<void> {
+    if (!index) throw new Error('the server is not running');
+    const own = await fs.mkdtemp(path.join(os.tmpdir(), 'deepcodeseek-'));
     try {
-      const samples = path.join(folder, 'samples.jsonl');
+      const samples = path.join(own, 'samples.jsonl');
       const lines: string[] = [];
       const keep = { onLine: (line: string) => lines.push(line) > 0 };
-      await tool(['eval', 'mine', this.workspace(), '--out', samples], keep);
-      await tool(['eval', 'run', ...place, '--samples', samples, '--first-only'], keep);
+      await tool(['eval', 'mine', folder, '--out', samples], keep);
+      await tool(['eval', 'run', '--index', index, '--samples', samples, '--first-only'], keep);
       await this.reports.show('Measure', lines);
     } finally {
-      await fs.rm(folder, { recursive: true, force: true });
+      await fs.rm(own, { recursive: true, force: true });
     }
   }
 
-  private workspace(): string {
-    const folder = vscode.workspace.workspaceFolders?.[0];
-    if (!folder) throw new Error('no folder is open');
-    return folder.uri.fsPath;
+  private fail(what: string, reason: unknown): void {
+    this.status.show('error', 'error', this.say(what, reason));
   }
 
-  private fail(what: string, reason: unknown): void {
+  private say(what: string, reason: unknown): string {
     const message = `${what}: ${reason instanceof Error ? reason.message : String(reason)}`;
     this.log.appendLine(message);
-    this.status.show('error', 'error', message);
     void vscode.window.showErrorMessage(`DeepCodeSeek: ${message}`, 'Show Log').then(chosen => chosen && this.log.show());
+    return message;
   }
 }
 

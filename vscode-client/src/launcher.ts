@@ -18,18 +18,19 @@ export interface Launcher {
   readonly tool: readonly string[];
 }
 
-/** The one the settings name; else our own environment, the Python extension's, those on the PATH. */
+/** The one the settings name, else our own environment; where they name none, also the Python extension's, those on the PATH. */
 export async function findLauncher(environment: string, log: vscode.OutputChannel): Promise<Launcher | undefined> {
-  const named = vscode.workspace.getConfiguration('deepcodeseek').get<string>('pythonPath')?.trim();
-  if (named) return probePython(expandHome(named), log);
+  const named = namedPython();
+  if (named) return (await probePython(named, log)) ?? (await probePython(pythonOf(environment)));
   const pythons = [pythonOf(environment), ...(await interpreters())];
   const found = await Promise.all([...pythons.map(python => probePython(python)), probeExecutable('deepcodeseek')]);
   return found.find(launcher => launcher !== undefined);
 }
 
-/** A Python of version 3.11 or newer, to make an environment with. */
+/** A Python of version 3.11 or newer, to make an environment with; the one the settings name comes first. */
 export async function findPython(): Promise<string | undefined> {
-  for (const python of await interpreters()) {
+  for (const python of [namedPython(), ...(await interpreters())]) {
+    if (!python) continue;
     const [isRecent, executable] = await lines(python, ['-I', '-c', VERSION]);
     if (isRecent === 'True') return executable;
   }
@@ -83,6 +84,10 @@ async function lines(command: string, args: string[], log?: vscode.OutputChannel
   }
 }
 
-function expandHome(named: string): string {
+function namedPython(): string {
+  return expandHome(vscode.workspace.getConfiguration('deepcodeseek').get('pythonPath', '').trim());
+}
+
+export function expandHome(named: string): string {
   return named.startsWith('~') ? path.join(os.homedir(), named.slice(1)) : named;
 }

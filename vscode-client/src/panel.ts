@@ -91,15 +91,21 @@ export class Panel implements vscode.WebviewViewProvider {
 
   private async insert(place: number): Promise<void> {
     const { document, version, items } = this.asked ?? {};
-    const edit = items?.[place]?.textEdit;
-    if (!document || !edit || !('range' in edit) || document.version !== version) return this.follow();
-    const range = this.server.running?.protocol2CodeConverter.asRange(edit.range);
-    const isSnippet = items[place]?.insertTextFormat === InsertTextFormat.Snippet;
+    const item = items?.[place];
+    const edit = item?.textEdit;
+    const converter = this.server.running?.protocol2CodeConverter;
+    if (!document || !converter || !edit || !('range' in edit) || document.version !== version) return this.follow();
+    const isSnippet = item?.insertTextFormat === InsertTextFormat.Snippet;
     const text = new vscode.SnippetString();
     if (isSnippet) text.value = edit.newText;
     else text.appendText(edit.newText);
     const shown = await vscode.window.showTextDocument(document);
-    await shown.insertSnippet(text, range);
+    const imports = await converter.asTextEdits(item?.additionalTextEdits ?? []);
+    const isInserted = await shown.insertSnippet(text, converter.asRange(edit.range));
+    if (!isInserted || !imports.length) return;
+    const more = new vscode.WorkspaceEdit(); // only now: an import above moves the place of the snippet
+    more.set(document.uri, imports);
+    await vscode.workspace.applyEdit(more);
   }
 
   private show(message: string, items: Shown[] = []): void {

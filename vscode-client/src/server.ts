@@ -13,13 +13,20 @@ export const OWN_SETTINGS = ['pythonPath', 'installFrom'];
 interface ServerStatus {
   state: string;
   settings: { lite: boolean };
-  index: { directory: string; counts?: Record<string, number> };
+  index: { counts?: Record<string, number> };
+  folders: { folder: string; directory: string }[];
   models: { kind: string; name: string; state: string }[];
 }
+
+const START_MS = 60_000; // a cold disk, busy cores
+const STOP_MS = 5000;
+const ASK_AGAIN_MS = 500;
+const ASKED_AGAIN = 20; // times
 
 /** The client of one server process. */
 export class Server {
   private client?: LanguageClient;
+  private turn: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly properties: Record<string, unknown>,
@@ -32,26 +39,49 @@ export class Server {
     return this.client?.state === ClientState.Running ? this.client : undefined;
   }
 
-  async start(launcher: Launcher): Promise<void> {
-    await this.stop();
-    this.status.show('starting');
+  /** Starts what is found, in place of what runs; where nothing is found, nothing runs any more. */
+  start(find: () => Promise<Launcher | undefined>): Promise<Launcher | undefined> {
+    return this.inTurn(async () => {
+      const launcher = await find(); // the old one answers meanwhile
+      await this.end();
+      if (launcher) await this.launch(launcher);
+      return launcher;
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.inTurn(() => this.end());
+  }
+
+  /** One after the other: of two that start at once, one would be forgotten and go on. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(work);
+    this.turn = done.catch(() => undefined);
+    return done;
+  }
+
+  private async launch(launcher: Launcher): Promise<void> {
     const [command = '', ...args] = launcher.server;
     // Its own folder: nothing of a workspace is found before what is installed.
     const executable = { command, args, options: { cwd: os.homedir() } };
-    this.client = new LanguageClient('deepcodeseek', 'DeepCodeSeek', executable, {
+    const client = new LanguageClient('deepcodeseek', 'DeepCodeSeek', executable, {
       documentSelector: LANGUAGES.map(language => ({ scheme: 'file', language })),
       initializationOptions: () => this.options(),
       outputChannel: this.log,
       middleware: { handleWorkDoneProgress: (token, params, next) => this.onProgress(params, () => next(token, params)) },
     });
-    await this.client.start();
-    await this.refresh();
+    client.registerProposedFeatures(); // inline completion is one of them in this version
+    client.onDidChangeState(({ newState }) => this.onState(client, newState));
+    this.client = client;
+    await within(START_MS, client.start());
   }
 
-  async stop(): Promise<void> {
+  private async end(): Promise<void> {
     const client = this.client;
     this.client = undefined;
-    await client?.dispose(5000).catch(() => undefined); // a server that never came up cannot be asked to end
+    // While it starts it cannot be stopped. The client also starts by itself a server that has died.
+    if (client?.state === ClientState.Starting) await within(STOP_MS, client.start()).catch(() => undefined);
+    await client?.dispose(STOP_MS).catch(() => undefined); // a server that never came up cannot be asked to end
   }
 
   /** The status that a bug report needs, or nothing where no server runs. */
@@ -59,10 +89,20 @@ export class Server {
     return this.running?.sendRequest('workspace/executeCommand', { command: 'deepcodeseek.status', arguments: [] });
   }
 
-  /** Asks the server how it is, and shows it. */
-  async refresh(): Promise<void> {
-    const status = await this.ask();
-    if (!status) return;
+  /** Asks the server how it is, and shows it; again while it starts: not every start ends with progress. */
+  async refresh(again = ASKED_AGAIN): Promise<void> {
+    const client = this.client;
+    try {
+      const status = await this.ask();
+      if (!status || this.client !== client) return;
+      this.show(status);
+      if (status.state === 'starting' && again > 0) setTimeout(() => void this.refresh(again - 1), ASK_AGAIN_MS);
+    } catch (reason) {
+      this.log.appendLine(`The server did not say how it is: ${String(reason)}`); // it may have ended meanwhile
+    }
+  }
+
+  private show(status: ServerStatus): void {
     const isFull = !status.settings.lite && status.models.some(model => model.kind === 'generator');
     const apis = status.index.counts?.apis;
     const detail = apis === undefined ? '' : `${apis.toLocaleString()} APIs indexed`;
@@ -70,10 +110,23 @@ export class Server {
       this.status.show(isFull ? 'ready' : 'lite', isFull ? 'ready' : 'lite', detail);
       this.whenReady();
     } else if (status.state === 'starting' || status.state === 'indexing') {
-      this.status.show(status.state);
+      if (this.status.state !== status.state) this.status.show(status.state); // else progress has said more
     } else {
       this.status.show('error', status.state === 'no workspace' ? 'no folder is open' : 'no answers', status.state);
     }
+  }
+
+  private onState(client: LanguageClient, state: ClientState): void {
+    if (this.client !== client) return;
+    if (state === ClientState.Running) void this.refresh();
+    else if (state === ClientState.Starting) this.status.show('starting');
+    else setTimeout(() => this.noteEnd(client)); // it stops for a moment also where it starts anew
+  }
+
+  private noteEnd(client: LanguageClient): void {
+    const isOver = this.client === client && client.state === ClientState.Stopped;
+    if (!isOver || this.status.state === 'error') return; // why it did not start is said already
+    this.status.show('error', 'the server ended', 'It ended too often to be started again: Pause, then Resume.');
   }
 
   /** Those that differ from their defaults: an older server does not know each of them. */
@@ -95,4 +148,13 @@ export class Server {
       this.status.show(isLoading ? 'starting' : 'indexing', isLoading ? 'loading' : `indexing${step}`);
     }
   }
+}
+
+/** A server that never answers holds up nothing else. */
+function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`the server did not answer in ${milliseconds / 1000} s`)), milliseconds);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

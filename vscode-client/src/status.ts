@@ -17,6 +17,8 @@ const ICONS: Record<State, string> = {
 export class Status implements vscode.Disposable {
   private readonly item = vscode.window.createStatusBarItem('deepcodeseek.status', vscode.StatusBarAlignment.Right, 90);
   state: State = 'starting';
+  /** Shows the state again. */
+  restore = (): void => undefined;
 
   constructor() {
     this.item.name = 'DeepCodeSeek';
@@ -28,6 +30,16 @@ export class Status implements vscode.Disposable {
   /** `label` follows the name, as in `DeepCodeSeek: indexing 12 of 40`; `detail` stands in the tooltip. */
   show(state: State, label: string = state, detail = ''): void {
     this.state = state;
+    this.restore = () => this.draw(state, label, detail);
+    this.restore();
+  }
+
+  /** Shows how far a command is that runs beside the server, until `restore`. */
+  step(label: string, detail: string): void {
+    this.draw('indexing', label, detail);
+  }
+
+  private draw(state: State, label: string, detail: string): void {
     const shown = state === 'ready' ? 'DeepCodeSeek' : `DeepCodeSeek: ${label}`;
     this.item.text = `${ICONS[state]} ${shown}`;
     this.item.tooltip = [`DeepCodeSeek: ${label}`, detail, 'Click for the menu.'].filter(Boolean).join('\n');
