@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from hashlib import md5
 from pathlib import Path
@@ -705,6 +708,34 @@ def test_a_pattern_that_cannot_be_used_is_passed_over(tmp_path: Path, line: str)
     files = {".gitignore": f"{line}\nb.js\n", "b.js": "", "a" * 200 + ".js": ""}
     expected = ["a" * 200 + ".js"] if len(line) < 500_000 else ["a" * 200 + ".js", "b.js"]
     assert [path.name for path in walk(write(tmp_path, files)).files] == expected
+
+
+WALK = """import sys; from pathlib import Path; from deepcodeseek.index_builder.walk import walk
+print(*(path.name for path in walk(Path(sys.argv[1])).files))"""
+
+
+def _in_little_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("rules"),
+        lambda path: path.symlink_to("nowhere"),
+        Path.mkdir,
+    ],
+    ids=["pipe", "device", "link", "nothing", "folder"],
+)
+def test_a_gitignore_that_is_no_file_says_nothing(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    write(tmp_path, {"rules": "a.js\n", "a.js": "", "lib/b.js": "", "lib/.gitignore": "b.js\n"})
+    make(tmp_path / ".gitignore")
+    found = subprocess.run(
+        [sys.executable, "-c", WALK, tmp_path], preexec_fn=_in_little_memory, capture_output=True, timeout=20
+    )
+    assert found.stdout == b"a.js\n"
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
