@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -215,9 +216,9 @@ def unpacked(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
         return [(member, archive.extractfile(member).read()) for member in archive]  # type: ignore[union-attr]
 
 
-def packed(path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def packed(path: Path, members: list[tuple[tarfile.TarInfo, bytes]], kind: int = tarfile.PAX_FORMAT) -> None:
     made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
+    with tarfile.open(fileobj=made, mode="w", format=kind) as archive:
         for member, content in members:
             member.size = len(content) if member.isreg() else 0
             archive.addfile(member, io.BytesIO(content))
@@ -239,6 +240,23 @@ def _with(members: list[Any], **changes: object) -> list[Any]:
     return [_file("manifest.json", json.dumps(manifest).encode()), *members[1:]]
 
 
+class _Behind(tarfile.TarInfo):
+    """A file behind headers of a kind, each of which says the same of it."""
+
+    before = b""
+
+    def tobuf(self, *options: Any) -> bytes:
+        return self.before + super().tobuf(*options)
+
+
+def _behind(kind: bytes, said: bytes, count: int = 1) -> tuple[tarfile.TarInfo, bytes]:
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, len(said)
+    member = _Behind("x")
+    member.before = (header.tobuf() + said.ljust(len(said) + -len(said) % 512, b"\0")) * count
+    return member, b""
+
+
 HOSTILE: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
     "a path": (lambda m: [*m, _file("../../evil")], "does not vouch for"),
     "an absolute path": (lambda m: [*m, _file("/tmp/evil")], "does not vouch for"),
@@ -257,6 +275,17 @@ HOSTILE: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
         lambda m: _with(m, files={"../x": {"sha256": "0", "bytes": 1}}),
         "incomplete manifest",
     ),
+    "a long name first": (lambda m: [_file("x" * 1_000_000), *m], "too much stands between"),
+    "a long name at last": (lambda m: [*m, _file("x" * 1_000_000)], "too much stands between"),
+    "many headers first": (
+        lambda m: [_behind(tarfile.GNUTYPE_LONGNAME, b"x", 2_000), *m],
+        "too much stands between",
+    ),
+    "many headers at last": (
+        lambda m: [*m, _behind(tarfile.GNUTYPE_LONGNAME, b"x", 2_000)],
+        "too much stands between",
+    ),
+    "a long number": (lambda m: [_behind(tarfile.XHDTYPE, b"1" * 5_000 + b" a=b\n"), *m], "is no exported"),
 }
 
 
@@ -271,6 +300,19 @@ def test_a_hostile_export_is_refused_and_nothing_is_left(
     assert installed_bases() == ()
     assert not base_directory("hostile").exists()
     assert not (tmp_path.parent / "evil").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_header_takes_no_memory_whatever_it_says(
+    kind: int, encoder: Encoder, team: Path, tmp_path: Path
+) -> None:
+    members = unpacked(team)
+    packed(tmp_path / "x.tar.zst", [*members[:1], _file("x" * 30_000_000), *members[1:]], kind)
+    tracemalloc.start()
+    with pytest.raises(IndexProblem, match="too much stands between"):
+        import_index(tmp_path / "x.tar.zst", "x", encoder.files.sha256)
+    assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", zstandard.compress(b"no tar at all" * 100)])
