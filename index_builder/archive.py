@@ -1,7 +1,8 @@
 """An index in one file, to hand on: `team.tar.zst` with the manifest first, then the files it vouches for.
 
 Whoever imports one trusts nothing in it: only the names a generation has, no more bytes than the manifest
-says, and the SHA-256 of each before anything is put to use.
+says, and the SHA-256 of each before anything is put to use. The graphs for hnswlib, which reads them without
+looking, are made anew from the vectors.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import tarfile
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import zstandard
 
 from deepcodeseek.server.generation import (
     MANIFEST,
+    OPTIONAL,
     REBUILD,
+    TABLES,
     IndexProblem,
     base_directory,
     damaged_files,
@@ -27,8 +31,11 @@ from deepcodeseek.server.generation import (
     manifest_problem,
     read_manifest,
 )
+from deepcodeseek.server.models import Vectors
 
-from .generations import make_current, new_generation
+from .generations import make_current, new_generation, write_synced
+from .progress import Progress
+from .write import file_entry, link_vectors
 
 LEVEL = 10  # of compression: above it takes long for little
 MAX_MANIFEST = 1_000_000  # bytes
@@ -74,7 +81,9 @@ def _add(archive: tarfile.TarFile, path: Path) -> None:
         archive.addfile(member, file)
 
 
-def import_index(source: Path, name: str, encoder_sha256: str) -> Path:
+def import_index(
+    source: Path, name: str, encoder_sha256: str, progress: Progress = lambda task, done, total: None
+) -> Path:
     """Install an exported index as the base layer `name`; its directory. Raises IndexProblem or OSError."""
     if not is_base_name(name):
         raise IndexProblem(
@@ -84,7 +93,9 @@ def import_index(source: Path, name: str, encoder_sha256: str) -> Path:
     generation = new_generation(directory)
     try:
         with source.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
-            _unpack(_Bounded(stream), generation, source, encoder_sha256)
+            manifest = _unpack(_Bounded(stream), generation, source, encoder_sha256)
+        manifest = _link_anew(generation, manifest, progress)
+        write_synced(generation / MANIFEST, json.dumps(manifest, indent=2))
         make_current(directory, generation)
     except BaseException as error:
         shutil.rmtree(generation, ignore_errors=True)
@@ -111,7 +122,8 @@ class _Bounded:
         return content
 
 
-def _unpack(stream: _Bounded, generation: Path, source: Path, encoder_sha256: str) -> None:
+def _unpack(stream: _Bounded, generation: Path, source: Path, encoder_sha256: str) -> dict[str, Any]:
+    """Write all files but the manifest, which is returned."""
     with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
         first = archive.next()
         if first is None or first.name != MANIFEST or not first.isreg() or first.size > MAX_MANIFEST:
@@ -130,7 +142,34 @@ def _unpack(stream: _Bounded, generation: Path, source: Path, encoder_sha256: st
                 raise IndexProblem(f"{member.name} in {source} is damaged (its SHA-256 differs)")
     if missing:
         raise IndexProblem(f"{source} is cut off: {min(missing)} is missing")
-    (generation / MANIFEST).write_bytes(content.getvalue())
+    return manifest
+
+
+def _link_anew(generation: Path, manifest: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Graphs as a build makes them of these vectors, in place of those that came; what vouches for them."""
+    for name in OPTIONAL:
+        (generation / name).unlink(missing_ok=True)
+    for table in TABLES:
+        vectors = _vectors(generation / f"{table}.npy", manifest["encoder"]["dimension"])
+        link_vectors(generation, table, vectors, progress)
+    kept = {name: entry for name, entry in manifest["files"].items() if name not in OPTIONAL}
+    made = {path.name: file_entry(path) for path in generation.iterdir() if path.name in OPTIONAL}
+    return manifest | {"files": dict(sorted((kept | made).items()))}
+
+
+def _vectors(path: Path, dimension: int) -> Vectors:
+    try:
+        vectors = np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception:  # numpy reads a header as it would a program's text, and fails in as many ways
+        raise ValueError(f"{path.name} holds no vectors") from None
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or not 0 < dimension == vectors.shape[1]:
+        raise ValueError(f"{path.name} holds no vectors of {dimension} numbers")
+    with np.errstate(all="ignore"):
+        if not np.isfinite(vectors.sum()):
+            raise ValueError(f"{path.name} holds what is no number")
+    return vectors
 
 
 def _checked(content: bytes, source: Path, encoder_sha256: str) -> dict[str, Any]:

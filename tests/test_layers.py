@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sqlite3
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -240,6 +242,20 @@ def _with(members: list[Any], **changes: object) -> list[Any]:
     return [_file("manifest.json", json.dumps(manifest).encode()), *members[1:]]
 
 
+def _vouched(members: list[Any], name: str, content: bytes) -> list[Any]:
+    """With another content of a file, or one more, and a manifest that says so."""
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    files = json.loads(members[0][1])["files"] | {name: entry}
+    others = [member for member in members if member[0].name != name]
+    return [*_with(others, files=files), _file(name, content)]
+
+
+def _saved(vectors: Any) -> bytes:
+    made = io.BytesIO()
+    np.save(made, vectors)
+    return made.getvalue()
+
+
 class _Behind(tarfile.TarInfo):
     """A file behind headers of a kind, each of which says the same of it."""
 
@@ -286,6 +302,11 @@ HOSTILE: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
         "too much stands between",
     ),
     "a long number": (lambda m: [_behind(tarfile.XHDTYPE, b"1" * 5_000 + b" a=b\n"), *m], "is no exported"),
+    "no vectors": (lambda m: _vouched(m, "doc.npy", b"junk"), "doc.npy holds no vectors"),
+    "objects": (lambda m: _vouched(m, "doc.npy", b"\x93NUMPY\1\0\x40\0" + b"(" * 64), "doc.npy holds no"),
+    "other numbers": (lambda m: _vouched(m, "doc.npy", _saved(np.ones((2, 384)))), "no vectors of 384"),
+    "shorter vectors": (lambda m: _vouched(m, "doc.npy", _saved(np.ones((2, 9), "f4"))), "no vectors of 384"),
+    "no numbers": (lambda m: _vouched(m, "doc.npy", _saved(np.full((2, 384), np.nan, "f4"))), "no number"),
 }
 
 
@@ -313,6 +334,25 @@ def test_a_header_takes_no_memory_whatever_it_says(
         import_index(tmp_path / "x.tar.zst", "x", encoder.files.sha256)
     assert tracemalloc.get_traced_memory()[1] < 8_000_000
     tracemalloc.stop()
+
+
+def test_a_graph_is_never_taken_from_an_export(
+    encoder: Encoder, team: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where exact search does there is none, else the one that a build makes of the same vectors."""
+    packed(tmp_path / "x.tar.zst", _vouched(unpacked(team), "doc.hnsw", b"crash"))
+    used, manifest = read_manifest(import_index(tmp_path / "x.tar.zst", "x", encoder.files.sha256))
+    assert not list(used.glob("*.hnsw"))
+    assert manifest == read_manifest(tmp_path / "team-index")[1]
+    for module in ("server.vectors", "index_builder.write"):
+        monkeypatch.setattr(f"deepcodeseek.{module}.EXACT_ROWS", 0)
+    build_index(tmp_path / "team", tmp_path / "linked", encoder, silent)
+    used, manifest = read_manifest(import_index(tmp_path / "x.tar.zst", "x", encoder.files.sha256))
+    assert {path.name for path in used.glob("*.hnsw")} == {"doc.hnsw", "code.hnsw", "usage.hnsw"}
+    assert manifest == read_manifest(tmp_path / "linked")[1]
+    index = open_index(base_directory("x"), encoder.files.sha256)
+    assert not index.notes
+    index.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", zstandard.compress(b"no tar at all" * 100)])
