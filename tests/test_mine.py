@@ -141,6 +141,12 @@ ALIASES = [
     ("import {tide as flow} from './sea';\n{0}flow(1);", "{0}", "", False),
     ("import {tide as flow} from './sea';\n{0}var Flow;\nflow(1);", "{0}var Flow;\n", "", True),
     ("import * as flow from './sea';\n{0}flow.moon();\nflow.tide(1);", "{0}flow.moon();\n", "", False),
+    (  # a letter that is two in lower case
+        "import {tide as flow} from './sea';\n{0}flow(1);\nmoon('İİİİİİİİİİİİ');\nflow(2);\nend();",
+        "{0}",
+        "\nmoon('İİİİİİİİİİİİ');\nend();",
+        False,
+    ),
     ("const flow = require('./sea');\n{0}flow.tide(1);\nflow.moon();", "{0}", "\nflow.moon();", False),
     ("const {{tide: flow}} = require('./sea');\n{0}flow(1);\nflow(2);\n", "{0}", "\n", False),
 ]
