@@ -1,7 +1,8 @@
 """An index in one file, to hand on: `team.tar.zst` with the manifest first, then the files it vouches for.
 
 Whoever imports one trusts nothing in it: only the names a generation has, no more bytes than the manifest
-says, and the SHA-256 of each before anything is put to use.
+says, and the SHA-256 of each before anything is put to use. The graphs for hnswlib, which reads them without
+looking, are made anew from the vectors.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
 import tarfile
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import zstandard
 
 from deepcodeseek.server.generation import (
     MANIFEST,
+    OPTIONAL,
     REBUILD,
+    TABLES,
     IndexProblem,
     base_directory,
     damaged_files,
@@ -28,13 +31,26 @@ from deepcodeseek.server.generation import (
     manifest_problem,
     read_manifest,
 )
+from deepcodeseek.server.models import Vectors
 
-from .generations import make_current, new_generation
+from .generations import make_current, new_generation, write_synced
+from .progress import Progress
+from .write import file_entry, link_vectors
 
 LEVEL = 10  # of compression: above it takes long for little
 MAX_MANIFEST = 1_000_000  # bytes
 MAX_FILE = 16_000_000_000
+MAX_BETWEEN = 32_768  # bytes between the contents of two members, which tarfile holds and searches as a whole
 _CHUNK = 1 << 20
+_HOSTILE = (
+    tarfile.TarError,
+    zstandard.ZstdError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+    MemoryError,
+)
 
 
 def export_index(directory: Path, target: Path) -> int:
@@ -65,7 +81,9 @@ def _add(archive: tarfile.TarFile, path: Path) -> None:
         archive.addfile(member, file)
 
 
-def import_index(source: Path, name: str, encoder_sha256: str) -> Path:
+def import_index(
+    source: Path, name: str, encoder_sha256: str, progress: Progress = lambda task, done, total: None
+) -> Path:
     """Install an exported index as the base layer `name`; its directory. Raises IndexProblem or OSError."""
     if not is_base_name(name):
         raise IndexProblem(
@@ -75,35 +93,83 @@ def import_index(source: Path, name: str, encoder_sha256: str) -> Path:
     generation = new_generation(directory)
     try:
         with source.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
-            _unpack(stream, generation, source, encoder_sha256)
+            manifest = _unpack(_Bounded(stream), generation, source, encoder_sha256)
+        manifest = _link_anew(generation, manifest, progress)
+        write_synced(generation / MANIFEST, json.dumps(manifest, indent=2))
         make_current(directory, generation)
     except BaseException as error:
         shutil.rmtree(generation, ignore_errors=True)
         with contextlib.suppress(OSError):
             directory.rmdir()  # where there was none before
-        if isinstance(error, tarfile.TarError | zstandard.ZstdError | EOFError):
+        if isinstance(error, _HOSTILE):
             raise IndexProblem(f"{source} is no exported index: {error}") from None
         raise
     return directory
 
 
-def _unpack(stream: Any, generation: Path, source: Path, encoder_sha256: str) -> None:
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
+class _Bounded:
+    """A stream that ends in an error after `left` bytes."""
+
+    def __init__(self, stream: Any) -> None:
+        self.left = MAX_BETWEEN
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        content: bytes = self._stream.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise tarfile.ReadError("too much stands between its files")
+        return content
+
+
+def _unpack(stream: _Bounded, generation: Path, source: Path, encoder_sha256: str) -> dict[str, Any]:
+    """Write all files but the manifest, which is returned."""
+    with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
         first = archive.next()
         if first is None or first.name != MANIFEST or not first.isreg() or first.size > MAX_MANIFEST:
             raise IndexProblem(f"{source} is no exported index: it does not begin with {MANIFEST}")
-        content = _read(archive, first)
-        manifest = _checked(content, source, encoder_sha256)
+        content = io.BytesIO()
+        _copy(archive, first, stream, content)
+        manifest = _checked(content.getvalue(), source, encoder_sha256)
         missing = dict(manifest["files"])
         while (member := archive.next()) is not None:
             entry = missing.pop(member.name, None)
             if entry is None or not member.isreg() or member.size != entry.get("bytes"):
                 raise IndexProblem(f"{source} holds {member.name!r}, which its manifest does not vouch for")
-            if _copy(archive, member, generation / member.name) != entry["sha256"]:
+            with (generation / member.name).open("xb") as file:
+                digest = _copy(archive, member, stream, file)
+            if digest != entry["sha256"]:
                 raise IndexProblem(f"{member.name} in {source} is damaged (its SHA-256 differs)")
     if missing:
         raise IndexProblem(f"{source} is cut off: {min(missing)} is missing")
-    (generation / MANIFEST).write_bytes(content)
+    return manifest
+
+
+def _link_anew(generation: Path, manifest: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Graphs as a build makes them of these vectors, in place of those that came; what vouches for them."""
+    for name in OPTIONAL:
+        (generation / name).unlink(missing_ok=True)
+    for table in TABLES:
+        vectors = _vectors(generation / f"{table}.npy", manifest["encoder"]["dimension"])
+        link_vectors(generation, table, vectors, progress)
+    kept = {name: entry for name, entry in manifest["files"].items() if name not in OPTIONAL}
+    made = {path.name: file_entry(path) for path in generation.iterdir() if path.name in OPTIONAL}
+    return manifest | {"files": dict(sorted((kept | made).items()))}
+
+
+def _vectors(path: Path, dimension: int) -> Vectors:
+    try:
+        vectors = np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception:  # numpy reads a header as it would a program's text, and fails in as many ways
+        raise ValueError(f"{path.name} holds no vectors") from None
+    if vectors.dtype != np.float32 or vectors.ndim != 2 or not 0 < dimension == vectors.shape[1]:
+        raise ValueError(f"{path.name} holds no vectors of {dimension} numbers")
+    with np.errstate(all="ignore"):
+        if not np.isfinite(vectors.sum()):
+            raise ValueError(f"{path.name} holds what is no number")
+    return vectors
 
 
 def _checked(content: bytes, source: Path, encoder_sha256: str) -> dict[str, Any]:
@@ -121,19 +187,13 @@ def _checked(content: bytes, source: Path, encoder_sha256: str) -> dict[str, Any
     return manifest
 
 
-def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    return file.read() if file else b""
-
-
-def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> str:
+def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, stream: _Bounded, file: IO[bytes]) -> str:
     """Write a member's bytes and give their SHA-256."""
     digest = hashlib.sha256()
+    stream.left = member.size + MAX_BETWEEN
     source: IO[bytes] = archive.extractfile(member) or io.BytesIO()
-    with target.open("xb") as file:
-        while chunk := source.read(_CHUNK):
-            digest.update(chunk)
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+        file.write(chunk)
+    stream.left = MAX_BETWEEN
     return digest.hexdigest()

@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import deepcodeseek.server
 
 CACHE = "cache.sqlite"
 _KEYS_A_QUERY = 500
+
+T = TypeVar("T")
 
 
 class Cache:
@@ -25,12 +27,11 @@ class Cache:
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        path = directory / CACHE
+        self._path = directory / CACHE
         try:
-            self._database = _open(path)
-        except sqlite3.DatabaseError:  # damaged: it holds nothing that cannot be made again
-            path.unlink()
-            self._database = _open(path)
+            self._database = _open(self._path)
+        except sqlite3.DatabaseError:
+            self._database = _made_again(self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -43,31 +44,28 @@ class Cache:
     def get(self, kind: str, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The values that there are."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[bytes, bytes] = {}
-        for start in range(0, len(wanted), _KEYS_A_QUERY):
-            some = wanted[start : start + _KEYS_A_QUERY]
-            marks = ",".join("?" * len(some))
-            query = f"SELECT key, value FROM entry WHERE kind = ? AND key IN ({marks})"
-            found.update(self._database.execute(query, (kind, *some)))
-        return found
+        return self._whole(lambda: _found(self._database, kind, wanted), {})
 
     def put(self, kind: str, values: Mapping[bytes, bytes]) -> None:
         """Keep values, at once: a build that is cut short has not worked for nothing."""
-        with self._database:
-            self._database.executemany(
-                "INSERT OR REPLACE INTO entry (kind, key, value) VALUES (?, ?, ?)",
-                ((kind, key, value) for key, value in values.items()),
-            )
+        self._whole(lambda: _keep(self._database, kind, values), None)
 
     def keep_only(self, kind: str, keys: Iterable[bytes]) -> None:
         """Drop all others of this kind."""
-        with self._database:
-            self._database.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY)")
-            self._database.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((key,) for key in keys))
-            self._database.execute(
-                "DELETE FROM entry WHERE kind = ? AND key NOT IN (SELECT key FROM kept)", (kind,)
-            )
-            self._database.execute("DROP TABLE kept")
+        wanted = list(keys)
+        self._whole(lambda: _drop_others(self._database, kind, wanted), None)
+
+    def _whole(self, ask: Callable[[], T], nothing: T) -> T:
+        """What a whole file answers; of a damaged one nothing is left, and it is made again."""
+        try:
+            return ask()
+        except sqlite3.OperationalError:  # full or locked, which another file would be too
+            raise
+        except sqlite3.DatabaseError:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.close()
+            self._database = _made_again(self._path)
+            return nothing
 
 
 def digest(*parts: bytes | str) -> bytes:
@@ -102,3 +100,34 @@ def _open(path: Path) -> sqlite3.Connection:
             database.close()
         raise
     return database
+
+
+def _made_again(path: Path) -> sqlite3.Connection:
+    """An empty one in place of one that is damaged: it held nothing that cannot be made again."""
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    return _open(path)
+
+
+def _found(database: sqlite3.Connection, kind: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for start in range(0, len(keys), _KEYS_A_QUERY):
+        some = keys[start : start + _KEYS_A_QUERY]
+        marks = ",".join("?" * len(some))
+        query = f"SELECT key, value FROM entry WHERE kind = ? AND key IN ({marks})"
+        found.update(database.execute(query, (kind, *some)))
+    return found
+
+
+def _keep(database: sqlite3.Connection, kind: str, values: Mapping[bytes, bytes]) -> None:
+    rows = ((kind, key, value) for key, value in values.items())
+    with database:
+        database.executemany("INSERT OR REPLACE INTO entry (kind, key, value) VALUES (?, ?, ?)", rows)
+
+
+def _drop_others(database: sqlite3.Connection, kind: str, keys: Iterable[bytes]) -> None:
+    with database:
+        database.execute("CREATE TEMP TABLE kept (key BLOB PRIMARY KEY)")
+        database.executemany("INSERT OR IGNORE INTO kept VALUES (?)", ((key,) for key in keys))
+        database.execute("DELETE FROM entry WHERE kind = ? AND key NOT IN (SELECT key FROM kept)", (kind,))
+        database.execute("DROP TABLE kept")

@@ -234,10 +234,11 @@ def predict(
 
 def _import(source: Path, name: str | None, models: Path | None) -> None:
     from .archive import import_index
+    from .terminal import progress_reporter
 
-    with clear_errors(source):
+    with clear_errors(source), progress_reporter("auto") as progress:
         chosen = name or source.name.split(".", 1)[0].lower()
-        directory = import_index(source, chosen, installed_encoder(models).files.sha256)
+        directory = import_index(source, chosen, installed_encoder(models).files.sha256, progress)
     click.echo(f"installed as the base layer {chosen}: {directory}")
 
 

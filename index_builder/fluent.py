@@ -66,7 +66,10 @@ def _records(root: Node) -> Iterator[tuple[str, dict[str, Node]]]:
         nodes += reversed(node.named_children)
         if node.type != "call_expression":
             continue
-        name = text(node.child_by_field_name("function"))
+        called = node.child_by_field_name("function")
+        if called is None or called.type != "identifier":  # each link of a chain has all before it as text
+            continue
+        name = text(called)
         values = _properties(next(iter(arguments(node)), None))
         if name == "Record" and "data" in values:
             yield _literal(values.get("table")), _properties(values["data"])

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 from deepcodeseek.server import text
@@ -90,8 +92,9 @@ def mine(
     drafts: dict[str, Sample] = {}
     for item in extracted:
         if INSTALLED not in item.script.path.split("/"):
+            lines = _Lines(item.script.code)
             for edge in resolve_calls(item, names, exports):
-                draft = _sample(item, edge, by_name[edge.api_name])
+                draft = _sample(item, lines, edge, by_name[edge.api_name])
                 if _record(drafts.get(draft.id, draft)) != _record(draft):  # as in an export of many records
                     draft = replace(draft, id=digest(draft.id, *_record(draft)).hex()[:12])
                 drafts.setdefault(draft.id, draft)  # a statement that calls an API twice asks for it once
@@ -105,7 +108,7 @@ def write_samples(samples: Iterable[Sample], out: Path) -> None:
     write_lines(out, (json.dumps(asdict(sample)) for sample in samples))
 
 
-def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
+def _sample(item: Extracted, lines: _Lines, edge: Edge, api: Api) -> Sample:
     script, call = item.script, edge.call
     name = api.name.rpartition(".")[2]  # "sap.m.Bar" goes by its last part
     imported = _imported_as(item, call)
@@ -124,7 +127,7 @@ def _sample(item: Extracted, edge: Edge, api: Api) -> Sample:
         scope=script.scope,
         code_before=before,
         code_middle=script.code[call.start : call.end],
-        code_after=_without_lines(script.code[call.end :], told),
+        code_after=lines.untold_after(call.end, told),
         target=api.api_name,
         target_file=api.source,
         target_name=name,
@@ -187,15 +190,41 @@ def _has_word(code: str, name: str) -> bool:
     return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", code) is not None
 
 
-def _without_lines(code: str, names: Sequence[str]) -> str:
-    """Without the lines that tell any of the names."""
-    if not tells(code, names):
-        return code
-    marks = tuple(map(_plain, names))
-    lines = zip(code.split("\n"), code.lower().split("\n"), strict=True)
-    return "\n".join(
-        line for line, lower in lines if not (any(mark in lower for mark in marks) and tells(line, names))
-    )
+class _Lines:
+    """The lines of a script, read once for all the calls in it."""
+
+    def __init__(self, code: str) -> None:
+        self._lower = code.lower()
+        self._lines = code.split("\n")
+        self._starts = _starts(self._lines)
+        self._lower_starts = _starts(self._lower.split("\n"))  # some letters have two in lower case
+        self._telling: dict[tuple[str, ...], frozenset[int]] = {}
+
+    def untold_after(self, start: int, names: tuple[str, ...]) -> str:
+        """What stands behind a place, without the lines that tell any of the names."""
+        row = bisect_right(self._starts, start) - 1
+        cut = self._lines[row][start - self._starts[row] :]
+        telling = self._rows_telling(names)
+        whole = (self._lines[r] for r in range(row + 1, len(self._lines)) if r not in telling)
+        return "\n".join(whole if tells(cut, names) else (cut, *whole))
+
+    def _rows_telling(self, names: tuple[str, ...]) -> frozenset[int]:
+        if names not in self._telling:
+            rows = (row for name in names for row in self._rows_with(_plain(name)))
+            self._telling[names] = frozenset(row for row in rows if tells(self._lines[row], names))
+        return self._telling[names]
+
+    def _rows_with(self, plain: str) -> Iterator[int]:
+        at = self._lower.find(plain)
+        while at >= 0:
+            row = bisect_right(self._lower_starts, at) - 1
+            yield row
+            at = self._lower.find(plain, self._lower_starts[row + 1])
+
+
+def _starts(lines: Sequence[str]) -> list[int]:
+    """Where each line begins, and where one behind the last would."""
+    return list(accumulate((len(line) + 1 for line in lines), initial=0))
 
 
 def tells(code: str, names: Sequence[str]) -> bool:

@@ -118,9 +118,8 @@ class _Ignored:
 
     def below(self, folder: Path, start: int) -> _Ignored:
         """With what stands in this folder's file."""
-        path = folder / ".gitignore"
         try:
-            lines = decode(path.read_bytes()).splitlines() if path.stat().st_size <= _MAX_IGNORE else []
+            lines = decode(_ignore_file(folder / ".gitignore")).splitlines()
         except OSError:
             return self
         with warnings.catch_warnings():
@@ -132,6 +131,14 @@ class _Ignored:
         """The deepest file that says anything decides."""
         said = (spec.check_file(path[start:]).include for start, spec in reversed(self.specs))
         return next((is_ignored for is_ignored in said if is_ignored is not None), False)
+
+
+def _ignore_file(path: Path) -> bytes:
+    """What stands in it; nothing where it is a link, as for git, or a device, which may never end."""
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_IGNORE:
+        return b""
+    return path.read_bytes()
 
 
 def _is_pattern(line: str) -> bool:

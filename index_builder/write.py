@@ -83,6 +83,11 @@ def _vectors(texts: Sequence[str], encoder: Encoder, cache: Cache, progress: Pro
 
 def _write_vectors(generation: Path, table: Table, vectors: Vectors, progress: Progress) -> None:
     np.save(generation / f"{table}.npy", vectors, allow_pickle=False)
+    link_vectors(generation, table, vectors, progress)
+
+
+def link_vectors(generation: Path, table: Table, vectors: Vectors, progress: Progress) -> None:
+    """Write a graph beside vectors that are too many to be searched exactly."""
     if len(vectors) > EXACT_ROWS:
         progress(f"linking {table}", 0, 1)
         write_hnsw(generation / f"{table}.hnsw", vectors)
@@ -106,10 +111,6 @@ def write_hnsw(path: Path, vectors: Vectors) -> None:
 
 
 def _write_manifest(generation: Path, encoder: Encoder, content: Content) -> None:
-    files = {
-        path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size}
-        for path in sorted(generation.iterdir())
-    }
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "text_version": text.TEXT_VERSION,
@@ -126,6 +127,11 @@ def _write_manifest(generation: Path, encoder: Encoder, content: Content) -> Non
         },
         "bases": list(content.bases),
         "options": asdict(content.options),
-        "files": files,
+        "files": {path.name: file_entry(path) for path in sorted(generation.iterdir())},
     }
     write_synced(generation / MANIFEST, json.dumps(manifest, indent=2))
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """What a manifest says of a file."""
+    return {"sha256": sha256_file(path), "bytes": path.stat().st_size}

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from deepcodeseek.index_builder import parts
 from deepcodeseek.index_builder.build import LOCK, MAX_USAGES, build_index
-from deepcodeseek.index_builder.cache import CACHE
+from deepcodeseek.index_builder.cache import CACHE, Cache, digest
 from deepcodeseek.server.generation import read_manifest
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, Vectors
@@ -138,6 +138,29 @@ def test_a_damaged_cache_is_made_again(encoder: Encoder, tmp_path: Path) -> None
         (tmp_path / CACHE).write_bytes(content)
         build_index(EXAMPLE, tmp_path, encoder, silent)
         assert contents(tmp_path) == before
+
+
+KEYS = [digest(str(i)) for i in range(3_000)]
+ASKED: dict[str, Callable[[Cache], object]] = {
+    "get": lambda cache: cache.get("a", KEYS),
+    "put": lambda cache: cache.put("a", dict.fromkeys(KEYS, b"new" * 200)),
+    "keep_only": lambda cache: cache.keep_only("a", KEYS[::2]),
+}
+
+
+@pytest.mark.parametrize("first", ASKED)
+def test_a_cache_that_is_damaged_inside_is_made_again(first: str, tmp_path: Path) -> None:
+    with Cache(tmp_path) as cache:
+        cache.put("a", {key: key * 20 for key in KEYS})
+    with (tmp_path / CACHE).open("r+b") as file:
+        file.seek((tmp_path / CACHE).stat().st_size // 2 // 4096 * 4096)
+        file.write(b"\x5a" * 4096 * 40)
+    with Cache(tmp_path) as cache:
+        assert not ASKED[first](cache)
+        assert cache.get("a", KEYS) == {}
+        cache.put("a", {KEYS[0]: b"b"})
+    with Cache(tmp_path) as cache:
+        assert cache.get("a", KEYS) == {KEYS[0]: b"b"}
 
 
 def test_many_files_are_read_by_several_processes_with_the_same_result(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import sqlite3
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zstandard
 
@@ -215,9 +218,9 @@ def unpacked(path: Path) -> list[tuple[tarfile.TarInfo, bytes]]:
         return [(member, archive.extractfile(member).read()) for member in archive]  # type: ignore[union-attr]
 
 
-def packed(path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+def packed(path: Path, members: list[tuple[tarfile.TarInfo, bytes]], kind: int = tarfile.PAX_FORMAT) -> None:
     made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as archive:
+    with tarfile.open(fileobj=made, mode="w", format=kind) as archive:
         for member, content in members:
             member.size = len(content) if member.isreg() else 0
             archive.addfile(member, io.BytesIO(content))
@@ -239,6 +242,37 @@ def _with(members: list[Any], **changes: object) -> list[Any]:
     return [_file("manifest.json", json.dumps(manifest).encode()), *members[1:]]
 
 
+def _vouched(members: list[Any], name: str, content: bytes) -> list[Any]:
+    """With another content of a file, or one more, and a manifest that says so."""
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    files = json.loads(members[0][1])["files"] | {name: entry}
+    others = [member for member in members if member[0].name != name]
+    return [*_with(others, files=files), _file(name, content)]
+
+
+def _saved(vectors: Any) -> bytes:
+    made = io.BytesIO()
+    np.save(made, vectors)
+    return made.getvalue()
+
+
+class _Behind(tarfile.TarInfo):
+    """A file behind headers of a kind, each of which says the same of it."""
+
+    before = b""
+
+    def tobuf(self, *options: Any) -> bytes:
+        return self.before + super().tobuf(*options)
+
+
+def _behind(kind: bytes, said: bytes, count: int = 1) -> tuple[tarfile.TarInfo, bytes]:
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, len(said)
+    member = _Behind("x")
+    member.before = (header.tobuf() + said.ljust(len(said) + -len(said) % 512, b"\0")) * count
+    return member, b""
+
+
 HOSTILE: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
     "a path": (lambda m: [*m, _file("../../evil")], "does not vouch for"),
     "an absolute path": (lambda m: [*m, _file("/tmp/evil")], "does not vouch for"),
@@ -257,6 +291,22 @@ HOSTILE: dict[str, tuple[Callable[[list[Any]], list[Any]], str]] = {
         lambda m: _with(m, files={"../x": {"sha256": "0", "bytes": 1}}),
         "incomplete manifest",
     ),
+    "a long name first": (lambda m: [_file("x" * 1_000_000), *m], "too much stands between"),
+    "a long name at last": (lambda m: [*m, _file("x" * 1_000_000)], "too much stands between"),
+    "many headers first": (
+        lambda m: [_behind(tarfile.GNUTYPE_LONGNAME, b"x", 2_000), *m],
+        "too much stands between",
+    ),
+    "many headers at last": (
+        lambda m: [*m, _behind(tarfile.GNUTYPE_LONGNAME, b"x", 2_000)],
+        "too much stands between",
+    ),
+    "a long number": (lambda m: [_behind(tarfile.XHDTYPE, b"1" * 5_000 + b" a=b\n"), *m], "is no exported"),
+    "no vectors": (lambda m: _vouched(m, "doc.npy", b"junk"), "doc.npy holds no vectors"),
+    "objects": (lambda m: _vouched(m, "doc.npy", b"\x93NUMPY\1\0\x40\0" + b"(" * 64), "doc.npy holds no"),
+    "other numbers": (lambda m: _vouched(m, "doc.npy", _saved(np.ones((2, 384)))), "no vectors of 384"),
+    "shorter vectors": (lambda m: _vouched(m, "doc.npy", _saved(np.ones((2, 9), "f4"))), "no vectors of 384"),
+    "no numbers": (lambda m: _vouched(m, "doc.npy", _saved(np.full((2, 384), np.nan, "f4"))), "no number"),
 }
 
 
@@ -271,6 +321,38 @@ def test_a_hostile_export_is_refused_and_nothing_is_left(
     assert installed_bases() == ()
     assert not base_directory("hostile").exists()
     assert not (tmp_path.parent / "evil").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_header_takes_no_memory_whatever_it_says(
+    kind: int, encoder: Encoder, team: Path, tmp_path: Path
+) -> None:
+    members = unpacked(team)
+    packed(tmp_path / "x.tar.zst", [*members[:1], _file("x" * 30_000_000), *members[1:]], kind)
+    tracemalloc.start()
+    with pytest.raises(IndexProblem, match="too much stands between"):
+        import_index(tmp_path / "x.tar.zst", "x", encoder.files.sha256)
+    assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    tracemalloc.stop()
+
+
+def test_a_graph_is_never_taken_from_an_export(
+    encoder: Encoder, team: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where exact search does there is none, else the one that a build makes of the same vectors."""
+    packed(tmp_path / "x.tar.zst", _vouched(unpacked(team), "doc.hnsw", b"crash"))
+    used, manifest = read_manifest(import_index(tmp_path / "x.tar.zst", "x", encoder.files.sha256))
+    assert not list(used.glob("*.hnsw"))
+    assert manifest == read_manifest(tmp_path / "team-index")[1]
+    for module in ("server.vectors", "index_builder.write"):
+        monkeypatch.setattr(f"deepcodeseek.{module}.EXACT_ROWS", 0)
+    build_index(tmp_path / "team", tmp_path / "linked", encoder, silent)
+    used, manifest = read_manifest(import_index(tmp_path / "x.tar.zst", "x", encoder.files.sha256))
+    assert {path.name for path in used.glob("*.hnsw")} == {"doc.hnsw", "code.hnsw", "usage.hnsw"}
+    assert manifest == read_manifest(tmp_path / "linked")[1]
+    index = open_index(base_directory("x"), encoder.files.sha256)
+    assert not index.notes
+    index.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", zstandard.compress(b"no tar at all" * 100)])

@@ -141,6 +141,12 @@ ALIASES = [
     ("import {tide as flow} from './sea';\n{0}flow(1);", "{0}", "", False),
     ("import {tide as flow} from './sea';\n{0}var Flow;\nflow(1);", "{0}var Flow;\n", "", True),
     ("import * as flow from './sea';\n{0}flow.moon();\nflow.tide(1);", "{0}flow.moon();\n", "", False),
+    (  # a letter that is two in lower case
+        "import {tide as flow} from './sea';\n{0}flow(1);\nmoon('İİİİİİİİİİİİ');\nflow(2);\nend();",
+        "{0}",
+        "\nmoon('İİİİİİİİİİİİ');\nend();",
+        False,
+    ),
     ("const flow = require('./sea');\n{0}flow.tide(1);\nflow.moon();", "{0}", "\nflow.moon();", False),
     ("const {{tide: flow}} = require('./sea');\n{0}flow(1);\nflow(2);\n", "{0}", "\n", False),
 ]
@@ -176,6 +182,9 @@ FLAGS = [
     ("var a = 1;\nnew Tide();", set()),
     (f"{LINES.format('tide')}var tide;\nnew Tide();", {"leak"}),
     (f"{LINES.format('x')}// Tide\nnew Tide();", {"leak"}),
+    (f"{LINES.format(3)}var _tide;\nnew Tide();", {"leak"}),
+    (f"{LINES.format(3)}go($tide, 1);\nnew Tide();", {"leak"}),
+    (f"{LINES.format(3)}var tide_;\nnew Tide();", {"leak"}),
     (f"{LINES.format(3)}var tideTable;\nnew Tide();", {"usable", "balanced", "clean"}),
     (f"{LINES.format(3)}new global.Moon();", {"ambiguous", "usable", "balanced"}),
 ]
@@ -191,11 +200,60 @@ def test_flags(code: str, flags: set[str]) -> None:
 def test_clones_repetitions_and_contested_windows() -> None:
     same = f"{LINES.format(3)}new Tide();"
     one, other = mined(rule("a.js", same), rule("b.js", same))
-    assert one.clone
+    assert (one.clone, one.ambiguous, one.balanced, one.clean) == (True, False, True, False)
     assert (one.usable, other.usable) == (True, False)  # the same window and target a second time
     tide, moon = mined(rule("a.js", same), rule("b.js", f"{LINES.format(3)}new global.Moon();"))
     assert tide.ambiguous
     assert moon.ambiguous
+
+
+CLONES = [
+    # the lines before a call and the call, twice in two files, whether one is a clone of the other
+    ("var a;\nvar b;\nvar c;\nvar d;\nnew Tide();", "var e;\nvar b;\nvar c;\nvar d;\nnew Tide();", True),
+    ("var a;\nvar b;\nvar c;\nvar d;\nnew Tide();", "var a;\nvar b;\nvar e;\nvar d;\nnew Tide();", False),
+    ("var a;\nvar b;\nvar c;\nnew Tide().of(1);", "var e;\nvar b;\nvar c;\nnew Tide().of(2);", True),
+    ("var a;\nvar b;\nvar c;\nnew Tide().of(1);", "var e;\nvar b;\nvar c;\nnew Tide();", False),
+    ("var a;\nvar b;\nvar c;\nnew Tide();", "var e;\nvar b;\nvar c;\nnew global.Moon();", False),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "is_clone"), CLONES)
+def test_a_clone_has_the_same_two_lines_target_and_method(one: str, other: str, is_clone: bool) -> None:
+    samples = mined(rule("a.js", one), rule("b.js", other))
+    assert [(s.usable, s.clone) for s in samples] == [(True, is_clone)] * 2
+
+
+def test_apis_whose_last_names_are_the_same_are_ambiguous() -> None:
+    code = "/** Water. */\n{0}.Tide = function() {{}};\n{0}.Tide.prototype.of = function() {{}};\n"
+    tides = [Script(f"{water}.js", code.format(water)) for water in ("sea", "lake")]
+    use = Script("use.js", f"goog.require('sea.Tide');\n{LINES.format(3)}new sea.Tide();\n")
+    every = [extract(replace(script, package="p", module=script.path[:-3])) for script in (*tides, use)]
+    apis = [api for item in every for api in item.apis]
+    assert {api.name for api in apis} == {"sea.Tide", "lake.Tide"}
+    (sample,) = mine(every, apis, find_exports(every), per_target=5, seed=0)
+    assert (sample.ambiguous, sample.balanced, sample.clean) == (True, True, False)
+
+
+def test_a_file_may_ask_for_a_target_once() -> None:
+    """As in an export of many records: in one script the first call tells the second."""
+    records = (rule(f"r{n}", f"{LINES.format(n)}var n{n};\nnew Tide();") for n in range(3))
+    samples = mined(*(replace(record, path="export.xml") for record in records))
+    assert [s.usable for s in samples] == [True, True, True]
+    assert sum(s.balanced for s in samples) == 1
+
+
+def test_an_import_that_is_taken_out_is_no_line_before() -> None:
+    sea = Script("sea.js", "export function tide(a) {}\n")
+    use = Script("use.js", "import {tide} from './sea';\nvar a = 1;\n\nvar b = 2;\ntide(1);\n")
+    every = [extract(replace(script, package="p", module=script.path[:-3])) for script in (sea, use)]
+    (sample,) = mine(every, every[0].apis, find_exports(every), per_target=5, seed=0)
+    assert (sample.lines_before, sample.leak, sample.usable) == (2, False, False)
+
+
+def test_what_an_installed_package_calls_is_not_asked() -> None:
+    code = f"{LINES.format(3)}new Tide();"
+    samples = mined(rule("a.js", code), rule("node_modules/sea/a.js", code))
+    assert [(s.file, s.clone) for s in samples] == [("a.js", False)]
 
 
 def test_the_balanced_choice_is_capped_and_seeded() -> None:

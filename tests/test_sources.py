@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from hashlib import md5
 from pathlib import Path
@@ -18,6 +22,8 @@ from hypothesis import strategies as st
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.extract import extract
+from deepcodeseek.index_builder.fluent import read_fluent
+from deepcodeseek.index_builder.manifests import Manifests
 from deepcodeseek.index_builder.scripts import Problem, Script
 from deepcodeseek.index_builder.sources import Workspace, read_workspace
 from deepcodeseek.index_builder.walk import walk
@@ -199,6 +205,9 @@ ROOTS = {
     "<unload>{}</unload>": True,
     "<?xml version='1.0'?>\n<!-- from dev -->\n<unload a='b'>{}</unload>": True,
     "\n<?xml version='1.0'?><unload>{}</unload>": True,
+    "<?xml version='1.0'?>\n" + "<!-- x -->\n" * 30 + "<unload>{}</unload>": True,
+    "<?xml version='1.0'?>\n" + "<!-- x -->\n" * 30 + "<project>{}</project>": False,
+    "<!-- x --> y --><unload>{}</unload>": False,
     "<unloaded>{}</unloaded>": False,
     "<a><unload>{}</unload></a>": False,
     "<!DOCTYPE unload><unload>{}</unload>": False,
@@ -543,6 +552,13 @@ def test_sdk_package_is_that_of_its_package_json(tmp_path: Path) -> None:
     assert read(tmp_path, files).scripts[-1].package == "sdk-app"
 
 
+def test_a_long_chain_of_calls_is_read_in_time_that_grows_with_it_alone() -> None:
+    begin = time.process_time()
+    found = read_fluent("a" + ".b()" * 48_000 + ";\n" + FLUENT, "a.now.ts", "", Manifests())
+    assert time.process_time() - begin < 4  # squared, it would be 15
+    assert len(found.drafts) == 4
+
+
 # What is not read
 
 MADE_BY_TOOLS = {
@@ -702,6 +718,34 @@ def test_a_pattern_that_cannot_be_used_is_passed_over(tmp_path: Path, line: str)
     files = {".gitignore": f"{line}\nb.js\n", "b.js": "", "a" * 200 + ".js": ""}
     expected = ["a" * 200 + ".js"] if len(line) < 500_000 else ["a" * 200 + ".js", "b.js"]
     assert [path.name for path in walk(write(tmp_path, files)).files] == expected
+
+
+WALK = """import sys; from pathlib import Path; from deepcodeseek.index_builder.walk import walk
+print(*(path.name for path in walk(Path(sys.argv[1])).files))"""
+
+
+def _in_little_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("rules"),
+        lambda path: path.symlink_to("nowhere"),
+        Path.mkdir,
+    ],
+    ids=["pipe", "device", "link", "nothing", "folder"],
+)
+def test_a_gitignore_that_is_no_file_says_nothing(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    write(tmp_path, {"rules": "a.js\n", "a.js": "", "lib/b.js": "", "lib/.gitignore": "b.js\n"})
+    make(tmp_path / ".gitignore")
+    found = subprocess.run(
+        [sys.executable, "-c", WALK, tmp_path], preexec_fn=_in_little_memory, capture_output=True, timeout=20
+    )
+    assert found.stdout == b"a.js\n"
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
