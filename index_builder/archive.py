@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -34,7 +35,7 @@ from deepcodeseek.server.generation import (
 from deepcodeseek.server.models import Vectors
 
 from .generations import make_current, new_generation, write_synced
-from .progress import Progress
+from .progress import Progress, silent
 from .write import file_entry, link_vectors
 
 LEVEL = 10  # of compression: above it takes long for little
@@ -81,9 +82,7 @@ def _add(archive: tarfile.TarFile, path: Path) -> None:
         archive.addfile(member, file)
 
 
-def import_index(
-    source: Path, name: str, encoder_sha256: str, progress: Progress = lambda task, done, total: None
-) -> Path:
+def import_index(source: Path, name: str, encoder_sha256: str, progress: Progress = silent) -> Path:
     """Install an exported index as the base layer `name`; its directory. Raises IndexProblem or OSError."""
     if not is_base_name(name):
         raise IndexProblem(
@@ -138,6 +137,8 @@ def _unpack(stream: _Bounded, generation: Path, source: Path, encoder_sha256: st
                 raise IndexProblem(f"{source} holds {member.name!r}, which its manifest does not vouch for")
             with (generation / member.name).open("xb") as file:
                 digest = _copy(archive, member, stream, file)
+                file.flush()
+                os.fsync(file.fileno())
             if digest != entry["sha256"]:
                 raise IndexProblem(f"{member.name} in {source} is damaged (its SHA-256 differs)")
     if missing:
