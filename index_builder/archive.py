@@ -123,7 +123,7 @@ class _Bounded:
 
 def _unpack(stream: _Bounded, generation: Path, source: Path, encoder_sha256: str) -> dict[str, Any]:
     """Write all files but the manifest, which is returned."""
-    with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]  # read is enough
         first = archive.next()
         if first is None or first.name != MANIFEST or not first.isreg() or first.size > MAX_MANIFEST:
             raise IndexProblem(f"{source} is no exported index: it does not begin with {MANIFEST}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -33,8 +33,8 @@ _STATEMENTS: Mapping[Style, re.Pattern[str]] = MappingProxyType(
 _BRACES = r'\b([^;"=]{0,2000}[{,]\s*+[\w$]++)\s*+,?\s*+\}\s*+'
 _JOINED: Mapping[Style, re.Pattern[str]] = MappingProxyType(
     {
-        "es": re.compile(rf'^[ \t]*+import(?!\s+type\b){_BRACES}from\s*+(")', re.MULTILINE),
-        "commonjs": re.compile(rf'^[ \t]*+(?:var|let|const){_BRACES}=\s*+require\(\s*+(")', re.MULTILINE),
+        "es": re.compile(rf'^[ \t]*+import(?!\s+type\b){_BRACES}from\s*+"( *+)"', re.MULTILINE),
+        "commonjs": re.compile(rf'^[ \t]*+(?:var|let|const){_BRACES}=\s*+require\(\s*+"( *+)"', re.MULTILINE),
     }
 )
 _DEFINED = re.compile(r"\b(?:class|function\*?|var|let|const)\s+([\w$]+)")
@@ -86,7 +86,7 @@ def module_of(caller: Caller, text: str) -> Module | None:
         style,
         imports_of(text),
         frozenset(_DEFINED.findall(code)),
-        {text[found.end() : code.index('"', found.end())]: found.end(1) for found in _joinable(code, style)},
+        {text[slice(*found.span(2))]: found.end(1) for found in _JOINED[style].finditer(code)},
         at,
         is_below,
         quote='"' if 'from "' in text or 'require("' in text else "'",
@@ -138,11 +138,6 @@ def _line(module: Module, clause: str, specifier: str) -> Insertion:
     return Insertion(
         module.at, f"{module.line_end}{written}" if module.is_below else f"{written}{module.line_end}"
     )
-
-
-def _joinable(code: str, style: Style) -> Iterator[re.Match[str]]:
-    """Imports with braces that one more name may stand in, up to the quote of what is imported from."""
-    return (found for found in _JOINED[style].finditer(code) if '"' in code[found.end() :])
 
 
 def _place(text: str, code: str, style: Style) -> tuple[int, bool]:

@@ -195,7 +195,7 @@ const changePython = to => {
 beforeEach(() => {
   home = mkdtempSync(path.join(os.tmpdir(), 'deepcodeseek-client-'));
   python = makePython('python');
-  [settings, folders, editor, did, handlers] = [{ pythonPath: python }, [{ uri: uriOf('/work/harbour') }], undefined, [], {}];
+  [settings, folders, editor, did, handlers] = [{ pythonPath: python }, [{ uri: uriOf('/code/harbour') }], undefined, [], {}];
   LanguageClient.all = [];
   LanguageClient.mayRun = Promise.resolve();
   LanguageClient.answers = { 'workspace/executeCommand': () => status() };
@@ -286,15 +286,15 @@ test('in a pause the index is built where the settings say, and the pause goes o
   await eventually(() => label() === 'indexing 1 of 2');
   await rebuilt;
   assert.equal(label(), 'paused');
-  assert.match(toolRuns()[0], / index \/work\/harbour --out \/indexes\/configured --progress/);
+  assert.match(toolRuns()[0], / index \/code\/harbour --out \/indexes\/configured --progress/);
   await command('pause');
   assert.equal(LanguageClient.running().length, 1);
 });
 
-for (const [where, folder] of [['/work/harbour/a.js', 'harbour'], ['/elsewhere/a.js', 'airport'], [undefined, 'airport']]) {
+for (const [where, folder] of [['/code/harbour/a.js', 'harbour'], ['/elsewhere/a.js', 'airport'], [undefined, 'airport']]) {
   test(`of two folders the one of the editor, or the chosen one, with its own index: ${where}`, async () => {
-    folders.push({ uri: uriOf('/work/airport') });
-    const known = ['harbour', 'airport'].map(name => ({ folder: `/work/${name}`, directory: `/indexes/${name}` }));
+    folders.push({ uri: uriOf('/code/airport') });
+    const known = ['harbour', 'airport'].map(name => ({ folder: `/code/${name}`, directory: `/indexes/${name}` }));
     LanguageClient.answers['workspace/executeCommand'] = () => status({ folders: known });
     editor = where && { document: { uri: uriOf(where) } };
     await ready();
@@ -302,9 +302,9 @@ for (const [where, folder] of [['/work/harbour/a.js', 'harbour'], ['/elsewhere/a
     await command('doctor');
     await command('measure');
     const [rebuild, doctor, mine, run] = toolRuns();
-    assert.match(rebuild, new RegExp(` index /work/${folder} --out /indexes/${folder} `));
-    assert.match(doctor, new RegExp(` doctor /work/${folder} --index /indexes/${folder}$`));
-    assert.match(mine, new RegExp(` eval mine /work/${folder} `));
+    assert.match(rebuild, new RegExp(` index /code/${folder} --out /indexes/${folder} `));
+    assert.match(doctor, new RegExp(` doctor /code/${folder} --index /indexes/${folder}$`));
+    assert.match(mine, new RegExp(` eval mine /code/${folder} `));
     assert.match(run, new RegExp(` eval run --index /indexes/${folder} `));
   });
 }
@@ -314,7 +314,7 @@ test('what the view inserts brings its import, after itself', async () => {
   const offered = { label: 'dredge', insertTextFormat: 2, textEdit: { range: place, newText: 'dredge($1)' } };
   offered.additionalTextEdits = [{ range: place, newText: "import { dredge } from './dredge';" }];
   Object.assign(LanguageClient.answers, { 'textDocument/completion': () => ({ items: [offered] }), resolve: given => given });
-  const document = { uri: uriOf('/work/harbour/a.js'), languageId: 'javascript', version: 1, isClosed: false };
+  const document = { uri: uriOf('/code/harbour/a.js'), languageId: 'javascript', version: 1, isClosed: false };
   editor = { document, selection: { active: {} } };
   await ready();
   let tell, shown;
