@@ -81,7 +81,8 @@ def train(
     torch.manual_seed(recipe.seed)
     model, reader = CrossEncoder.load(weights, sdpa=not recipe.dropout), None
     if recipe.objective == "grpo":
-        reader = CrossEncoder.load(weights)
+        reader = CrossEncoder.load(weights, model.sdpa)
+        take_first_layers(reader.bert, model.bert, recipe.frozen)
     freeze(model.bert, recipe.frozen)
     is_varied = recipe.dropout and recipe.objective != "grpo"  # where chance enters by the choices alone
     model.bert.train(is_varied)
@@ -257,6 +258,27 @@ def drawn_list(triple: Triple, documents: int, seed: int) -> Triple:
     kept = numbers[:hardest] + rng.sample(rest, min(len(rest), wanted - hardest))
     priors = triple.priors and (triple.priors[0], *(triple.priors[1 + i] for i in kept))
     return Triple(triple.query, triple.positive, tuple(triple.negatives[i] for i in kept), priors)
+
+
+def take_first_layers(reader: Any, bert: Any, layers: int) -> None:
+    """`reader`, a BERT model, goes on from the states that `bert` had after so many layers when it last read.
+
+    Both have the same weights there, so they are run once for both.
+    """
+    import torch
+
+    if not layers:
+        return
+
+    taken: dict[str, Any] = {}
+
+    def keep(_: Any, __: Any, states: Any) -> None:
+        taken["states"] = states
+
+    bert.encoder.layer[layers - 1].register_forward_hook(keep)
+    first, *others = reader.encoder.layer
+    first.forward = lambda *_, **__: taken["states"]
+    reader.encoder.layer = torch.nn.ModuleList([first, *others[layers - 1 :]])
 
 
 def _without_gradient(
