@@ -23,27 +23,28 @@ from deepcodeseek.server.engine import load_generator
 from deepcodeseek.server.models import Generator, shipped
 
 from .atomic import write_lines
-from .cache import digest
 from .export_encoder import base_weights
 from .export_weights import float_weights
 from .metrics import row_of
 from .prepared import EVAL_ONLY, RETRIEVING, TRAIN, Prepared, lists, prepared
 from .progress import Progress
-from .synthetic import sizes_of, synthetic_triples
+from .synthetic import TEMPLATES_VERSION, sizes_of, synthetic_triples
 from .terminal import progress_reporter
 from .train_fusion import named
 from .train_reranker import train
 from .train_shipped_reranker import REINFORCED, drawn, ranks_by
 from .triples import Triple, read_coder_pile, write_triples
 
-DOCUMENTS = 4  # of a list: more would take twice as long
+AFFORDED = replace(REINFORCED, documents=4, frozen=4, tokens=128)
+"""As what was tried for shipping, in a third of the time: short lists and pairs, the upper layers alone."""
+
 MEASURED = 240  # lists of an eval-only corpus
 DESCRIPTION = (
-    "The cross-encoder that ships, reinforced (GRPO, one epoch) on synthetic lists of {list}: the API that a "
-    "context was made up for by {writers}, and others that the retriever finds there, all of the corpora of "
-    "`train`. Top-k accuracy in percent of {n} lists of real calls in the corpora of `eval-only`, its score "
-    "added to the retriever's; the mean over {seeds} seeds, ± their standard deviation, and 95 % Wilson "
-    "intervals of the calls."
+    "The cross-encoder that ships, its upper two layers reinforced (GRPO, one epoch) on synthetic lists of "
+    "{list}, at {tokens} tokens a pair: the API that a context was made up for by {writers}, and others that "
+    "the retriever finds there, all of the corpora of `train`. Top-k accuracy in percent of {n} lists of "
+    "real calls in the corpora of `eval-only`, its score added to the retriever's; the mean over {seeds} "
+    "seeds, ± their standard deviation, and 95 % Wilson intervals of the calls."
 )
 
 
@@ -74,7 +75,9 @@ def main(corpora: Path, work: Path, out: Path, sizes: str, seeds: int, writes: b
         rows = measured(made, unseen, numbers, seeds, work, progress)
     writers = "templates and the expander" if generator else "templates"
     result = {
-        "description": DESCRIPTION.format(writers=writers, list=DOCUMENTS, n=len(unseen), seeds=seeds),
+        "description": DESCRIPTION.format(
+            writers=writers, list=AFFORDED.documents, tokens=AFFORDED.tokens, n=len(unseen), seeds=seeds
+        ),
         "command": "python -m deepcodeseek.index_builder.ablate_synthetic --corpora CORPORA --work WORK "
         f"--sizes {sizes} --seeds {seeds}{'' if generator else ' --no-generator'} --out {out.name}",
         "retrieved_by": shipped("fusion").sha256,
@@ -88,23 +91,24 @@ def main(corpora: Path, work: Path, out: Path, sizes: str, seeds: int, writes: b
 def synthetic_set(
     corpora: Sequence[Prepared], size: int, work: Path, progress: Progress, generator: Generator | None
 ) -> list[Triple]:
-    """As many lists of each corpus, mixed; of the same corpora, models and writer once into `work`."""
-    made_by = [generator.files.sha256 if generator else "", *(shipped(kind).sha256 for kind in RETRIEVING)]
-    key = digest(*made_by, *(corpus.key() for corpus in corpora)).hex()[:12]
-    path = work / f"synthetic-{size}-{key}.jsonl"
-    if not path.is_file():
-        made = []
-        for corpus, wanted in zip(corpora, sizes_of(len(corpora), size), strict=True):
+    """As many lists of each corpus, mixed; of the same corpus, models and writer once into `work`."""
+    writer = generator.files.sha256 if generator else ""
+    made_by = [TEMPLATES_VERSION, writer, *(shipped(kind).sha256 for kind in RETRIEVING)]
+    made: list[Triple] = []
+    for corpus, wanted in zip(corpora, sizes_of(len(corpora), size), strict=True):
+        path = work / f"synthetic-{corpus.name}-{wanted}-{corpus.key(*made_by)}.jsonl"
+        if not path.is_file():
             engine = corpus.engine()
             try:
-                made += synthetic_triples(engine, wanted, 0, named(progress, corpus.name), generator)
+                show = named(progress, corpus.name)
+                write_triples(path, synthetic_triples(engine, wanted, 0, show, generator))
             finally:
                 engine.index.close()
-        if generator:
-            generator.close()
-        random.Random(0).shuffle(made)
-        write_triples(path, made)
-    return list(read_coder_pile(path, lambda _: None))
+        made += read_coder_pile(path, lambda _: None)
+    if generator:
+        generator.close()
+    random.Random(0).shuffle(made)
+    return made
 
 
 def measured(
@@ -123,7 +127,7 @@ def measured(
         ranks = []
         few: list[Triple] = []
         for seed in range(seeds):
-            recipe = replace(REINFORCED, documents=DOCUMENTS, seed=seed)
+            recipe = replace(AFFORDED, seed=seed)
             few = drawn(made, len(made), seed)[:size]
             task = f"{size:,} lists, seed {seed}"
             weights = train(few, start, work / f"{size}-{seed}", recipe, named(progress, task))

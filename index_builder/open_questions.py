@@ -42,7 +42,10 @@ def _synthetic(results: Path) -> tuple[str, ...]:
     before, *sizes = content["results"]
     tops = [row["top"]["5"] for row in sizes]
     spread = max(row["spread"]["5"] for row in sizes)
-    verdict = "More is not better" if tops[-1] <= before["top"]["5"] else "More is better"
+    low, high = before["interval"]["5"]
+    verdict = (
+        "More is better" if tops[-1] > high else "More is worse" if tops[-1] < low else "More is no better"
+    )
     return (
         "How does the size of the synthetic set matter?",
         "<br>".join(f"{_top(row)} reranked, {row['method']}" for row in sizes),

@@ -1,9 +1,10 @@
 """Synthetic triples: calling contexts that nobody wrote, for APIs that somebody documented.
 
-Templates write them, and a local generator some of a template's lines: what the documentation says of an API
-becomes a caller's comment, its parameters become variables, and a real call of another API stands beside it.
-A context is kept where it parses, does not tell the API by its name, and the retriever, which saw none of
-this, puts the API among its first AGREED candidates: of one that does not lead there nothing is learned.
+Templates write them, and a local generator some of a template's lines: half of what the documentation says of
+an API becomes a caller's name and comment, its parameters become variables, and a real call of another API
+stands beside it. Half, as callers seldom say all that the documentation says, and word for word. A context is
+kept where it parses, does not tell the API by its name, and the retriever, which saw none of this, puts the
+API among its first AGREED candidates: of one that does not lead there nothing is learned.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from .mine import tells
 from .parse import TooSlow, parse
 from .progress import Progress, silent
 from .triples import Triple
+
+TEMPLATES_VERSION = "2"
+"""Changes whenever other contexts come of the same index: what was kept of an older one is written anew."""
 
 AGREED = 8
 CHUNK = 32  # contexts that are looked up together
@@ -93,7 +97,8 @@ def _sample(
 ) -> dict[str, Any] | None:
     """A context, or None where it would tell the API or is no code."""
     name = call.api.name.rpartition(".")[2]
-    before = f"{_head(call, rng)}\n{_lines(engine, call, rng)}"
+    words = _half(call.sentence.split(), rng)
+    before = f"{_head(words, _params(call)[:2], rng)}\n{_lines(engine, call, rng)}"
     if generator:
         before += _written(generator, before)
     middle, after = _statement(call), f"\n{rng.choice(('', '    return result;'))}\n}}\n"
@@ -105,17 +110,22 @@ def _sample(
         "code_after": after,
         "target": call.api.api_name,
         "target_name": name,
-        "record_name": " ".join(lexical_tokens(call.sentence)[:3]),
+        "record_name": " ".join(lexical_tokens(" ".join(words))[:3]),
     }
 
 
-def _head(call: Call, rng: random.Random) -> str:
-    """A function whose purpose is that of the call."""
-    params = ", ".join(_params(call)[:2])
-    words = [word for word in lexical_tokens(call.sentence)[:3] if word.isascii()]
-    name = (words[0] + "".join(word.capitalize() for word in words[1:])) if words else "run"
-    comment = f"// {call.sentence}" if rng.random() < 0.5 else f"/**\n * {call.sentence}\n */"
-    return f"{comment}\nfunction {name}({params}) {{"
+def _half(words: Sequence[str], rng: random.Random) -> list[str]:
+    """Half of them, in their order."""
+    return [words[i] for i in sorted(rng.sample(range(len(words)), (len(words) + 1) // 2))]
+
+
+def _head(words: Sequence[str], params: Sequence[str], rng: random.Random) -> str:
+    """A function whose purpose is that of the call: its name says it, and in half of them a comment."""
+    named = [word for word in lexical_tokens(" ".join(words))[:3] if word.isascii()]
+    name = (named[0] + "".join(word.capitalize() for word in named[1:])) if named else "run"
+    purpose = " ".join(words)
+    comment = rng.choice(("", "", f"// {purpose}\n", f"/**\n * {purpose}\n */\n"))
+    return f"{comment}function {name}({', '.join(params)}) {{"
 
 
 def _lines(engine: Engine, call: Call, rng: random.Random) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from deepcodeseek.index_builder.mine import tells
 from deepcodeseek.index_builder.parse import parse
 from deepcodeseek.index_builder.synthetic import (
     AGREED,
+    _half,
     _samples,
     documented_calls,
     sizes_of,
@@ -52,6 +54,13 @@ def test_contexts_are_code_that_does_not_tell_its_api(engine: Engine) -> None:
         assert not parse(code.encode()).has_error, code
         assert not tells(sample["code_before"], (sample["target_name"],))
         assert sample["target_name"] in sample["code_middle"]
+
+
+@pytest.mark.parametrize(("words", "kept"), [(0, 0), (1, 1), (4, 2), (5, 3)])
+def test_a_caller_says_half_of_the_documentation_in_its_order(words: int, kept: int) -> None:
+    found = _half(list("abcde"[:words]), random.Random(0))
+    assert len(found) == kept
+    assert found == sorted(found)
 
 
 def test_only_what_is_documented_is_asked_for(engine: Engine) -> None:

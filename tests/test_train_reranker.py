@@ -432,7 +432,7 @@ def test_each_stage_has_a_row_over_all_seeds(
 def test_each_size_of_a_synthetic_set_has_a_row(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ablate_synthetic, "REINFORCED", replace(QUICK, objective="grpo", epochs=1))
+    monkeypatch.setattr(ablate_synthetic, "AFFORDED", replace(QUICK, objective="grpo", epochs=1))
     rows = ablate_synthetic.measured(TRIPLES, TRIPLES[:6], [4, 20], 2, tmp_path, QUIET)
     assert [(row["size"], row["method"], row["seeds"], row["n"]) for row in rows] == [
         (0, "no synthetic lists", 1, 6),
