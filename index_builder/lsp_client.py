@@ -62,7 +62,7 @@ class Client:
         )
         assert self.process.stdin
         assert self.process.stdout
-        self._stdin: BinaryIO = self.process.stdin  # type: ignore[assignment]
+        self._stdin: BinaryIO = self.process.stdin  # type: ignore[assignment]  # IO[bytes], which it is
         self._pending: dict[int | None, Pending] = {}
         self._writing = threading.Lock()
         self._count = 0

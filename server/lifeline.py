@@ -58,7 +58,7 @@ def _poll(pid: int) -> None:
 def _wait_windows(pid: int) -> Callable[[], object] | None:
     import ctypes
 
-    kernel = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined, unused-ignore]
+    kernel = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined, unused-ignore]  # Windows alone
     synchronize, forever = 0x00100000, 0xFFFFFFFF
     handle = kernel.OpenProcess(synchronize, False, pid)
     return (lambda: kernel.WaitForSingleObject(handle, forever)) if handle else None
