@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.fusion import Fusion
-from deepcodeseek.server.generation import ADAPTED
+from deepcodeseek.server.generation import ADAPTED, source_of
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.models import SHIPPED, ModelProblem, read_model
 
@@ -39,7 +39,6 @@ from .candidates import candidate_lists
 from .decoding import decode
 from .evaluate import Asked, some_of
 from .evidence import GENERAL, Questions, ask
-from .generations import source_of
 from .graph import find_exports, with_tails
 from .layers import last_options
 from .mine import FOLDS, mine

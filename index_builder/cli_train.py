@@ -151,10 +151,9 @@ def train_adapt(
 ) -> None:
     """Learn from your own code which evidence tells the truth in it. Kept only where it predicts better."""
     from deepcodeseek.server.engine import load_engine
-    from deepcodeseek.server.generation import ADAPTED, index_directory
+    from deepcodeseek.server.generation import ADAPTED, index_directory, source_of
 
     from .adapt import AdaptProblem, adapt, left_out
-    from .generations import source_of
     from .terminal import adapted_view, progress_reporter, say_json
     from .train_libraries import ADAPTING, missing, quiet, way_out
 

@@ -14,12 +14,11 @@ from deepcodeseek.server.generation import (
     MANIFEST,
     OPTIONAL,
     REQUIRED,
+    SOURCE,
     IndexProblem,
     damaged_files,
     read_manifest,
 )
-
-SOURCE = "workspace"
 
 
 def write_synced(path: Path, content: str) -> None:
@@ -74,14 +73,6 @@ def remember_source(out: Path, workspace: Path) -> None:
     part = out / f"{SOURCE}.{secrets.token_hex(3)}.part"
     write_synced(part, os.fsdecode(workspace))
     part.replace(out / SOURCE)
-
-
-def source_of(out: Path) -> Path | None:
-    """The workspace that an index was last built from, where that is known."""
-    try:
-        return Path((out / SOURCE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 def _named(out: Path) -> str:

@@ -22,6 +22,7 @@ SCHEMA_VERSION = 2
 DATABASE = "graph.sqlite"
 MANIFEST = "manifest.json"
 CURRENT = "current"
+SOURCE = "workspace"  # beside the generations: what they are built from
 ADAPTED = "models"  # beside the generations: weights that learned from the workspace
 
 Table = Literal["doc", "code", "usage"]
@@ -48,6 +49,14 @@ def index_directory(workspace: Path) -> Path:
     resolved = workspace.resolve()
     digest = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]
     return _cache_home() / "indexes" / f"{resolved.name or 'root'}-{digest}"
+
+
+def source_of(directory: Path) -> Path | None:
+    """The workspace that an index was last built from, where that is known."""
+    try:
+        return Path((directory / SOURCE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def base_directory(name: str = "") -> Path:

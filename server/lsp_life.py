@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from pygls.lsp.server import LanguageServer
 
 from . import __version__
 from .engine import Engine, load_engine, mark_of, with_newer_index
-from .generation import IndexProblem, index_directory
+from .generation import IndexProblem, index_directory, source_of
 from .lsp_anytime import Anytime, Question
 from .lsp_anytime import run_on as run_on
 from .lsp_build import build, progress
@@ -45,6 +46,7 @@ class Session:
     workspace: Path | None = None
     engine: Engine | None = None
     state: str = "starting"
+    is_apart: bool = False  # its index lies in a folder of the place that the client names
 
 
 class Root:
@@ -140,7 +142,7 @@ async def read(ls: Server, text: str, work: Callable[..., T], *given: Any) -> T:
 
 async def start(ls: Server, root: Root) -> None:
     """Load index and models; build the index first where there is none."""
-    session = root.session
+    session = root.session = replace(root.session, is_apart=_is_anothers(ls, root))
     if session.workspace is None and not session.settings.index_directory:
         root.session = replace(session, state="no workspace")
         ls.say("no workspace folder is open: nothing can be predicted")
@@ -159,8 +161,30 @@ async def start(ls: Server, root: Root) -> None:
 
 def chosen_index(session: Session) -> Path:
     """Where the index lies: where the client says, or else where the builder puts it."""
-    chosen = session.settings.index_directory
-    return Path(chosen).expanduser() if chosen else index_directory(session.workspace or Path.cwd())
+    own = index_directory(session.workspace or Path.cwd())
+    if not session.settings.index_directory:
+        return own
+    chosen = Path(session.settings.index_directory).expanduser()
+    return chosen / own.name if session.is_apart else chosen
+
+
+def _is_anothers(ls: Server, root: Root) -> bool:
+    """Whether the place that the client names is that of another folder's index, to be left alone."""
+    session = replace(root.session, is_apart=False)
+    if not (session.workspace and session.settings.index_directory and session.settings.auto_index):
+        return False
+    chosen = chosen_index(session)
+    before = takewhile(lambda other: other is not root, ls.roots)
+    owners = {chosen_index(other.session): other.session.workspace for other in before}
+    owner = owners.get(chosen) or source_of(chosen)
+    if not (owner and owner.is_dir()) or owner.resolve() == session.workspace.resolve():
+        return False
+    apart = chosen_index(replace(session, is_apart=True))
+    ls.say(
+        f"{chosen} holds the index of {owner}: that of {session.workspace} lies in {apart} "
+        "(with autoIndex off the other is used as it is)"
+    )
+    return True
 
 
 def _models_directory(ls: Server, settings: Settings) -> Path | None:

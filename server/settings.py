@@ -40,7 +40,11 @@ class Settings:
     rerank_depth: int = _option(20, "How many candidates the cross-encoder reads.", 0, 100)
     inline_completion: bool = _option(False, "Write the next statement with the local GGUF model.")
     auto_index: bool = _option(True, "Build the index when a workspace without one is opened.")
-    index_directory: str = _option("", "Where the index lies; empty: the user's cache directory.")
+    index_directory: str = _option(
+        "",
+        "Where the index lies; empty: the user's cache directory. Another folder's index there is left "
+        "alone: this one's gets a folder in it.",
+    )
     models_directory: str = _option("", "Models to use before the installed ones, such as adapted ones.")
 
 

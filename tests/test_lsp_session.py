@@ -15,7 +15,7 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 
 from deepcodeseek.index_builder.build import build_index
 from deepcodeseek.index_builder.lsp_client import COMMAND, Client
-from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.generation import index_directory, source_of
 from deepcodeseek.server.models import Encoder
 
 ASKED = {"workspace": {"configuration": True}}
@@ -124,6 +124,29 @@ def test_each_folder_is_answered_with_its_own_index(two_folders: list[Path]) -> 
             assert client.request("completionItem/resolve", item).result()["documentation"]
         told = [(each["folder"], each["directory"]) for each in client.status()["folders"]]
         assert told == [(str(folder), str(index_directory(folder))) for folder in (harbour, airport)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_folders_never_build_over_each_other_in_a_place_that_the_client_names(
+    two_folders: list[Path], tmp_path: Path, together: bool
+) -> None:
+    place = tmp_path / "indexes"
+    for folders in [two_folders] if together else [[folder] for folder in two_folders]:
+        with Client(environment()) as client:
+            client.initialize(*folders, initializationOptions={"indexDirectory": str(place)})
+            for folder in folders:
+                eventually(lambda folder=folder: offered(client, folder) == [f"open{folder.name.title()}"])
+    harbour, airport = two_folders
+    apart = place / index_directory(airport).name
+    assert [source_of(directory) for directory in (place, apart)] == [harbour, airport]
+
+
+def test_the_index_of_another_folder_is_used_as_it_is_where_none_is_built(two_folders: list[Path]) -> None:
+    harbour, airport = two_folders
+    options = {"indexDirectory": str(index_directory(harbour)), "autoIndex": False}
+    with Client(environment()) as client:
+        client.initialize(airport, initializationOptions=options)
+        eventually(lambda: offered(client, airport) == ["openHarbour"])
 
 
 def test_folders_come_and_go(two_folders: list[Path]) -> None:
