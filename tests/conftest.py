@@ -6,11 +6,16 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from deepcodeseek.index_builder import adapt
 from deepcodeseek.index_builder.build import Report, build_index
+from deepcodeseek.index_builder.train_fusion import Recipe, _initial, as_fusion
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import SHIPPED, Encoder, ModelFiles, data_directory, find_model, load_encoder
@@ -20,6 +25,8 @@ EXAMPLE = DATA / "example"
 DRAFT = "apps/berth-planning/drafts/x_hbr_berth/sys_script/Assign berth on arrival.script.js"
 WIDTH = 32  # of the tiny sentence encoder
 DRAFT_LINE, DRAFT_COLUMN = 15, 5  # 1-based: where the next statement belongs
+QUICK = Recipe(epochs=2, rate=5e-3)  # of a fusion
+QUIET: Any = lambda *_: None  # noqa: E731  # a progress, or what is said, that nobody looks at
 
 
 class StandIn:
@@ -74,6 +81,18 @@ def engine(example_report: Report) -> Iterator[Engine]:
     if engine.generator:
         engine.generator.close()
     engine.index.close()
+
+
+@pytest.fixture(scope="session")
+def untrained(engine: Engine) -> Engine:
+    """The example's, with a fusion by chance."""
+    return replace(engine, fusion=as_fusion(_initial(16, np.random.default_rng(0))))
+
+
+@pytest.fixture
+def few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an API, for adapting to its callers."""
+    monkeypatch.setattr(adapt, "PER_TARGET", 2)
 
 
 @pytest.fixture(scope="session")

@@ -17,23 +17,21 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from conftest import EXAMPLE
+from click.testing import CliRunner
+from conftest import EXAMPLE, QUICK, QUIET
 
-from deepcodeseek.index_builder import ablate_adapted, adapt_encoder, adapt_files, adapt_reranker
 from deepcodeseek.index_builder import adapt as adapting
-from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, is_below, left_out, mined
+from deepcodeseek.index_builder import adapt_encoder, adapt_files, adapt_reranker
+from deepcodeseek.index_builder.adapt import AdaptProblem, adapt, fold_of, mined
 from deepcodeseek.index_builder.adapt_files import NAMES
 from deepcodeseek.index_builder.atomic import write_lines
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked, context_of
-from deepcodeseek.index_builder.layers import read_bases, remove_base
 from deepcodeseek.index_builder.train_fusion import (
     Recipe,
     _initial,
-    as_fusion,
     gain_of,
     is_gain,
     ranks,
@@ -41,142 +39,14 @@ from deepcodeseek.index_builder.train_fusion import (
     write_fusion,
 )
 from deepcodeseek.index_builder.train_libraries import EXTRA
-from deepcodeseek.index_builder.train_query import documents_of
-from deepcodeseek.index_builder.train_shipped import train_shipped
-from deepcodeseek.server.engine import Engine, load_engine, mark_of
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.fusion import load_fusion
-from deepcodeseek.server.generation import ADAPTED, base_directory, index_directory
+from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import Encoder, ModelProblem, find_model, read_model
 from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
-QUIET: Any = lambda *_: None  # noqa: E731
-QUICK = Recipe(epochs=2, rate=5e-3)
-
-
-@pytest.fixture(autouse=True)
-def _few_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapting, "PER_TARGET", 2)
-
-
-@pytest.fixture(scope="module")
-def untrained(engine: Engine) -> Engine:
-    return replace(engine, fusion=as_fusion(_initial(16, np.random.default_rng(0))))
-
-
-def test_what_is_left_out_is_no_question(example_report: Report) -> None:
-    index = index_directory(EXAMPLE)
-    every = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)
-    hidden = frozenset({every[0]["file"], every[-1]["file"], every[0]["target_file"]})
-    left = mined(index, EXAMPLE, hidden, QUIET, QUIET)
-    assert {sample["file"] for sample in every} | {sample["target_file"] for sample in every} >= hidden
-    assert {sample["file"] for sample in left}.isdisjoint(hidden)
-    assert {sample["target_file"] for sample in left}.isdisjoint(hidden)
-    assert len(left) > len(every) / 2
-
-
-FILE, FOLDER = "apps/cargo/a.js", "apps/quay"
-LISTS = [
-    # what --leave-out names, which files that are, which lines say nothing
-    (b"apps/cargo/a.js\n", {FILE}, ()),
-    (b"\n  ./apps/cargo/a.js  \r\n\n", {FILE}, ()),
-    (b"apps\\cargo\\a.js", {FILE}, ()),
-    (b"apps/quay/../cargo/a.js", {FILE}, ()),
-    (b"WORKSPACE/apps/cargo/a.js", {FILE}, ()),
-    ("\ufeffapps/cargo/a.js\napps/quay/b.js".encode(), {FILE, f"{FOLDER}/b.js"}, ()),
-    ("apps/cargo/a.js\n".encode("utf-16"), {FILE}, ()),
-    (b"apps/quay/", {f"{FOLDER}/b.js", f"{FOLDER}/c.js"}, ()),
-    (b"apps/none.js\n# a.js\napps/cargo/a.js", {FILE}, ("apps/none.js", "# a.js")),
-    (b"/elsewhere/a.js\napps/cargo/a.js", {FILE}, ("/elsewhere/a.js",)),
-    (b"LINK/apps/cargo/a.js", {FILE}, ()),
-    (b"", set(), ()),
-]
-
-
-@pytest.mark.parametrize(("content", "files", "unknown"), LISTS)
-def test_files_are_left_out_however_they_are_written(
-    content: bytes, files: set[str], unknown: tuple[str, ...], encoder: Encoder, quay: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "link").symlink_to(quay / "w", target_is_directory=True)
-    places = content.replace(b"WORKSPACE", bytes(quay / "w")).replace(b"LINK", bytes(tmp_path / "link"))
-    (tmp_path / "list.txt").write_bytes(places)
-    engine = load_engine(quay / "i")
-    hidden, lines = left_out(tmp_path / "list.txt", quay / "w", engine.index)
-    assert {path for path in hidden if engine.index.file_ids(path)} == files
-    assert lines == unknown
-
-
-def test_a_list_that_names_nothing_is_refused(quay: Path, tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("apps/none.js\nother/\n", encoding="utf-8")
-    with pytest.raises(AdaptProblem, match=r"no file that it names, such as apps/none\.js"):
-        left_out(tmp_path / "list.txt", quay / "w", load_engine(quay / "i").index)
-
-
-PLACES = [
-    # a file, what is left out, whether it is
-    ("apps/a.js", {"apps/a.js"}, True),
-    ("apps/new/a.js", {"apps/new"}, True),
-    ("apps/new/deep/a.js", {"apps/new"}, True),
-    ("apps/newer/a.js", {"apps/new"}, False),
-    ("apps/a.js", set(), False),
-]
-
-
-@pytest.mark.parametrize(("path", "places", "is_left_out"), PLACES)
-def test_what_is_below_a_folder(path: str, places: set[str], is_left_out: bool) -> None:
-    assert is_below(path, places) == is_left_out
-
-
-@pytest.fixture(scope="module")
-def quay(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace `w` of three files, and its index `i`."""
-    folder = tmp_path_factory.mktemp("quay")
-    for name in (FILE, f"{FOLDER}/b.js", f"{FOLDER}/c.js"):
-        (folder / "w" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "w" / name).write_text(f"export class {Path(name).stem.upper()} {{}}\n", encoding="utf-8")
-    build_index(folder / "w", folder / "i", encoder, QUIET)
-    return folder
-
-
-def test_documents_are_those_of_the_own_layer(encoder: Encoder, tmp_path: Path) -> None:
-    """An API of a base layer is no document, and a call of one is no usage to learn from."""
-    base = "export class Tug { pull() {} }\nexport class Buoy {}\n"
-    own = "export class Crane { lift() {} }\n"
-    use = "import { Crane } from './crane';\nimport { Tug } from 'base';\nnew Crane().lift(new Tug());\n"
-    for name, content in (("base/package.json", '{"name": "base"}'), ("base/index.js", base),
-                          ("w/crane.js", own), ("w/use.js", use)):  # fmt: skip
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content, encoding="utf-8")
-    try:
-        build_index(tmp_path / "base", base_directory("base"), encoder, QUIET)
-        bases, _ = read_bases(None)
-        build_index(tmp_path / "w", tmp_path / "i", encoder, QUIET, bases)
-        engine = load_engine(tmp_path / "i")
-    finally:
-        remove_base("base")
-    assert engine.index.count == 3
-    every = documents_of(engine)
-    assert (every.doc.shape, every.code.shape, every.usage_api.tolist()) == ((1, 384), (1, 384), [0])
-    hidden = documents_of(engine, ["crane.js"])
-    assert not hidden.doc.any()
-    assert not hidden.usage_api.size
-
-
-def test_documents_are_those_of_the_engine_whatever_is_built_meanwhile(
-    encoder: Encoder, tmp_path: Path
-) -> None:
-    (tmp_path / "w").mkdir()
-    for names in (("Crane", "Tug"), ("Anchor", "Crane", "Tug"), ("Anchor", "Buoy", "Crane", "Tug")):
-        (tmp_path / "w" / "a.js").write_text(
-            "".join(f"export class {name} {{ own{name}() {{}} }}\n" for name in names), encoding="utf-8"
-        )
-        build_index(tmp_path / "w", tmp_path / "i", encoder, QUIET)
-        if len(names) == 2:
-            engine = load_engine(tmp_path / "i")
-            before = documents_of(engine)
-    after = documents_of(engine)
-    assert before.doc.shape == (2, 384)
-    assert all(np.array_equal(old, new) for old, new in zip(before.arrays, after.arrays, strict=True))
+pytestmark = pytest.mark.usefixtures("few_questions")
 
 
 def test_what_cannot_be_learned_from_is_told(
@@ -216,47 +86,6 @@ def test_files_of_one_half_are_enough_for_the_fusion(
     assert adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET).questions == len(half)
     with pytest.raises(AdaptProblem, match="`--no-encoder` learns from them"):
         adapt(untrained, index, tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
-
-
-def test_of_many_calls_some_are_drawn(example_report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = index_directory(EXAMPLE)
-    every = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)
-    monkeypatch.setattr(adapting, "MOST_QUESTIONS", len(every) // 2)
-    some, again = (mined(index, EXAMPLE, frozenset(), QUIET, QUIET) for _ in range(2))
-    assert some == again == [sample for sample in every if sample in some]
-    assert len(some) == len(every) // 2
-
-
-def test_what_is_left_out_is_no_candidate(engine: Engine, example_report: Report) -> None:
-    samples = mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)[:20]
-
-    def named(hidden: Collection[str]) -> set[str]:
-        lists = list(candidate_lists(engine, samples, Asked(), QUIET, hidden))
-        return {text.partition(". ")[0] for each in lists for text in (each.positive, *each.negatives)}
-
-    some = named(())
-    wrong = min(some - {sample["target_name"] for sample in samples})
-    apis = engine.index.apis
-    hidden = [path for path, name in zip(apis.source, apis.name, strict=True) if name == wrong]
-    defined = {name for path, name in zip(apis.source, apis.name, strict=True) if path in hidden}
-    assert wrong in defined
-    assert named(hidden).isdisjoint(defined)
-
-
-def test_what_is_left_out_says_nothing(
-    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    seen: list[Any] = []
-
-    def spy(engine: Engine, samples: Any, asked: Any, progress: Any, hidden: Any) -> Any:
-        seen.append(hidden)
-        raise AdaptProblem("seen enough")
-
-    monkeypatch.setattr(adapting, "ask", spy)
-    hidden = frozenset({"apps/berth-planning/update/x.xml"})
-    with pytest.raises(AdaptProblem, match="seen enough"):
-        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, QUIET)
-    assert seen == [hidden]
 
 
 def test_what_predicts_better_is_written_and_loads(
@@ -300,47 +129,6 @@ def test_what_is_no_better_leaves_all_as_it_was(
     assert not result.is_better
     assert result.before == result.after
     assert not list(tmp_path.iterdir())
-
-
-def test_what_an_earlier_run_learned_goes_where_it_is_no_better(
-    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """It may have learned from what is left out now; what somebody else put there stays."""
-    assert untrained.fusion
-    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
-    for name, about in (("earlier", {"adapted": {}}), ("mine", {})):
-        write_fusion(untrained.fusion.parameters, tmp_path / name / "fusion", about, QUICK)
-        said: list[str] = []
-        adapt(untrained, index_directory(EXAMPLE), tmp_path / name, EXAMPLE, frozenset(), QUIET, said.append)
-        assert (tmp_path / name / "fusion").is_dir() == (name == "mine")
-        removed = "the fusion that an earlier run had learned is removed"
-        assert any(line.startswith(removed) for line in said) == (name == "earlier")
-
-
-@pytest.mark.parametrize("kind", NAMES)
-def test_what_is_no_model_is_not_replaced(
-    kind: str, untrained: Engine, example_report: Report, tmp_path: Path
-) -> None:
-    """A folder of the user's project may have the name of a model."""
-    mine = tmp_path / kind / "mine.sql"
-    mine.parent.mkdir()
-    mine.write_text("SELECT", encoding="utf-8")
-    with pytest.raises(AdaptProblem, match=f"{kind} is no model, and would be replaced: choose another"):
-        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
-    assert mine.is_file()
-
-
-def test_what_has_no_card_is_an_earlier_runs_where_nobody_else_writes(
-    untrained: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
-    monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
-    index = tmp_path / "i"
-    shutil.copytree(index_directory(EXAMPLE), index)
-    (index / ADAPTED / "fusion").mkdir(parents=True)
-    (index / ADAPTED / "fusion" / "fusion.npz").write_bytes(b"of a run that was killed")
-    adapt(untrained, index, index / ADAPTED, EXAMPLE, frozenset(), QUIET, QUIET)
-    assert not (index / ADAPTED / "fusion").exists()
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -692,24 +480,6 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
     assert (tmp_path / "to" / "fusion" / "fusion.npz").is_file()
 
 
-def test_a_list_of_no_files_is_said(
-    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Whoever made it may have meant some."""
-
-    def refuse(*_: Any) -> None:
-        raise AdaptProblem("asked")
-
-    monkeypatch.setattr(adapting, "adapt", refuse)
-    (tmp_path / "none.txt").write_text("\n", encoding="utf-8")
-    options = ["--index", index_directory(EXAMPLE), "--leave-out", tmp_path / "none.txt", "--no-encoder"]
-    done = CliRunner().invoke(main, ["train", "adapt", *map(str, options)])
-    assert done.stderr.splitlines()[-2:] == [
-        f"{tmp_path / 'none.txt'} names no file: all of them are learned from",
-        "Error: asked",
-    ]
-
-
 def test_what_cannot_be_written_is_said_before_all_the_work(
     untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -745,160 +515,3 @@ def test_without_the_extra_a_training_does_not_begin(
     assert "onnxscript" in done.stderr
     assert "pip install 'deepcodeseek[train]'" in done.stderr
     assert not (tmp_path / "m").exists()
-
-
-# What ships
-
-
-def test_training_on_corpora(encoder: Encoder, tmp_path: Path) -> None:
-    samples = "\n".join(
-        json.dumps(sample) for sample in mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)
-    )
-    for name, kind in (("one", "train"), ("two", "eval-only")):
-        folder = tmp_path / "corpora" / name
-        build_index(EXAMPLE, folder / "index", encoder, QUIET)
-        (folder / "samples.jsonl").write_text(samples, encoding="utf-8")
-        about = {
-            "name": name,
-            "list": kind,
-            "packages": [{"name": name, "version": "1.0.0", "licence": "MIT"}],
-        }
-        (folder / "corpus.json").write_text(json.dumps({"corpus": about}), encoding="utf-8")
-    about = train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, QUIET)
-    assert about["trained_on"] == [{"name": "one", "packages": ["one@1.0.0 (MIT)"]}]
-    assert about["loss"][-1] < about["loss"][0]
-    assert set(about["top_k_percent"]) == {"two"}
-    first = (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes()
-    tasks: list[str] = []
-    train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, lambda task, *_: tasks.append(task))
-    assert (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes() == first
-    assert "gathering" not in tasks  # what was gathered is kept
-    with pytest.raises(ValueError, match="holds no corpus"):
-        train_shipped(tmp_path / "m", tmp_path / "n", QUICK, QUIET)
-
-
-def test_what_was_learned_serves_its_workspace_alone(
-    untrained: Engine, example_report: Report, tmp_path: Path
-) -> None:
-    index, first, second = (
-        index_directory(EXAMPLE), _initial(4, np.random.default_rng(1)), _initial(4, np.random.default_rng(2))
-    )  # fmt: skip
-    shutil.copytree(index, tmp_path / "i")
-    write_fusion(first, tmp_path / "i" / ADAPTED / "fusion", {}, QUICK)
-    write_fusion(second, tmp_path / "chosen" / "fusion", {}, QUICK)
-    shipped, adapted, chosen = (
-        load_engine(*places).fusion
-        for places in ((index,), (tmp_path / "i",), (tmp_path / "i", tmp_path / "chosen"))
-    )
-    assert shipped
-    assert adapted
-    assert chosen
-    assert np.array_equal(adapted.parameters[0], first[0])
-    assert np.array_equal(chosen.parameters[0], second[0])
-    assert shipped.parameters[0].shape != first[0].shape
-    marks = {
-        mark_of(*places) for places in ((index,), (tmp_path / "i",), (tmp_path / "i", tmp_path / "chosen"))
-    }
-    assert len(marks) == 3
-    build_index(EXAMPLE, tmp_path / "i", untrained.encoder, QUIET)  # type: ignore[arg-type]
-    assert (tmp_path / "i" / ADAPTED / "fusion").is_dir()
-
-
-def test_adapting_again_begins_where_it_began(
-    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Weights that have seen a file must neither judge its calls nor be gone on from."""
-    monkeypatch.setattr(adapting, "RECIPE", QUICK)
-    assert untrained.fusion
-    said = []
-    for name in ("new", "adapted before"):
-        index = tmp_path / name
-        shutil.copytree(index_directory(EXAMPLE), index)
-        if name != "new":
-            write_fusion(untrained.fusion.parameters, index / ADAPTED / "fusion", {}, QUICK)
-        done = CliRunner().invoke(main, ["train", "adapt", "--index", str(index), "--no-encoder", "--json"])
-        said.append(json.loads(done.stdout) | {"minutes": 0})
-    assert said[0] == said[1]
-
-
-def test_a_damaged_card_of_adapted_weights_is_a_note(example_report: Report, tmp_path: Path) -> None:
-    shutil.copytree(index_directory(EXAMPLE), tmp_path / "i")
-    for kind in ("fusion", "query"):
-        folder = tmp_path / "i" / ADAPTED / kind
-        folder.mkdir(parents=True)
-        (folder / "model.json").write_text("{", encoding="utf-8")
-    engine = load_engine(tmp_path / "i")
-    assert engine.fusion  # the one that ships
-    assert engine.query_encoder is None
-    assert len([note for note in engine.notes if "model.json" in note]) == 2
-
-
-def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
-    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    index = index_directory(EXAMPLE)
-    samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
-    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
-    hidden: list[list[str]] = []
-
-    def stand_in(engine: Engine, index: Path, out: Path, workspace: Any, leave_out: Any, *_: Any) -> str:
-        hidden.append(leave_out)
-        return "nothing learned"
-
-    monkeypatch.setattr(ablate_adapted, "adapt", stand_in)
-    options = [
-        "--index",
-        index,
-        "--samples",
-        tmp_path / "s.jsonl",
-        "--subset",
-        "all",
-        "--work",
-        tmp_path / "w",
-    ]
-    for _ in range(2):
-        arguments = [*options, "--out", tmp_path / "adapted.json", "--stage", "again", tmp_path / "none"]
-        done = CliRunner().invoke(ablate_adapted.main, list(map(str, arguments)))
-        assert done.exit_code == 0, done.output
-    folds = fold_of(sample["file"] for sample in samples).tolist()
-    assert [frozenset(files) for files in hidden] == [
-        frozenset(s["file"] for s, its in zip(samples, folds, strict=True) if its == fold)
-        for fold in sorted(set(folds))
-    ]  # once each: the second time what lies there is asked
-    written = json.loads((tmp_path / "adapted.json").read_text(encoding="utf-8"))
-    rows = {row["method"]: row for row in written["results"]}
-    assert {row["n"] for row in rows.values()} == {len(samples)}
-    # Nothing was learned, so that all of these are the same weights.
-    for suffix in ("", ", nothing after the cursor"):
-        assert rows[f"adapted{suffix}"]["top"] == rows[f"fused{suffix}"]["top"]
-        assert rows[f"adapted, reranked{suffix}"]["top"] == rows[f"reranked{suffix}"]["top"]
-    assert rows["reranked, again"]["top"] == rows["reranked"]["top"]
-
-
-def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
-    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made: list[Path] = []
-    monkeypatch.setattr(ablate_adapted, "adapt", lambda *arguments: made.append(arguments[2]))
-    monkeypatch.setattr(ablate_adapted, "_rows", lambda *parts: [])
-    index = index_directory(EXAMPLE)
-    samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
-    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
-
-    def run(*more: object) -> Result:
-        options = ["--index", index, "--samples", tmp_path / "s.jsonl", "--subset", "all"]
-        options += ["--work", tmp_path / "w", "--out", tmp_path / "new" / "a.json", *more]
-        return CliRunner().invoke(ablate_adapted.main, list(map(str, options)))
-
-    first, again, elsewhere = run(), run(), run("--workspace", EXAMPLE)
-    assert [each.exit_code for each in (first, again, elsewhere)] == [0, 0, 0], first.output
-    folds = len(set(made))
-    assert len(made) == 2 * folds
-    monkeypatch.setattr(ablate_adapted, "code_digest", lambda: b"other")
-    assert run("--workspace", EXAMPLE).exit_code == 0
-    assert len(made) == 3 * folds
-    engine = load_engine(index, adapted=False)
-    monkeypatch.setattr(ablate_adapted, "load_engine", lambda *_, **__: replace(engine, fusion=None))
-    refused = run()
-    assert refused.exit_code == 1
-    assert "instead of what ships (fusion): `deepcodeseek models list`" in refused.output

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXAMPLE
+from conftest import EXAMPLE, QUICK, QUIET
 
 from deepcodeseek.index_builder import train_fusion
-from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.adapt import mined
+from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.corpora import LOCK, read_lock
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.evidence import GENERAL, LOST, Questions, ask, gather
 from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
+from deepcodeseek.index_builder.train_shipped import train_shipped
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.fusion import FEATURES, OF_A_SIGNAL, Fusion, _is_shadowed, features, load_fusion
 from deepcodeseek.server.generation import index_directory, sha256_file
-from deepcodeseek.server.models import SHIPPED, ModelFiles, ModelProblem, find_model
+from deepcodeseek.server.models import SHIPPED, Encoder, ModelFiles, ModelProblem, find_model
 from deepcodeseek.server.pipeline import METHODS, predict
 from deepcodeseek.server.retrieve import rank, view_of
 from deepcodeseek.server.signals import SIGNALS
@@ -368,3 +370,30 @@ def test_what_ships_is_better_than_reciprocal_ranks() -> None:
     plain = top(ranks(as_fusion((hidden, np.zeros(1, np.float32), np.ones(1, np.float32))), questions))
     assert learned[1] > plain[1] + 5
     assert learned[5] > plain[5] + 5
+
+
+def test_training_on_corpora(encoder: Encoder, tmp_path: Path) -> None:
+    samples = "\n".join(
+        json.dumps(sample) for sample in mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)
+    )
+    for name, kind in (("one", "train"), ("two", "eval-only")):
+        folder = tmp_path / "corpora" / name
+        build_index(EXAMPLE, folder / "index", encoder, QUIET)
+        (folder / "samples.jsonl").write_text(samples, encoding="utf-8")
+        about = {
+            "name": name,
+            "list": kind,
+            "packages": [{"name": name, "version": "1.0.0", "licence": "MIT"}],
+        }
+        (folder / "corpus.json").write_text(json.dumps({"corpus": about}), encoding="utf-8")
+    about = train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, QUIET)
+    assert about["trained_on"] == [{"name": "one", "packages": ["one@1.0.0 (MIT)"]}]
+    assert about["loss"][-1] < about["loss"][0]
+    assert set(about["top_k_percent"]) == {"two"}
+    first = (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes()
+    tasks: list[str] = []
+    train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, lambda task, *_: tasks.append(task))
+    assert (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes() == first
+    assert "gathering" not in tasks  # what was gathered is kept
+    with pytest.raises(ValueError, match="holds no corpus"):
+        train_shipped(tmp_path / "m", tmp_path / "n", QUICK, QUIET)

@@ -1,0 +1,91 @@
+"""Five folds: each sample is asked of weights that have not seen its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import EXAMPLE, QUIET
+
+from deepcodeseek.index_builder import ablate_adapted
+from deepcodeseek.index_builder.adapt import fold_of, mined
+from deepcodeseek.index_builder.build import Report
+from deepcodeseek.server.engine import Engine, load_engine
+from deepcodeseek.server.generation import index_directory
+
+pytestmark = pytest.mark.usefixtures("few_questions")
+
+
+def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
+    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index = index_directory(EXAMPLE)
+    samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
+    hidden: list[list[str]] = []
+
+    def stand_in(engine: Engine, index: Path, out: Path, workspace: Any, leave_out: Any, *_: Any) -> str:
+        hidden.append(leave_out)
+        return "nothing learned"
+
+    monkeypatch.setattr(ablate_adapted, "adapt", stand_in)
+    options = [
+        "--index",
+        index,
+        "--samples",
+        tmp_path / "s.jsonl",
+        "--subset",
+        "all",
+        "--work",
+        tmp_path / "w",
+    ]
+    for _ in range(2):
+        arguments = [*options, "--out", tmp_path / "adapted.json", "--stage", "again", tmp_path / "none"]
+        done = CliRunner().invoke(ablate_adapted.main, list(map(str, arguments)))
+        assert done.exit_code == 0, done.output
+    folds = fold_of(sample["file"] for sample in samples).tolist()
+    assert [frozenset(files) for files in hidden] == [
+        frozenset(s["file"] for s, its in zip(samples, folds, strict=True) if its == fold)
+        for fold in sorted(set(folds))
+    ]  # once each: the second time what lies there is asked
+    written = json.loads((tmp_path / "adapted.json").read_text(encoding="utf-8"))
+    rows = {row["method"]: row for row in written["results"]}
+    assert {row["n"] for row in rows.values()} == {len(samples)}
+    # Nothing was learned, so that all of these are the same weights.
+    for suffix in ("", ", nothing after the cursor"):
+        assert rows[f"adapted{suffix}"]["top"] == rows[f"fused{suffix}"]["top"]
+        assert rows[f"adapted, reranked{suffix}"]["top"] == rows[f"reranked{suffix}"]["top"]
+    assert rows["reranked, again"]["top"] == rows["reranked"]["top"]
+
+
+def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
+    example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(ablate_adapted, "adapt", lambda *arguments: made.append(arguments[2]))
+    monkeypatch.setattr(ablate_adapted, "_rows", lambda *parts: [])
+    index = index_directory(EXAMPLE)
+    samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, samples)), encoding="utf-8")
+
+    def run(*more: object) -> Result:
+        options = ["--index", index, "--samples", tmp_path / "s.jsonl", "--subset", "all"]
+        options += ["--work", tmp_path / "w", "--out", tmp_path / "new" / "a.json", *more]
+        return CliRunner().invoke(ablate_adapted.main, list(map(str, options)))
+
+    first, again, elsewhere = run(), run(), run("--workspace", EXAMPLE)
+    assert [each.exit_code for each in (first, again, elsewhere)] == [0, 0, 0], first.output
+    folds = len(set(made))
+    assert len(made) == 2 * folds
+    monkeypatch.setattr(ablate_adapted, "code_digest", lambda: b"other")
+    assert run("--workspace", EXAMPLE).exit_code == 0
+    assert len(made) == 3 * folds
+    engine = load_engine(index, adapted=False)
+    monkeypatch.setattr(ablate_adapted, "load_engine", lambda *_, **__: replace(engine, fusion=None))
+    refused = run()
+    assert refused.exit_code == 1
+    assert "instead of what ships (fusion): `deepcodeseek models list`" in refused.output

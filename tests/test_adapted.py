@@ -1,0 +1,124 @@
+"""What was adapted: where it is put, whom it serves, and what an earlier run has left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import EXAMPLE, QUICK, QUIET
+
+from deepcodeseek.index_builder import adapt as adapting
+from deepcodeseek.index_builder.adapt import AdaptProblem, adapt
+from deepcodeseek.index_builder.adapt_files import NAMES
+from deepcodeseek.index_builder.build import Report, build_index
+from deepcodeseek.index_builder.cli import main
+from deepcodeseek.index_builder.train_fusion import (
+    Recipe,
+    _initial,
+    write_fusion,
+)
+from deepcodeseek.server.engine import Engine, load_engine, mark_of
+from deepcodeseek.server.generation import ADAPTED, index_directory
+
+pytestmark = pytest.mark.usefixtures("few_questions")
+
+
+def test_what_an_earlier_run_learned_goes_where_it_is_no_better(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may have learned from what is left out now; what somebody else put there stays."""
+    assert untrained.fusion
+    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
+    for name, about in (("earlier", {"adapted": {}}), ("mine", {})):
+        write_fusion(untrained.fusion.parameters, tmp_path / name / "fusion", about, QUICK)
+        said: list[str] = []
+        adapt(untrained, index_directory(EXAMPLE), tmp_path / name, EXAMPLE, frozenset(), QUIET, said.append)
+        assert (tmp_path / name / "fusion").is_dir() == (name == "mine")
+        removed = "the fusion that an earlier run had learned is removed"
+        assert any(line.startswith(removed) for line in said) == (name == "earlier")
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_what_is_no_model_is_not_replaced(
+    kind: str, untrained: Engine, example_report: Report, tmp_path: Path
+) -> None:
+    """A folder of the user's project may have the name of a model."""
+    mine = tmp_path / kind / "mine.sql"
+    mine.parent.mkdir()
+    mine.write_text("SELECT", encoding="utf-8")
+    with pytest.raises(AdaptProblem, match=f"{kind} is no model, and would be replaced: choose another"):
+        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+    assert mine.is_file()
+
+
+def test_what_has_no_card_is_an_earlier_runs_where_nobody_else_writes(
+    untrained: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
+    monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
+    index = tmp_path / "i"
+    shutil.copytree(index_directory(EXAMPLE), index)
+    (index / ADAPTED / "fusion").mkdir(parents=True)
+    (index / ADAPTED / "fusion" / "fusion.npz").write_bytes(b"of a run that was killed")
+    adapt(untrained, index, index / ADAPTED, EXAMPLE, frozenset(), QUIET, QUIET)
+    assert not (index / ADAPTED / "fusion").exists()
+
+
+def test_what_was_learned_serves_its_workspace_alone(
+    untrained: Engine, example_report: Report, tmp_path: Path
+) -> None:
+    index, first, second = (
+        index_directory(EXAMPLE), _initial(4, np.random.default_rng(1)), _initial(4, np.random.default_rng(2))
+    )  # fmt: skip
+    shutil.copytree(index, tmp_path / "i")
+    write_fusion(first, tmp_path / "i" / ADAPTED / "fusion", {}, QUICK)
+    write_fusion(second, tmp_path / "chosen" / "fusion", {}, QUICK)
+    shipped, adapted, chosen = (
+        load_engine(*places).fusion
+        for places in ((index,), (tmp_path / "i",), (tmp_path / "i", tmp_path / "chosen"))
+    )
+    assert shipped
+    assert adapted
+    assert chosen
+    assert np.array_equal(adapted.parameters[0], first[0])
+    assert np.array_equal(chosen.parameters[0], second[0])
+    assert shipped.parameters[0].shape != first[0].shape
+    marks = {
+        mark_of(*places) for places in ((index,), (tmp_path / "i",), (tmp_path / "i", tmp_path / "chosen"))
+    }
+    assert len(marks) == 3
+    build_index(EXAMPLE, tmp_path / "i", untrained.encoder, QUIET)  # type: ignore[arg-type]
+    assert (tmp_path / "i" / ADAPTED / "fusion").is_dir()
+
+
+def test_adapting_again_begins_where_it_began(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Weights that have seen a file must neither judge its calls nor be gone on from."""
+    monkeypatch.setattr(adapting, "RECIPE", QUICK)
+    assert untrained.fusion
+    said = []
+    for name in ("new", "adapted before"):
+        index = tmp_path / name
+        shutil.copytree(index_directory(EXAMPLE), index)
+        if name != "new":
+            write_fusion(untrained.fusion.parameters, index / ADAPTED / "fusion", {}, QUICK)
+        done = CliRunner().invoke(main, ["train", "adapt", "--index", str(index), "--no-encoder", "--json"])
+        said.append(json.loads(done.stdout) | {"minutes": 0})
+    assert said[0] == said[1]
+
+
+def test_a_damaged_card_of_adapted_weights_is_a_note(example_report: Report, tmp_path: Path) -> None:
+    shutil.copytree(index_directory(EXAMPLE), tmp_path / "i")
+    for kind in ("fusion", "query"):
+        folder = tmp_path / "i" / ADAPTED / kind
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text("{", encoding="utf-8")
+    engine = load_engine(tmp_path / "i")
+    assert engine.fusion  # the one that ships
+    assert engine.query_encoder is None
+    assert len([note for note in engine.notes if "model.json" in note]) == 2
