@@ -46,7 +46,7 @@ test-train: setup ## Test the training of encoders, cross-encoders and expanders
 	$(BIN)/pip install --disable-pip-version-check --quiet --editable '.[dev,train]'
 	$(BIN)/python -m pytest -q tests/test_train_loop.py tests/test_train_query.py tests/test_train_reranker.py tests/test_train_expander.py tests/test_causal.py
 
-fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (half an hour), FUZZ_EDITS=20000 on documents
+fuzz: setup ## Try FUZZ_INPUTS=100000 changed inputs on the parsers (17 minutes), FUZZ_EDITS=20000 on documents
 	-$(BIN)/pip install --disable-pip-version-check --quiet --only-binary :all: --editable '.[fuzz]'
 	$(BIN)/python tests/fuzz.py
 	$(BIN)/python tests/fuzz_edits.py --edits $(FUZZ_EDITS)

@@ -39,12 +39,11 @@ from .progress import silent
 ON_TOP = ("fused", "reranked")
 CASES = AS_IT_IS, IN_A_CHAT, ADAPTED = "as it is", "in a chat", "adapted"
 DESCRIPTION = (
-    "The statement that the expander writes at a cursor, 24 tokens at most. `right`: those that name the API "
-    "which the developer called, in percent of all samples, with 95 % Wilson intervals. `predicted`: what it "
-    "is worth as a part of the question, against the same method without it: top-k accuracy with 95 % "
-    "bootstrap intervals, gained and lost at top-5, McNemar's p. Milliseconds of writing on two cores. "
-    "`as it is`: plain text to go on with; `in a chat`: by the model's template; `adapted`: with an adapter "
-    "that was trained on other projects."
+    "The statement that the expander writes at a cursor, 24 tokens at most. *Names the right API*: the one "
+    "which the developer called, in percent of all samples, with 95 % Wilson intervals. *top-5*: with what "
+    "was written as a part of the question, 95 % bootstrap intervals; *gained / lost, p*: at top-5 against "
+    "the same method without it, first `fused`, then `reranked`, McNemar's p. *ms*: of writing. `as it is`: "
+    "plain text to go on with; `adapted`: with an adapter that was trained on other projects."
 )
 COMMAND = (
     "python -m deepcodeseek.index_builder.ablate_expander --index INDEX --samples samples.jsonl "

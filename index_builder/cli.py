@@ -169,7 +169,7 @@ def index(
 @click.option("--index", "directory", type=FOLDER, help="Default: the index of the workspace around FILE.")
 @click.option("--workspace", type=EXISTING_FOLDER, help="Default: the indexed folder around FILE.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--method", default="full", help="A named variant: full, fused, bm25-docs, ...")
+@click.option("--method", default="full", help="A named variant; `predict --help` names them.")
 @click.option("--models", type=EXISTING_FOLDER, help="Models to use before the installed ones.")
 def query(
     file: Path,
@@ -204,7 +204,11 @@ def query(
 @click.option("--index", "directory", type=FOLDER, required=True)
 @click.option("--samples", type=EXISTING_FILE, required=True, help="JSON lines, one sample a line.")
 @click.option("--out", type=FILE, required=True)
-@click.option("--method", default="full", help="full, fused, bm25-docs, bm25-raw, dense-docs or dense-raw.")
+@click.option(
+    "--method",
+    default="full",
+    help="full, reranked, fused, rrf, bm25-docs, bm25-all-docs, bm25-raw, dense-docs or dense-raw.",
+)
 @click.option(
     "--models", type=EXISTING_FOLDER, help="Models to use before the installed ones, such as adapted ones."
 )

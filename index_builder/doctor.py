@@ -5,6 +5,7 @@ A check is a plain function from what was measured to a line; `examine` measures
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -12,8 +13,9 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import distribution
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import IndexProblem, damaged_files, read_manifest
@@ -92,7 +94,7 @@ def check_python(version: Sequence[int], executable: str) -> Check:
         "python",
         "broken",
         f"{found}: 3.11 or newer is needed",
-        "pipx install --python python3.12 deepcodeseek",
+        "pipx reinstall --python python3.12 deepcodeseek",
     )
 
 
@@ -128,11 +130,7 @@ def check_llama(version: str, system: str, flags: frozenset[str]) -> Check:
 def check_model(model: ModelState) -> Check:
     """A model is there and whole by its SHA-256."""
     name = f"model: {model.kind}"
-    usual = (
-        "deepcodeseek models get"
-        if model.kind == "generator"
-        else f"{_pip()} --force-reinstall --no-deps deepcodeseek"
-    )
+    usual = "deepcodeseek models get" if model.kind == "generator" else _again("--no-deps")
     mend = _command_in(model.state) or usual
     if model.state == "whole":
         return Check(name, "ok", f"{model.name}, {model.megabytes:.1f} MB, whole")
@@ -237,9 +235,7 @@ def check_silence(events: Iterable[str], was_asked: bool) -> Check:
     if not seen:
         found = "models and index were loaded and asked" if was_asked else "this ran, without an index to ask"
         return Check("network", "ok", f"silent: no socket was opened while {found}")
-    return Check(
-        "network", "broken", f"not silent: {', '.join(seen)}", f"{_pip()} --force-reinstall deepcodeseek"
-    )
+    return Check("network", "broken", f"not silent: {', '.join(seen)}", _again())
 
 
 def _try_out(directory: Path, models: Path | None) -> tuple[list[Check], tuple[Timing, ...]]:
@@ -294,12 +290,20 @@ def _mend_in(said: str, directory: Path, models: Path | None) -> str:
     if command == "deepcodeseek train adapt":
         is_chosen = models and unused and Path(unused[1]).is_relative_to(models)
         return f'{command} --index "{directory}"' + (f' --out "{models}"' if is_chosen else "")
-    return command or (unused[0] if unused else f"{_pip()} --force-reinstall deepcodeseek")
+    return command or (unused[0] if unused else _again())
 
 
 def _command_in(text: str) -> str:
     command = re.search(r"`(deepcodeseek [^`]+)`", text)
     return command[1] if command else ""
+
+
+def _again(*options: str) -> str:
+    """What installs this package anew, from where it was installed."""
+    told = distribution("deepcodeseek").read_text("direct_url.json")
+    about: dict[str, Any] = json.loads(told) if told else {"url": "deepcodeseek"}
+    editable = ["--editable"] * about.get("dir_info", {}).get("editable", False)
+    return " ".join((_pip(), "--force-reinstall", *options, *editable, about["url"]))
 
 
 def _pip() -> str:

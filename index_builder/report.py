@@ -12,6 +12,7 @@ import base64
 import hashlib
 import html
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,9 @@ def page(
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
         from plotly.offline import get_plotlyjs
     except ImportError as error:
-        raise ReportProblem(f"{error.name} is missing: pip install 'deepcodeseek[report]'") from None
+        raise ReportProblem(
+            f"{error.name} is missing: run `{sys.executable} -m pip install 'deepcodeseek[report]'`"
+        ) from None
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def missing(needed: Sequence[str] = EXTRA) -> tuple[str, ...]:
 
 def way_out(names: Sequence[str]) -> str:
     """What to do where these are missing."""
-    return f"needs {', '.join(names)}: run `pip install 'deepcodeseek[train]'`"
+    return f"needs {', '.join(names)}: run `{sys.executable} -m pip install 'deepcodeseek[train]'`"
 
 
 class _Saying(logging.Handler):

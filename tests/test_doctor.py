@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ BARE = "CPU : SSE3 = 1 | AVX2 = 0 | REPACK = 1 | "
 
 @pytest.mark.parametrize(
     ("version", "state", "command"),
-    [((3, 11, 0), "ok", ""), ((3, 14, 2), "ok", ""), ((3, 10, 9), "broken", "pipx install")],
+    [((3, 11, 0), "ok", ""), ((3, 14, 2), "ok", ""), ((3, 10, 9), "broken", "pipx reinstall")],
 )
 def test_python(version: tuple[int, ...], state: State, command: str) -> None:
     said(check_python(version, "/usr/bin/python3"), state, ".".join(map(str, version)), command)
@@ -87,6 +88,21 @@ def test_llama(version: str, system: str, flags: frozenset[str], state: State, f
 )
 def test_models(model: ModelState, state: State, found: str, command: str) -> None:
     said(check_model(model), state, found, command)
+
+
+@pytest.mark.parametrize(
+    ("told", "given"),
+    [
+        ('{"url": "file:///dist/d.whl", "archive_info": {}}', "--no-deps file:///dist/d.whl"),
+        ('{"url": "file:///work", "dir_info": {"editable": true}}', "--no-deps --editable file:///work"),
+        (None, "--no-deps deepcodeseek"),
+    ],
+)
+def test_what_ships_is_installed_anew_from_where_it_came(
+    told: str | None, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PathDistribution, "read_text", lambda *_: told)
+    assert check_model(ModelState("encoder", "", "", 0, "not installed")).mend.endswith(given)
 
 
 @pytest.mark.parametrize(

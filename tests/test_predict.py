@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,11 @@ def check_predictions(found: list[Any], stages: list[str]) -> dict[Any, list[str
         assert list(item["ms"]) == stages
         assert all(ms >= 0 for ms in item["ms"].values())
     return {item["id"]: item["ranked"] for item in found}
+
+
+def test_the_help_names_every_method() -> None:
+    told = CliRunner().invoke(main, ["predict", "--help"], terminal_width=200).output
+    assert set(METHODS) <= set(re.findall(r"[\w-]+", told))
 
 
 def test_every_method_is_here() -> None:

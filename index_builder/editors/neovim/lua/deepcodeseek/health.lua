@@ -13,7 +13,7 @@ local say = {
 function M.check()
   start('deepcodeseek')
   if vim.fn.executable('deepcodeseek') == 0 then
-    say.broken('deepcodeseek is not on the PATH', { 'pipx install deepcodeseek' })
+    say.broken('deepcodeseek is not on the PATH', { 'make wheel && pipx install dist/deepcodeseek-*.whl   (in a checkout)' })
     return
   end
   local output = vim.fn.system({ 'deepcodeseek', 'doctor', '--json', vim.fn.getcwd() })
