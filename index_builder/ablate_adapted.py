@@ -19,7 +19,7 @@ import click
 
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import IndexProblem
-from deepcodeseek.server.models import ModelKind, ModelProblem, shipped
+from deepcodeseek.server.models import SHIPPED, ModelKind, ModelProblem, shipped
 from deepcodeseek.server.pipeline import METHODS
 
 from .adapt import Adapted, AdaptProblem, adapt, fold_of
@@ -89,7 +89,8 @@ def main(
             except (AdaptProblem, ValueError) as problem:
                 raise click.ClickException(str(problem)) from None
 
-        about = [original.index.id, encoder, as_it_ships, str(workspace or ""), code_digest().hex()]
+        shipping = [shipped(kind).sha256 for kind in SHIPPED]
+        about = [original.index.id, encoder, as_it_ships, str(workspace or ""), code_digest().hex(), shipping]
         adapted = list(_adapted(index, samples, work, json.dumps(about), adapt_to))
     others = {name: load_engine(index, models, adapted=False) for name, models in stages}
     description = DESCRIPTION.format(
@@ -179,6 +180,7 @@ def _adapted(
         learned = json.dumps([about, hidden])
         done = out / DONE
         if not done.is_file() or done.read_text(encoding="utf-8").strip() != learned:
+            done.unlink(missing_ok=True)  # what it names would be gone, were this cut short
             click.echo(f"{fold}: {adapt_to(out, hidden)}")
             out.mkdir(parents=True, exist_ok=True)
             write_lines(done, [learned])

@@ -21,8 +21,11 @@ import click
 
 from deepcodeseek.server.engine import load_generator
 from deepcodeseek.server.models import Generator, shipped
+from deepcodeseek.server.text import RERANKER_TEXT_VERSION
 
 from .atomic import write_lines
+from .candidates import NEGATIVES
+from .evidence import EVIDENCE_VERSION
 from .export_encoder import base_weights
 from .export_weights import float_weights
 from .metrics import row_of
@@ -92,8 +95,10 @@ def synthetic_set(
     corpora: Sequence[Prepared], size: int, work: Path, progress: Progress, generator: Generator | None
 ) -> list[Triple]:
     """As many lists of each corpus, mixed; of the same corpus, models and writer once into `work`."""
-    writer = generator.files.sha256 if generator else ""
-    made_by = [TEMPLATES_VERSION, writer, *(shipped(kind).sha256 for kind in RETRIEVING)]
+    used = (generator.files, generator.adapter) if generator else ()
+    writers = [files.sha256 for files in used if files]
+    versions = [TEMPLATES_VERSION, RERANKER_TEXT_VERSION, EVIDENCE_VERSION, str(NEGATIVES)]
+    made_by = [*versions, *writers, *(shipped(kind).sha256 for kind in RETRIEVING)]
     made: list[Triple] = []
     for corpus, wanted in zip(corpora, sizes_of(len(corpora), size), strict=True):
         path = work / f"synthetic-{corpus.name}-{wanted}-{corpus.key(*made_by)}.jsonl"

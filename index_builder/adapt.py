@@ -33,6 +33,7 @@ from deepcodeseek.server.models import SHIPPED, ModelProblem, read_model
 from .adapt_encoder import adapt_encoder
 from .adapt_files import NAMES, foreign_folders, put_in_place
 from .adapt_reranker import MOST_LISTS, Reranked, adapt_reranker
+from .atomic import alone
 from .build import read_content
 from .cache import digest
 from .candidates import candidate_lists
@@ -62,6 +63,8 @@ PER_TARGET = 10  # questions on an API
 LEAST_QUESTIONS, LEAST_FILES = 50, 10  # fewer say nothing of what is better
 MOST_QUESTIONS = 1500  # drawn where there are more: all of it is to take less than half an hour
 WORK = ".adapting"  # in the models directory: checkpoints, until all is made
+MADE = "made"  # in that one: models, until all of them are
+LOCK = ".adapting.lock"  # beside it: two runs at once would take away what the other has made
 FIRST = 5  # what is seen at a glance
 
 
@@ -163,38 +166,51 @@ def adapt(
     if start is None:
         raise AdaptProblem("the fusion that ships is missing or damaged: reinstall deepcodeseek")
     is_owned = out.resolve() == (index / ADAPTED).resolve()
-    if foreign := foreign_folders(out, is_owned):
-        raise AdaptProblem(f"{foreign[0]} is no model, and would be replaced: choose another --out")
+    if foreign := foreign_folders(out, is_owned, tuple(NAMES) if encoder else ("fusion",)):
+        place = foreign[0]
+        raise AdaptProblem(f"{place} is not of an earlier run and would be replaced: choose another --out")
     every = mined(index, workspace or source_of(index), leave_out, progress, say)
     samples = _checked(engine, every, index, encoder, say)
-    calls, work = _Calls(_halves(samples), leave_out, progress), out / WORK
-    made = work / "made"
-    shutil.rmtree(made, ignore_errors=True)
-    work.mkdir(parents=True, exist_ok=True)  # where nothing can be written, it is said before all the work
+    out.mkdir(parents=True, exist_ok=True)  # where nothing can be written, it is said before all the work
+    with alone(out / LOCK, f"another run that adapts {out} is under way", say):
+        work = out / WORK
+        shutil.rmtree(work / MADE, ignore_errors=True)
+        calls = _Calls(_halves(samples), leave_out, progress)
+        result = _learn(engine, start, calls, work, encoder, say)
+        result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
+        for kind in put_in_place(work / MADE, out, {"adapted": asdict(result)}, is_owned):
+            say(f"the {NAMES[kind]} that an earlier run had learned is removed: this run did not judge it")
+        shutil.rmtree(work, ignore_errors=True)
+        with contextlib.suppress(OSError):  # where a file that is open cannot go, it stays
+            (out / LOCK).unlink()
+    return result
+
+
+def _learn(
+    engine: Engine, start: Fusion, calls: _Calls, work: Path, encoder: bool, say: Callable[[str], None]
+) -> Adapted:
+    """What came of it; the models that are better lie in `work`/MADE then."""
+    made = work / MADE
     engines: Sequence[Engine] = [engine, engine]
     shipped = engines
     judged, encoded = _judged(calls, shipped, start), None
     before = judged.before
     if encoder:
         engines, judged, encoded = _with_encoder(shipped, judged, calls, start, work, made / "query", say)
-    parameters, _ = train(judged.few, RECIPE, named(progress, "fusion"), start.parameters)
+    parameters, _ = train(judged.few, RECIPE, named(calls.progress, "fusion"), start.parameters)
     general = _general(start), _general(as_fusion(parameters))
     result = replace(_result(judged.files, before, judged.after, *general), encoded=encoded)
     if encoder and engine.reranker:
         with _left_as_it_is(NAMES["reranker"], say):
-            few = judged.few
+            few, progress = judged.few, calls.progress
             listing = _with_fusions(engines, few, start, progress) if result.is_better else shipped
             files, folders = engine.reranker.files, (work / "reranker", made / "reranker")
             reranked = adapt_reranker(calls.lists(listing), files, *folders, progress, say)
             result = replace(result, reranked=reranked)
-    result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
     if result.is_better:
         write_fusion(parameters, made / "fusion", {"query": _asked_by(made, engine)}, RECIPE)
     else:
         shutil.rmtree(made / "query", ignore_errors=True)
-    for kind in put_in_place(made, out, {"adapted": asdict(result)}, is_owned):
-        say(f"the {NAMES[kind]} that an earlier run had learned is removed: this run did not judge it")
-    shutil.rmtree(work, ignore_errors=True)
     return result
 
 
@@ -218,9 +234,10 @@ def _checked(
     engine: Engine, samples: list[dict[str, Any]], index: Path, encoder: bool, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """Those that the index can be asked about; AdaptProblem where they are too few to learn or judge by."""
+    own = engine.index.own_count
     for what, part, is_known in (
         ("stand in files", "file", engine.index.file_ids),
-        ("are of APIs", "target", engine.index.find),
+        ("are of APIs", "target", lambda name: any(i < own for i in engine.index.find(name))),
     ):
         # What it holds of a file by another name would not be hidden; no answer would be right.
         known = [sample for sample in samples if is_known(sample[part])]
@@ -421,6 +438,6 @@ def _encoded(files: Sequence[str], alone: Ranks, beside: Ranks) -> Encoded:
 
 
 def _general(fusion: Fusion) -> dict[int, float]:
-    """How it does on questions from other code bases; nothing where the model in use came without them."""
+    """How it does on questions from other code bases; nothing where what ships has none of them."""
     path = SHIPPED["fusion"] / GENERAL
     return top(ranks(fusion, Questions.load(path))) if path.is_file() else {}

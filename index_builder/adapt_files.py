@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,12 +17,12 @@ NAMES: Mapping[ModelKind, str] = MappingProxyType(
 )
 
 
-def foreign_folders(out: Path, is_owned: bool) -> list[Path]:
-    """Folders in `out` by the names of models that hold something else, which nobody may replace."""
+def foreign_folders(out: Path, is_owned: bool, kinds: Collection[ModelKind]) -> list[Path]:
+    """Folders in `out` by the names of models that adapting did not make, and so must not replace."""
     return [
         out / kind
-        for kind in NAMES
-        if not is_owned and _model(kind, out / kind) is None and any((out / kind).glob("*"))
+        for kind in kinds
+        if not is_owned and not _is_ours(kind, out / kind, is_owned) and any((out / kind).glob("*"))
     ]
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import glob
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 PART, OLD = ".part", ".old"  # what is being made, and what it takes the place of
 
@@ -25,6 +27,20 @@ def write_lines(out: Path, lines: Iterable[str]) -> int:
     finally:
         part.unlink(missing_ok=True)
     return count
+
+
+@contextmanager
+def alone(lock: Path, busy: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock, which goes with the process, however that ends; `busy` is said where another has it."""
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        say(f"{busy}: waiting for it")
+        held.acquire()
+    with held:
+        held.release()  # of the two times that it is taken
+        yield
 
 
 @contextmanager

@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from deepcodeseek.server import text
 from deepcodeseek.server.models import Encoder, Generator
 from deepcodeseek.server.places import module_name
 from deepcodeseek.server.types import Api
 
+from .atomic import alone
 from .cache import Cache, digest
 from .database import Content, Options, Usage, api_terms
 from .extract import Extracted
@@ -75,7 +74,7 @@ def build_index(
     """
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out, say), Cache(out) as cache:
+    with alone(out / LOCK, f"another build of {out} is under way", say), Cache(out) as cache:
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), options, cache, progress)
@@ -104,20 +103,9 @@ def read_content(
 ) -> tuple[Content, tuple[Problem, ...]]:
     """What an index of `workspace` would hold, without writing one; `out` keeps what was worked out."""
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out, say), Cache(out) as cache:
+    with alone(out / LOCK, f"another build of {out} is under way", say), Cache(out) as cache:
         parts = read_parts(workspace.resolve(), frozenset({out.resolve()}), options, cache, progress)
         return _content(parts.every, (), options), parts.problems
-
-
-def _alone(out: Path, say: Callable[[str], None]) -> FileLock:
-    """A lock on an index directory; it goes with the process, however that ends."""
-    lock = FileLock(out / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        say(f"another build of {out} is under way: waiting for it")
-        lock.acquire()
-    return lock
 
 
 def _below(folder: str, parts: Sequence[Part]) -> Sequence[Part]:

@@ -39,7 +39,8 @@ def candidate_lists(
         vector = encode_query(engine, query, learned=True)
         weights, fusion = METHODS["fused"].weights, engine.fusion
         found, _ = retrieve(engine.index, query, vector, weights, fusion=fusion, unseen=tuple(hidden))
-        triple = _triple(engine, query, found, str(sample["target"]))
+        own = [each for each in found if each.api_id < engine.index.own_count]  # as in evidence.py
+        triple = _triple(engine, query, own, str(sample["target"]))
         if triple:
             yield triple
 

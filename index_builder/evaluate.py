@@ -101,8 +101,10 @@ def measure(
 
 def _weights(engine: Engine) -> Iterator[str]:
     """The hashes of what learned: results of other weights are other files."""
-    for model in (engine.query_encoder, engine.reranker, engine.causal):
+    adapter = engine.generator.adapter if engine.generator else None
+    for model in (engine.query_encoder, engine.reranker, engine.causal, engine.generator):
         yield model.files.sha256 if model else ""
+    yield adapter.sha256 if adapter else ""
     if engine.fusion:
         yield from (hashlib.sha256(array.tobytes()).hexdigest() for array in engine.fusion.parameters)
 
@@ -179,7 +181,7 @@ def _typed(sample: Sample, cursor: Cursor) -> str | None:
 
 def _facts(engine: Engine, sample: Sample, asked: Asked) -> dict[str, str]:
     """`file` is always there: what was mined from it must not count."""
-    file = file_of(sample)
+    file = file_of(engine.index, sample)
     if asked.facts == "none":
         return {"file": file}
     if asked.facts == "path":
@@ -195,7 +197,7 @@ def unknown_notes(index: Index, samples: Sequence[Sample]) -> list[str]:
     targets = sum(not index.find(sample["target"]) for sample in samples)
     if targets == len(samples):
         raise SampleProblem("none of the targets is in the index: these samples are of another code base")
-    files = sum(not index.file_ids(file_of(sample)) for sample in samples)
+    files = sum(not index.file_ids(file_of(index, sample)) for sample in samples)
     notes = (
         (targets, "have a target that the index does not know"),
         (files, "stand in files that the index does not know: under another name they would tell the answer"),

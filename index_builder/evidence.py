@@ -57,7 +57,8 @@ class Questions:
         rng = np.random.default_rng(seed)
         kept = [_few(self.of(i), place, rng) for i, place in enumerate(self.wanted.tolist())]
         sizes = np.array([len(rows) for rows in kept], np.int64)
-        rows = np.concatenate([start + rows for start, rows in zip(self.starts.tolist(), kept, strict=False)])
+        parts = [start + rows for start, rows in zip(self.starts.tolist(), kept, strict=False)]
+        rows = np.concatenate([np.empty(0, np.int64), *parts])
         wanted = np.where(self.wanted == LOST, LOST, 0)
         return type(self)(self.features[rows], sizes, wanted, self.files)
 
@@ -119,7 +120,10 @@ def _evidence(
 ) -> tuple[NDArray[np.int64], Matrix]:
     vector = encode_query(engine, query, learned=True)
     view = view_of(engine.index, query, vector, unseen=unseen)
-    return features(view, rank(view, METHODS["fused"].weights))
+    ids, matrix = features(view, rank(view, METHODS["fused"].weights))
+    # No question is mined of a base layer: to learn that its APIs are never right would be to learn that.
+    own = ids < engine.index.own_count
+    return ids[own], matrix[own]
 
 
 def _few(matrix: Matrix, place: int, rng: np.random.Generator) -> NDArray[np.int64]:

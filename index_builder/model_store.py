@@ -12,16 +12,15 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, ModelKind, ModelProblem, data_directory, find_model, verify
 
-from .atomic import new_folder, remove_folder
+from .atomic import alone, new_folder, remove_folder
 from .checkpoints import installed_checkpoints, verify_checkpoint
 from .copying import copy_file, in_megabytes
 from .progress import Progress, silent
@@ -88,17 +87,11 @@ def get_generator(
     return place / faster.name, True
 
 
-def only_one(say: Callable[[str], None]) -> FileLock:
-    """A lock on all that fetches, imports or removes models; it goes with the process, however that ends."""
+def only_one(say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """A lock on all that fetches, imports or removes models."""
     place = data_directory().with_name("models.lock")
     place.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        say("another command that fetches, imports or removes models is under way: waiting for it")
-        lock.acquire()
-    return lock
+    return alone(place, "another command that fetches, imports or removes models is under way", say)
 
 
 def remove_model(name: str) -> Path:

@@ -101,16 +101,18 @@ def predict_file(
     return written, tuple(problems)
 
 
-def file_of(sample: Mapping[str, Any]) -> str:
+def file_of(index: Index, sample: Mapping[str, Any]) -> str:
     """The sample's own file, as the index writes paths."""
-    file = str(sample.get("file") or "").replace("\\", "/")
-    return posixpath.normpath(file).lstrip("/") if file else ""
+    file = str(sample.get("file") or "")
+    if not file or index.file_ids(file):  # a name may hold a backslash
+        return file
+    return posixpath.normpath(file.replace("\\", "/")).lstrip("/")
 
 
 def sample_context(index: Index, sample: Mapping[str, Any]) -> Context:
     """Context of a sample: what it states, and what the index knows of its file."""
     given = {key: str(sample.get(key) or "") for key in SAMPLE_FACTS}
-    facts = known_facts(index, given | {"file": file_of(sample)})
+    facts = known_facts(index, given | {"file": file_of(index, sample)})
     return make_context(sample["code_before"], str(sample.get("code_after") or ""), facts)
 
 

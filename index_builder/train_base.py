@@ -16,9 +16,8 @@ from .atomic import write_lines
 from .metrics import row_of
 from .progress import Progress
 from .train_causal import Recipe, causal_scores, train_causal
-from .train_fusion import is_gain
 from .train_reranker import ranks_before, ranks_of
-from .train_shipped_reranker import REINFORCED_LISTS, drawn, gathered, joined
+from .train_shipped_reranker import FUSED, REINFORCED_LISTS, chosen_stage, drawn, gathered, joined
 
 WORK = "causal-training"
 RESULT = "result.json"
@@ -59,15 +58,19 @@ def train_base(
     reinforced = train_causal(few, supervised, out / WORK / "sft+rl", recipes[1], progress)
     if int(os.environ.get("RANK", "0")):  # the first process measures
         return {"stage": "", "lists": len(learned), "results": []}
-    found = {"fused, no reranker": joined(map(ranks_before, unseen.values()))}
+    found = {FUSED: joined(map(ranks_before, unseen.values()))}
     for stage, folder in (("base", base), ("SFT", supervised), ("SFT+RL", reinforced)):
         progress(f"measuring {stage}", 0, 1)
         scores = causal_scores(folder)
         found[stage] = joined(ranks_of(scores, triples) for triples in unseen.values())
-    if not unseen:
+    stage = "SFT"
+    if unseen:
+        files = [triple.file for triples in unseen.values() for triple in triples]
+        stage = chosen_stage({name: {"": ranks} for name, ranks in found.items()}, files, say)
+    else:
         say(f"{corpora} holds no corpus of the list 'eval-only': nothing is measured")
     result = {
-        "stage": "SFT+RL" if is_gain(found["SFT"], found["SFT+RL"]) else "SFT",
+        "stage": stage,
         "base": base.name,
         "lists": len(learned),
         "measured": {name: len(triples) for name, triples in unseen.items()},

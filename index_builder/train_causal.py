@@ -30,7 +30,7 @@ from .export_causal import CausalModel
 from .progress import Progress
 from .train_loop import Place, Processes, batches, fingerprint_of, run_steps
 from .train_reranker import Objective, drawn_list, list_loss
-from .triples import Triple
+from .triples import Triple, longest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +94,7 @@ def train_causal(
             yield _loss(scorer(*inputs), start, triple, recipe) / len(mine)
 
     fingerprint = fingerprint_of(recipe, base, *triples)
-    steps = batches(triples, _length, recipe.batch, recipe.epochs, recipe.seed)
+    steps = batches(triples, longest, recipe.batch, recipe.epochs, recipe.seed)
     processes = Processes(accelerator.backward, accelerator.is_main_process)
     modules = {"moving": Moving(model)}
     run_steps(steps, losses, modules, optimizer, Place(out, fingerprint), progress, stop_after, processes)
@@ -244,7 +244,3 @@ def _save(model: Any, base: Path, out: Path) -> None:
     for name in COPIED:
         if (base / name).is_file():
             shutil.copyfile(base / name, out / name)
-
-
-def _length(triple: Triple) -> int:
-    return len(triple.query) + max(map(len, (triple.positive, *triple.negatives)))

@@ -1,7 +1,8 @@
 """The steps of a training with torch: gradients, checkpoints, the curve. Needs the extra [train].
 
 A checkpoint holds all that the next step depends on: a training that was cut short goes on to the same
-weights bit for bit, on the same processor with as many threads.
+weights bit for bit, in one process on the same CPU with as many threads. What a GPU draws by chance, and
+what other processes draw, is not in it.
 """
 
 from __future__ import annotations

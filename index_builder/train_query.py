@@ -73,13 +73,14 @@ class Question:
 def questions_of(
     engine: Engine, samples: Sequence[Mapping[str, Any]], project: str, seed: int = 0
 ) -> list[Question]:
-    """A question for each sample whose target is in the index, every other one with nothing after the cursor.
+    """A question for each sample whose target is in the index, about half with nothing after the cursor.
 
     Most code is written from top to bottom: a model must not rely on what comes after.
     """
     rng, made = random.Random(seed), []
     apis = engine.index.apis
-    ids = {name: i for i, name in enumerate(apis.api_name) if apis.live[i]}
+    own = range(engine.index.own_count)
+    ids = {apis.api_name[i]: i for i in own if apis.live[i]}
     for sample in samples:
         context = context_of(engine, sample, Asked(after=rng.random() < 0.5))
         if context is not None and sample["target"] in ids:

@@ -28,10 +28,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates import NEGATIVES
 from .progress import Progress
 from .train_fusion import Ranks, top
 from .train_loop import Place, batches, fingerprint_of, freeze, run_steps, writing
-from .triples import Triple
+from .triples import Triple, longest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +41,7 @@ Objective = Literal["pointwise", "listwise", "grpo"]
 HEAD = "head.safetensors"
 START_SCALE = 5.0  # of the similarity: as wide as the scores of the fusion differ
 HEAD_RATE = 20  # times the rate of the layers: it is one row of weights
-REACH = 16  # others that a list holds (see candidates.py); the server reads pipeline.RERANK_DEPTH
+REACH = NEGATIVES  # others that a list holds; the server reads pipeline.RERANK_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def train(
     groups = [{"params": moving, "lr": recipe.rate}, {"params": [model.head], "lr": recipe.rate * HEAD_RATE}]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
     fingerprint = fingerprint_of(recipe, weights, HEAD_RATE, START_SCALE, *triples)
-    steps = batches(triples, _length, recipe.batch, recipe.epochs, recipe.seed)
+    steps = batches(triples, longest, recipe.batch, recipe.epochs, recipe.seed)
     modules = {"bert": model.bert, "head": _Weights(model.head)}
     run_steps(steps, losses, modules, optimizer, Place(out, fingerprint), progress, stop_after)
     return model.save(weights, out / "weights")
@@ -330,7 +331,3 @@ def policy_loss(policy: Tensor, group: int) -> Tensor:
 def reward(choices: Tensor) -> Tensor:
     """1 for each choice of the API that was needed, which stands first."""
     return (choices == 0).float()
-
-
-def _length(triple: Triple) -> int:
-    return len(triple.query) + max(map(len, (triple.positive, *triple.negatives)))

@@ -47,7 +47,8 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     ]
     if not learned:
         raise ValueError(NO_CORPUS.format(corpora))
-    unseen = {corpus.name: list(evidence(corpus, mean, progress)) for corpus in prepared(corpora, EVAL_ONLY)}
+    found = {corpus.name: list(evidence(corpus, mean, progress)) for corpus in prepared(corpora, EVAL_ONLY)}
+    unseen = {name: parts for name, parts in found.items() if all(len(part.sizes) for part in parts)}
     every = Questions.joined(learned)
     parameters, curve = train(every, recipe, progress)
     fusion = as_fusion(parameters)

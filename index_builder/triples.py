@@ -35,6 +35,11 @@ class Triple:
     file: str = field(default="", repr=False, compare=False)  # that was asked from, if known
 
 
+def longest(triple: Triple) -> int:
+    """Characters of its longest pair of texts."""
+    return len(triple.query) + max(map(len, (triple.positive, *triple.negatives)))
+
+
 class _NoTriple(ValueError):
     """What is said of a line that is JSON and yet no triple."""
 

@@ -181,8 +181,12 @@ def _load_fusion(places: _Places, query_encoder: Encoder | None) -> tuple[Fusion
     in_use = query_encoder.files.sha256 if query_encoder else ""
 
     def load(model: ModelFiles) -> Fusion:
-        if model.card.get("query") not in (None, "", in_use):
-            raise ModelProblem(f"{model.directory} learned with an encoder of questions that is not in use")
+        learned_with = model.card.get("query", in_use)
+        # One that ships has learned with none and is used with any: nobody else judged it beside another.
+        if learned_with != in_use and (learned_with or model.is_adapted):
+            raise ModelProblem(
+                f"{model.directory} learned with another encoder of questions than that in use"
+            )
         return load_fusion(model)
 
     return places.first_usable("fusion", load, "reciprocal ranks stand in")

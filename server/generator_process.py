@@ -42,7 +42,7 @@ class GeneratorProcess:
         for files in (model, adapter):
             if files:
                 verify(files)
-        self.files = model
+        self.files, self.adapter = model, adapter
         self._path = model.path(model.file)
         self.options = ["--form", form]
         if adapter:

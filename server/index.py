@@ -171,6 +171,11 @@ class Index:
         """The rows nearest to a unit vector among those that `keep` [rows] allows, best first."""
         return nearest([layer.vectors[table] for layer in self._layers], vector, limit, keep)
 
+    @property
+    def own_count(self) -> int:
+        """How many APIs are of the first layer: their ids come first."""
+        return len(self.own_vectors("doc"))
+
     def own_vectors(self, table: Table) -> NDArray[np.float32]:
         """Those of the first layer [rows, d], whose ids come first; read-only."""
         return self._layers[0].vectors[table].matrix

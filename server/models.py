@@ -69,6 +69,7 @@ class Generator(Protocol):
     """Writes what a prompt asks for."""
 
     files: ModelFiles
+    adapter: ModelFiles | None
 
     def start(self) -> None:
         """Be ready for the first request; raises ModelProblem."""

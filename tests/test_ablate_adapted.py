@@ -84,6 +84,9 @@ def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
     monkeypatch.setattr(ablate_adapted, "code_digest", lambda: b"other")
     assert run("--workspace", EXAMPLE).exit_code == 0
     assert len(made) == 3 * folds
+    monkeypatch.setattr(ablate_adapted, "SHIPPED", {})
+    assert run("--workspace", EXAMPLE).exit_code == 0
+    assert len(made) == 4 * folds
     engine = load_engine(index, adapted=False)
     monkeypatch.setattr(ablate_adapted, "load_engine", lambda *_, **__: replace(engine, fusion=None))
     refused = run()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLE, QUICK, QUIET
+from filelock import FileLock
 
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder.adapt import AdaptProblem, adapt
@@ -30,16 +33,40 @@ pytestmark = pytest.mark.usefixtures("few_questions")
 def test_what_an_earlier_run_learned_goes_where_it_is_no_better(
     untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It may have learned from what is left out now; what somebody else put there stays."""
+    """It may have learned from what is left out now."""
     assert untrained.fusion
     monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
-    for name, about in (("earlier", {"adapted": {}}), ("mine", {})):
-        write_fusion(untrained.fusion.parameters, tmp_path / name / "fusion", about, QUICK)
-        said: list[str] = []
-        adapt(untrained, index_directory(EXAMPLE), tmp_path / name, EXAMPLE, frozenset(), QUIET, said.append)
-        assert (tmp_path / name / "fusion").is_dir() == (name == "mine")
-        removed = "the fusion that an earlier run had learned is removed"
-        assert any(line.startswith(removed) for line in said) == (name == "earlier")
+    write_fusion(untrained.fusion.parameters, tmp_path / "fusion", {"adapted": {}}, QUICK)
+    said: list[str] = []
+    adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, said.append)
+    assert not (tmp_path / "fusion").exists()
+    removed = "the fusion that an earlier run had learned is removed"
+    assert any(line.startswith(removed) for line in said)
+
+
+def test_what_another_training_made_is_not_replaced(
+    untrained: Engine, example_report: Report, tmp_path: Path
+) -> None:
+    """Hours of `train fusion`; and adapted weights would then be refused as what to start from."""
+    assert untrained.fusion
+    write_fusion(untrained.fusion.parameters, tmp_path / "fusion", {}, QUICK)
+    with pytest.raises(AdaptProblem, match="fusion is not of an earlier run and would be replaced"):
+        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+
+
+def test_a_second_run_waits_and_says_so(
+    untrained: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would take away what the first one has made."""
+    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
+    said: SimpleQueue[str] = SimpleQueue()
+    arguments = (untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, said.put)
+    with ThreadPoolExecutor(1) as second, FileLock(tmp_path / adapting.LOCK):
+        running = second.submit(adapt, *arguments)
+        assert said.get(timeout=60).startswith(f"another run that adapts {tmp_path} is under way")
+        assert not (tmp_path / adapting.WORK).exists()
+    assert not running.result().is_better
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -50,8 +77,8 @@ def test_what_is_no_model_is_not_replaced(
     mine = tmp_path / kind / "mine.sql"
     mine.parent.mkdir()
     mine.write_text("SELECT", encoding="utf-8")
-    with pytest.raises(AdaptProblem, match=f"{kind} is no model, and would be replaced: choose another"):
-        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET)
+    with pytest.raises(AdaptProblem, match=f"{kind} is not of an earlier run and would be replaced: choose"):
+        adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, QUIET, encoder=True)
     assert mine.is_file()
 
 

@@ -390,7 +390,12 @@ def test_each_stage_is_measured_on_unseen_lists(
     monkeypatch.setattr(train_base, "gathered", lambda *_: (lists, {"harbour": lists[:4], "port": lists[4:]}))
     result = train_base.train_base(qwen, tmp_path, tmp_path, train_base.Plan(8, 4, 8, 0), QUIET, QUIET)
     assert json.loads((tmp_path / "causal-training" / "result.json").read_text()) == result
-    assert [row["method"] for row in result["results"]] == ["fused, no reranker", "base", "SFT", "SFT+RL"]
+    assert [row["method"] for row in result["results"]] == [
+        "fused, no cross-encoder",
+        "base",
+        "SFT",
+        "SFT+RL",
+    ]
     assert [row["n"] for row in result["results"]] == [8] * 4
     assert result["results"][0]["top"]["1"] == 0  # of equal scores none is on top
     monkeypatch.setattr(train_base, "gathered", lambda *_: (lists, {}))

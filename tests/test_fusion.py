@@ -251,7 +251,9 @@ def test_evidence_is_gathered_as_the_server_gathers_it(engine: Engine) -> None:
     first, second = ask(engine, samples() * 2, Asked(), lambda *_: None)
     assert np.array_equal(first.features, every.features)
     assert np.array_equal(Questions.joined([first, second]).of(1), every.of(0))
-    assert not len(gather(engine, [], Asked(), lambda *_: None).sizes)
+    nothing = gather(engine, [], Asked(), lambda *_: None)
+    assert not len(nothing.sizes)
+    assert not len(nothing.few().sizes)
 
 
 def test_the_order_is_the_networks(engine: Engine, tmp_path: Path) -> None:

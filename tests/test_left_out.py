@@ -17,8 +17,9 @@ from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked
+from deepcodeseek.index_builder.evidence import gather
 from deepcodeseek.index_builder.layers import read_bases, remove_base
-from deepcodeseek.index_builder.train_query import documents_of
+from deepcodeseek.index_builder.train_query import documents_of, questions_of
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import base_directory, index_directory
 from deepcodeseek.server.models import Encoder
@@ -119,7 +120,8 @@ def test_what_is_below_a_folder(path: str, places: set[str], is_left_out: bool) 
 
 
 def test_documents_are_those_of_the_own_layer(encoder: Encoder, tmp_path: Path) -> None:
-    """An API of a base layer is no document, and a call of one is no usage to learn from."""
+    """An API of a base layer is no document, a call of one no usage to learn from, and none a wrong answer:
+    calls of these are never asked about, so that all would be learned to be wrong."""
     base = "export class Tug { pull() {} }\nexport class Buoy {}\n"
     own = "export class Crane { lift() {} }\n"
     use = "import { Crane } from './crane';\nimport { Tug } from 'base';\nnew Crane().lift(new Tug());\n"
@@ -135,6 +137,11 @@ def test_documents_are_those_of_the_own_layer(encoder: Encoder, tmp_path: Path) 
     finally:
         remove_base("base")
     assert engine.index.count == 3
+    call = {"file": "new.js", "code_before": "var a;\n"}
+    calls = [call | {"target": name} for name in engine.index.apis.api_name]
+    assert gather(engine, calls, Asked(), QUIET).sizes.tolist() == [1, 1, 1]
+    assert [triple.negatives for triple in candidate_lists(engine, calls, Asked(), QUIET)] == [()]
+    assert [question.api for question in questions_of(engine, calls, "w")] == [0]
     every = documents_of(engine)
     assert (every.doc.shape, every.code.shape, every.usage_api.tolist()) == ((1, 384), (1, 384), [0])
     hidden = documents_of(engine, ["crane.js"])

@@ -181,7 +181,7 @@ STATED: list[tuple[dict[str, Any] | None, dict[str, Any], tuple[ModelKind, ...]]
     ({"text_version": TEXT_VERSION}, {}, BOTH),
     ({"text_version": "0"}, {}, ("fusion",)),
     ({}, {"query": ITS}, BOTH),
-    ({}, {"query": ""}, BOTH),
+    ({}, {"query": ""}, ("query",)),
     ({}, {"query": "another"}, ("query",)),
     ({"text_version": "0"}, {"query": ITS}, ()),
     (None, {"query": ""}, ("fusion",)),

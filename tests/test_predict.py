@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE
 
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.cli import main
+from deepcodeseek.index_builder.predict import file_of
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generation import index_directory, read_manifest
@@ -81,6 +83,23 @@ def check_predictions(found: list[Any], stages: list[str]) -> dict[Any, list[str
         assert list(item["ms"]) == stages
         assert all(ms >= 0 for ms in item["ms"].values())
     return {item["id"]: item["ranked"] for item in found}
+
+
+@pytest.mark.parametrize(
+    ("file", "known", "found"),
+    [
+        ("src\\a.js", (), "src/a.js"),
+        ("src\\a.js", ("src\\a.js",), "src\\a.js"),  # as a zip of Windows is unpacked elsewhere
+        ("./src/../a.js", ("a.js",), "a.js"),
+        ("/a.js", (), "a.js"),
+        ("", (), ""),
+    ],
+)
+def test_a_samples_own_file_is_found_as_the_index_calls_it(
+    file: str, known: tuple[str, ...], found: str
+) -> None:
+    index: Any = SimpleNamespace(file_ids=lambda path: known.count(path))
+    assert file_of(index, {"file": file}) == found
 
 
 def test_the_help_names_every_method() -> None:
