@@ -173,6 +173,11 @@ def _variable(index: Index, script: Script, name: str, depth: int) -> Meaning | 
     return Meaning(api, is_object=True) if api else None
 
 
+def is_assigned(script: Script, name: str) -> bool:
+    """Whether a variable of the script goes by the name."""
+    return _assigned(script, name) is not None
+
+
 def _assigned(script: Script, name: str) -> re.Match[str] | None:
     """The last assignment to a name, up to where what is assigned begins."""
     pattern = re.compile(rf"(?<![\w$.]){re.escape(name)}\s*(?::[^=;,()]{{1,80}})?=(?![=>])\s*")

@@ -75,6 +75,7 @@ def script_before(before: str) -> str | None:
 
 _FACTS = ("file", "scope", "package", "record_type", "record_name", "field", "table")
 _CDATA = "<![CDATA["
+_MARKUP = re.compile(r"\ufeff?\s*<")
 _FIELD = re.compile(r"<(\w+)(?:\s[^<>]*)?>\s*\Z")
 _ELEMENT = re.compile(r"<(\w+)(?:\s[^<>]*)?>")
 
@@ -106,8 +107,8 @@ def _is_xml(before: str) -> bool:
 
 
 def _cdata(before: str) -> int:
-    """Where the CDATA around the cursor begins, or -1."""
-    start = before.rfind(_CDATA)
+    """Where the CDATA around the cursor begins, or -1; a script may name one in a string."""
+    start = before.rfind(_CDATA) if _MARKUP.match(before) else -1
     return -1 if start >= 0 and "]]>" in before[start:] else start
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from .lexer import BEFORE_OPERAND, CONDITION, Code, at_end, code_of, opening_of
+from .lexer import BEFORE_OPERAND, CONDITION, REACH, Code, at_end, code_of, opening_of
 
 Kind = Literal["none", "start", "new", "class", "import", "member", "ajax", "include", "sysparm"]
 """Where no API can stand; where a statement or expression begins; after `new`; where a class is named that is
@@ -25,11 +25,21 @@ _STRINGS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 _SYSPARM = re.compile(r"([\w$.]+)\.addParam\(\s*['\"]sysparm_name['\"]\s*,\s*\Z")
 _LAST = re.compile(r"([\w$]+|=>|[^\s\w$])\Z")
 _DECLARED = re.compile(r"\b(?:var|let|const)\s[^;{}()\[\]\n]*,\s*\Z")
-_IMPORTED = re.compile(r"\bimport\s[^;'\"()]*\{[^}]*\Z")
+_IMPORTED = re.compile(r"\b(?:import\s[^;'\"()]*|export\s*(?:type\s*)?)\{[^}]*\Z")
+_RENAMED = re.compile(r"(?:\*\s*|\b(?:import|export)\s*(?:type\s*)?\{[^}]*)\bas\Z")
 _EXTENDED = re.compile(r"\bextendsObject\(\s*\Z")
 _PARAMETERS = re.compile(r"\b(?:function\b\s*\*?\s*[\w$]*|catch)\s*\Z")
 _CLASS_HEAD = re.compile(r"\bclass\b[^{}();]*\Z")
-_BEFORE_LITERAL = frozenset(("(", ",", ":", "=", "[", "?", "return", "var", "let", "const", "|", "&"))
+_BEFORE_LITERAL = frozenset(
+    ("(", ",", ":", "=", "[", "?", "|", "&", "var", "let", "const", "return", "default", "throw", "yield",
+     "await", "typeof")
+)  # fmt: skip
+_CASE = re.compile(r"\b(?:case\b[^;{}]*|default)\s*:\Z")
+_CONDITIONAL = re.compile(r"(?<!\?)\?(?![.?:,)=])|\bcase\b")
+_BALANCED = re.compile(r"\([^()\[\]{}]*\)|\[[^()\[\]{}]*\]|\{[^()\[\]{}]*\}")
+_TYPED = re.compile(r"[\w$?!)}\]]\s*:\Z")
+_ANNOTATED = re.compile(r"\b(?:var|let|const)\s+[^=;]*:\Z")
+_GENERIC = re.compile(r"\b[A-Z][\w$]*<[\w$\s,.\[\]|]*\Z")
 _BRACKET = re.compile(r"[()\[\]{}]")
 
 
@@ -173,8 +183,12 @@ def _kind(head: str) -> Kind:
     last, on_same_line = found[1], not re.search(r"[\n\r]", head[found.end() :])
     if last in ("new", "extends", "instanceof") or at_end(_EXTENDED, head):
         return "new" if last == "new" else "class"
+    if last in _BEFORE_TYPES:
+        return "none" if at_end(_RENAMED, head) else "class"
     if at_end(_IMPORTED, head):
         return "import"
+    if _is_type(head, found.start(), last):
+        return "class"
     if last[-1].isalnum() or last[-1] in '_$"]':
         return "start" if last in BEFORE_OPERAND or (not on_same_line and last not in _NAMING) else "none"
     if last == ")":
@@ -184,6 +198,8 @@ def _kind(head: str) -> Kind:
     return "none" if _names_something_new(head, last) else "start"
 
 
+_BEFORE_TYPES = frozenset(("as", "implements", "satisfies"))
+"""What TypeScript names a class after that is not called."""
 _NAMING = frozenset(
     ("var", "let", "const", "function", "class", "import", "interface", "enum", "type", "namespace")
 )
@@ -192,6 +208,33 @@ _NAMING = frozenset(
 def _is_condition(head: str, closing: int) -> bool:
     opening = opening_of(head, closing)
     return opening >= 0 and at_end(CONDITION, head, opening) is not None
+
+
+def _is_type(head: str, place: int, last: str) -> bool:
+    """Whether a type of TypeScript or an element of JSX is named here, behind the token `last` at `place`."""
+    if at_end(_GENERIC, head):
+        return True
+    if last == "<":
+        found = at_end(_LAST, head, place)
+        before = found[1] if found else ""
+        return before in BEFORE_OPERAND or not re.search(r'[\w$)\]"]\Z', before)
+    return last == ":" and _is_annotation(head, place)
+
+
+def _is_annotation(head: str, colon: int) -> bool:
+    """Whether a type follows a colon, and no value."""
+    opening = _enclosing(head, colon)
+    bracket = head[opening] if opening >= 0 else ""
+    if bracket == "[" or (bracket == "{" and _is_literal(head, opening)):
+        return False
+    flat = head[max(opening + 1, colon - REACH) : colon + 1]
+    while (shorter := _BALANCED.sub("", flat)) != flat:
+        flat = shorter
+    statement = flat[1 + max(flat.rfind(","), flat.rfind(";")) if bracket == "(" else flat.rfind(";") + 1 :]
+    if not at_end(_TYPED, head) or _CONDITIONAL.search(statement):
+        return False
+    is_in_class = bracket == "{" and at_end(_CLASS_HEAD, head, opening) is not None
+    return bracket == "(" or is_in_class or head[:colon].endswith(")") or bool(at_end(_ANNOTATED, statement))
 
 
 def _names_something_new(head: str, last: str) -> bool:
@@ -221,7 +264,15 @@ def _enclosing(code: str, end: int) -> int:
 def _is_literal(code: str, brace: int) -> bool:
     """Whether a brace begins an object, and no block."""
     found = at_end(_LAST, code, brace)
-    return found is not None and found[1] in _BEFORE_LITERAL
+    if found is None or (found[1] == ":" and _is_case(code, brace)):
+        return False
+    return found[1] in _BEFORE_LITERAL
+
+
+def _is_case(code: str, end: int) -> bool:
+    """Whether a case of a `switch (...) {` ends there."""
+    around = _enclosing(code, end) if at_end(_CASE, code, end) else -1
+    return around >= 0 and code[:around].rstrip().endswith(")")
 
 
 def _commas(arguments: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -37,7 +37,11 @@ _JOINED: Mapping[Style, re.Pattern[str]] = MappingProxyType(
         "commonjs": re.compile(rf'^[ \t]*+(?:var|let|const){_BRACES}=\s*+require\(\s*+"( *+)"', re.MULTILINE),
     }
 )
-_DEFINED = re.compile(r"\b(?:class|function\*?|var|let|const)\s+([\w$]+)")
+_DEFINED = re.compile(r"\b(?:class|function\*?|var|let|const)\s+([\w$]+)|\bimport\s+([\w$]+)\s*=")
+_TAKEN_APART = re.compile(r"\b(?:var|let|const)\s*[{\[]([^;]{0,1000}?)[}\]]\s*(?::[^=;]{0,200})?=(?!=)")
+_DECLARED_TOO = re.compile(r",\s*([\w$]+)\s*=(?![=>])")
+_NEW_NAME = re.compile(r"([\w$]+)\s*(?=[,=}\]]|\Z)")
+_AMD = re.compile(r"(?:^|[^\w$])define\s*\(")
 _GOES_ON = re.compile(r"[ \t]*+(?:[^\s]|\s++[.,(\[`])")
 _SHEBANG = re.compile(r"#![^\r\n]*(?:\r\n?|\n|\Z)")
 _DIRECTIVE = re.compile(r"\s*\"[^\"\n]*\"[ \t]*;?")
@@ -71,27 +75,38 @@ class Insertion:
     text: str
 
 
-def module_of(caller: Caller, text: str) -> Module | None:
-    """How a file imports; None where it is no source file."""
+def module_of(caller: Caller, text: str, cursor: int) -> Module | None:
+    """How a file imports, for what is named at an offset; None where it is no source file, or one of AMD."""
     if not _SOURCE.search(caller.file):
         return None
-    is_common_js = caller.file.endswith(_COMMON_JS_FILE) or (
-        not caller.file.endswith(_ES_FILE) and _COMMON_JS.search(text) and not _ES.search(text)
-    )
-    style: Style = "commonjs" if is_common_js else "es"
     code = code_of(text).text
-    at, is_below = _place(text, code, style)
+    is_es = caller.file.endswith(_ES_FILE) or _ES.search(code)
+    if _AMD.search(code) and not is_es:
+        return None
+    is_common_js = caller.file.endswith(_COMMON_JS_FILE) or (not is_es and _COMMON_JS.search(code))
+    style: Style = "commonjs" if is_common_js else "es"
+    # `require` is run where it stands, so that it must not stand below what needs it.
+    at, is_below = _place(text, code[:cursor] if is_common_js else code, style)
     return Module(
         caller,
         style,
         imports_of(text),
-        frozenset(_DEFINED.findall(code)),
+        frozenset(_defined(code)),
         {text[slice(*found.span(2))]: found.end(1) for found in _JOINED[style].finditer(code)},
         at,
         is_below,
         quote='"' if 'from "' in text or 'require("' in text else "'",
         line_end="\r\n" if "\r\n" in text else "\n",
     )
+
+
+def _defined(code: str) -> Iterator[str]:
+    """Names that a file gives something itself, and a few more where that cannot be told apart."""
+    for found in _DEFINED.finditer(code):
+        yield found[1] or found[2]
+    for found in _TAKEN_APART.finditer(code):
+        yield from _NEW_NAME.findall(found[1])
+    yield from _DECLARED_TOO.findall(code)
 
 
 def import_of(module: Module, api: Api, exported: str) -> Insertion | None:
@@ -119,16 +134,21 @@ def _specifier(module: Module, api: Api) -> str:
     path = posixpath.relpath(api.source, posixpath.dirname(module.caller.file) or ".")
     path = path if path.startswith(".") else f"./{path}"
     source = _SOURCE.search(path)
-    if source is None or (module.style == "es" and source[3] == "j" and not _leaves_out_suffix(module)):
+    if source is None:
         return path
-    return path[: source.start()]
+    is_script = source[3] == "j"
+    if module.style == "commonjs" or not _has_suffix(module, is_script):
+        return path[: source.start()]
+    return path if is_script else f"{path[: source.start()]}.{source[2]}js"
 
 
-def _leaves_out_suffix(module: Module) -> bool:
-    """Whether the file's other imports do."""
+def _has_suffix(module: Module, by_default: bool) -> bool:
+    """Whether the file's other imports name what is run, with its suffix."""
+    if module.caller.file.endswith(".mts"):
+        return True
     modules = [each.module for each in module.imported if not each.module.endswith(".json")]
     relative = [each for each in modules if each.startswith(".")]
-    return bool(relative) and not any(_SOURCE.search(each) for each in relative)
+    return any(_SOURCE.search(each) for each in relative) if relative else by_default
 
 
 def _line(module: Module, clause: str, specifier: str) -> Insertion:

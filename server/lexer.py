@@ -126,6 +126,8 @@ class _Reader:
             return opening >= 0 and at_end(CONDITION, before, opening) is not None
         if last[:1].isalnum() or last[:1] in ("_", "$"):
             return last in BEFORE_OPERAND
+        if before.endswith("<"):  # the end of an element, as in `</li>`
+            return False
         return last not in ("]", '"') and not before.rstrip().endswith(("++", "--"))
 
     def _literal(self, end: int, state: State, is_open: bool) -> None:

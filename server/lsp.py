@@ -179,6 +179,10 @@ def _files_changed(ls: Server, params: lsp.DidChangeWatchedFilesParams) -> None:
 def _shutdown(ls: Server, _params: None) -> None:
     for task in ls.tasks:
         task.cancel()
+    # pygls would do it over the dict itself, from which the first that ends takes its entry.
+    for number, future in list(ls.protocol._request_futures.items()):
+        if number != ls.protocol.msg_id:
+            future.cancel()
     close(ls)
 
 

@@ -47,7 +47,9 @@ async def inline_completion(
     except asyncio.CancelledError:
         stop.set()
         raise
-    item = lsp.InlineCompletionItem(statement, range=asked.edit)
+    # VS Code shows what goes on with the text it takes the place of, by this where that is not so itself.
+    shown_for = asked.cursor.prefix + statement
+    item = lsp.InlineCompletionItem(statement, filter_text=shown_for, range=asked.edit)
     return lsp.InlineCompletionList([item] if statement and document.version == version else [])
 
 
@@ -58,7 +60,7 @@ def _statement(engine: Engine, workspace: Path | None, path: str, asked: Asked, 
     facts = facts_of(engine, workspace, path)
     context = make_context(asked.text[: asked.offset], asked.text[asked.offset :], facts)
     caller = caller_of(engine, workspace, path)
-    module = None if context.scope or context.record_type else module_of(caller, asked.text)
+    module = None if context.scope or context.record_type else module_of(caller, asked.text, asked.start)
     predicted = [
         ranked
         for ranked in predict(engine, context, first_only=True, stop=stop).ranked

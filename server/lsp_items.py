@@ -70,6 +70,13 @@ class Asked:
         return self.cursor.kind == "new" or self.cursor.receiver.startswith("new ")
 
     @property
+    def behind_receiver(self) -> int:
+        """Characters from where the receiver begins to where the typed part of the name does."""
+        code = self.cursor.code.text
+        end = len(code) - len(self.cursor.prefix)
+        return end - code.rindex(self.cursor.receiver, 0, end)
+
+    @property
     def is_called(self) -> bool:
         """Whether arguments follow already."""
         return self.text[self.offset : self.offset + 20].lstrip(" \t").startswith("(")
@@ -178,10 +185,11 @@ def api_items(
     ]
     is_module = asked.cursor.kind in ("start", "new", "class") and not (context.scope or context.record_type)
     caller = Caller(context.file, package=context.package)
-    if module := module_of(caller, asked.text) if is_module else None:
+    if module := module_of(caller, asked.text, asked.start) if is_module else None:
         exports = index.exported_as([api.api_name for api in apis])
         for item, api in zip(items, apis, strict=True):
-            _import(item, asked, import_of(module, api, exports.get(api.api_name, api.name)))
+            if exported := exports.get(api.api_name):
+                _import(item, asked, import_of(module, api, exported))
     return items
 
 
@@ -229,7 +237,12 @@ def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> ls
     if asked.cursor.kind in ("class", "import", *_CHOSEN):
         _insert(item, asked, name, None)
     elif is_callable and (asked.is_new or is_function or not index.is_named[api.id]):
-        _insert(item, asked, name if is_function or asked.is_new else f"new {name}", params)
+        needs_new = not is_function and not asked.is_new
+        is_behind_dot = asked.cursor.kind == "member"
+        _insert(item, asked, f"new {name}" if needs_new and not is_behind_dot else name, params)
+        if needs_new and is_behind_dot:
+            at = asked.position(asked.start - asked.behind_receiver)
+            item.additional_text_edits = [lsp.TextEdit(lsp.Range(at, at), "new ")]
     else:  # a method of it comes next
         _insert(item, asked, name, None)
         item.commit_characters = ["."] if asked.look.commit_characters else None

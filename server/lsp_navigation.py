@@ -13,7 +13,7 @@ from pathlib import Path
 from lsprotocol import types as lsp
 from pygls.workspace import TextDocument
 
-from .bindings import Meaning, Script, api_named, meaning_of, with_constructor
+from .bindings import Meaning, Script, api_named, is_assigned, meaning_of, with_constructor
 from .context import script_before
 from .cursor import call_at, end_of_name, mention_at
 from .documentation import api_markdown, example_markdown, method_markdown, why_markdown
@@ -117,9 +117,10 @@ def meaning_at(here: Here) -> Meaning | None:
     expression = f"{mention.receiver}.{mention.name}" if mention.receiver else mention.name
     index, caller = here.engine.index, here.caller
     if mention.is_code:
-        if found := meaning_of(index, Script(caller, mention.before, script or before), expression):
+        here_script = Script(caller, mention.before, script or before)
+        if found := meaning_of(index, here_script, expression):
             return found
-        if mention.receiver:
+        if mention.receiver or is_assigned(here_script, mention.name):
             return None
     api = api_named(index, Script(caller, "", ""), expression)  # alone, or in a string or comment
     if api is None and (ids := index.find(expression)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .index import Index
+from .lexer import code_of
 
 _IMPORT = re.compile(
     r"\bimport\s++(?:type\s++)?([\w$*\s{},]{1,2000}?)\bfrom\s*['\"]([^'\"\n]+)['\"]"
@@ -37,7 +38,10 @@ class Imported:
 
 def imports_of(text: str) -> tuple[Imported, ...]:
     """What a text imports, in ES modules and CommonJS."""
-    return tuple(each for found in _IMPORT.finditer(text) for each in _imported(found))
+    found = tuple(_IMPORT.finditer(text))
+    code = code_of(text).text if found else ""
+    # What stands in a comment or a string imports nothing.
+    return tuple(each for one in found if code[one.start()] == text[one.start()] for each in _imported(one))
 
 
 def _imported(found: re.Match[str]) -> Iterator[Imported]:

@@ -7,6 +7,14 @@ import pytest
 from deepcodeseek.server.context import MAX_CHARS, _read, make_context
 
 HEAD = '<?xml version="1.0"?><record_update><sys_script><name>Rule</name><{} x="1">'
+
+
+def test_a_script_may_write_xml_of_its_own() -> None:
+    context = make_context("import a from 'a';\nsend('<a><![CDATA[' + new ", "")
+    assert context.window == "import a from 'a';\nsend('<a><![CDATA[' + new"
+    assert (context.field, context.trigger) == ("", "new")
+
+
 SCRIPTS = [
     # element, text before the cursor, text after it, window, window after
     ("script", "if (a &lt; b &amp;&amp; c)\n  new ", ";\n</script>", "if (a < b && c)\n  new", ";"),

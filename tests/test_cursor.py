@@ -34,7 +34,61 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "before"), [*TABLE, ("start", "")])
+NEWER = [  # types of TypeScript, elements of JSX, and what looks like them
+    ("class", "const x: Fo"),
+    ("class", "let x: Map<Fo"),
+    ("class", "new Map<string, Fo"),
+    ("class", "const {a, b}: Fo"),
+    ("class", "function f(a: Fo"),
+    ("class", "function f(a?: Fo"),
+    ("class", "function f(a, b: Fo"),
+    ("class", "(a: string, b: Fo"),
+    ("class", "constructor(private s: Fo"),
+    ("class", "class A {\n  private h: Fo"),
+    ("class", "class A { m(a: B): Fo"),
+    ("class", "function f(): Fo"),
+    ("class", "const f = (a): Fo"),
+    ("class", "x as Fo"),
+    ("class", "x satisfies Fo"),
+    ("class", "class A implements Fo"),
+    ("class", "return <Fo"),
+    ("class", "const a = <Fo"),
+    ("class", "(\n  <Fo"),
+    ("start", "a < Fo"),
+    ("start", "if (a <Fo"),
+    ("start", "for (i = 0; i < Fo"),
+    ("start", "module.exports = {\n  a: Fo"),
+    ("start", "foo({ a: Fo"),
+    ("start", "const x = { a: Fo"),
+    ("start", "x ? y : Fo"),
+    ("start", "x = a\n  ? f()\n  : Fo"),
+    ("start", "f(x ? y : Fo"),
+    ("start", "f(x, a ? g(1, 2) : Fo"),
+    ("start", "f(a ?? b, c ? d : Fo"),
+    ("start", "[a ? b : Fo"),
+    ("start", "const x = y ? { a: 1 } : Fo"),
+    ("start", "switch (x) { case f(1): Fo"),
+    ("start", "switch (x) { case 1: {\n  Fo"),
+    ("start", "switch (x) { default: {\n  Fo"),
+    ("start", "class A { x = Fo"),
+    ("start", "type X = Fo"),
+    ("start", "const a = <ul>{xs.map(x => <li>{x}</li>)}</ul>;\nFo"),
+    ("start", "<li>a</li>{Fo"),
+    ("start", "const { a } = b as { c: 1 };\nFo"),
+    ("none", "export default {\n  na"),
+    ("none", "module.exports = { default: {\n  na"),
+    ("none", "throw {\n  na"),
+    ("none", "export class A {\n  na"),
+    ("none", "import * as Fo"),
+    ("none", "import { a as Fo"),
+    ("none", "export { a as Fo"),
+    ("import", "export { Fo"),
+    ("import", "export {a, Fo"),
+    ("import", "export type { Fo"),
+]
+
+
+@pytest.mark.parametrize(("kind", "before"), [*TABLE, *NEWER, ("start", "")])
 def test_where_an_api_can_stand(kind: str, before: str) -> None:
     assert cursor_at(before).kind == kind
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import replace
 
 import pytest
 
 from deepcodeseek.index_builder.parse import parse
-from deepcodeseek.server.imports import import_of, module_of
+from deepcodeseek.server.imports import Insertion, import_of, module_of
 from deepcodeseek.server.modules import Caller
 from deepcodeseek.server.types import Api
 
@@ -77,12 +79,27 @@ ADDED = [
         "// const { a } = require('./berth');\nmodule.exports = 1;\n",
         f"// const {{ a }} = require('./berth');\n{CJS}\nmodule.exports = 1;\n",
     ),
+    (
+        "/*\n  import users from a table\n*/\nconst fs = require('fs');\nf();\n",
+        f"/*\n  import users from a table\n*/\nconst fs = require('fs');\n{CJS}\nf();\n",
+    ),
+    (
+        "// import { Berth } from './berth.js';\nf();\n",
+        f"// import {{ Berth }} from './berth.js';\n{ES}\nf();\n",
+    ),
+    ("f(\"import { Berth } from 'a'\");\n", f"{ES}\nf(\"import {{ Berth }} from 'a'\");\n"),
+    ("const { Berth } = db.models;\n", None),
+    ("const { Berth, ...rest } = await import('./berth.js');\n", None),
+    ("const { Ship: Berth = 1 } = db;\n", None),
+    ("const { Berth: Ship } = db;\n", f"{ES}\nconst {{ Berth: Ship }} = db;\n"),
+    ("const [a, Berth] = db;\n", None),
+    ("var a = 1, Berth = b;\n", None),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "expected"), ADDED)
 def test_an_import_is_added_where_it_parses(text: str, expected: str | None) -> None:
-    module = module_of(Caller("src/new.js", package="harbour"), text)
+    module = module_of(Caller("src/new.js", package="harbour"), text, len(text))
     assert module
     added = import_of(module, BERTH, "Berth")
     got = added and text[: added.at] + added.text + text[added.at :]
@@ -97,11 +114,50 @@ BERTH = Api(
 
 def test_an_assigned_import_of_typescript_stays_whole() -> None:
     text = "import fs = require('fs');\nf();\n"
-    module = module_of(Caller("src/new.ts", package="harbour"), text)
+    module = module_of(Caller("src/new.ts", package="harbour"), text, len(text))
     assert module
     added = import_of(module, BERTH, "Berth")
     assert added
     assert (added.at, text[added.at :]) == (0, text)
+
+
+SPECIFIERS = [
+    # the file, what it imports, where the API is; what is imported from
+    ("src/new.ts", "", "src/berth.ts", "./berth"),
+    ("src/new.ts", "import { a } from './a';\n", "src/berth.ts", "./berth"),
+    ("src/new.ts", "import { a } from './a.js';\n", "src/berth.ts", "./berth.js"),
+    ("src/new.ts", "import { a } from './a.js';\n", "src/berth.mts", "./berth.mjs"),
+    ("src/new.ts", "import { a } from './a.js';\n", "src/berth.tsx", "./berth.js"),
+    ("src/new.mts", "", "src/berth.ts", "./berth.js"),
+    ("src/new.ts", "", "src/berth.js", "./berth.js"),
+    ("src/new.js", "import { a } from './a';\n", "src/berth.js", "./berth"),
+    ("src/new.js", "const a = require('./a.js');\n", "src/berth.js", "./berth"),
+]
+
+
+@pytest.mark.parametrize(("file", "text", "source", "specifier"), SPECIFIERS)
+def test_what_is_imported_from_is_named_as_the_file_names_others(
+    file: str, text: str, source: str, specifier: str
+) -> None:
+    module = module_of(Caller(file, package="harbour"), text, len(text))
+    assert module
+    added = import_of(module, replace(BERTH, source=source), "Berth")
+    assert added
+    assert re.findall(r"'(.+)'", added.text) == [specifier]
+
+
+def test_require_is_put_above_what_needs_it() -> None:
+    above, below = "const a = require('./a');\n", "f();\nconst b = require('./b');\n"
+    module = module_of(Caller("src/new.js", package="harbour"), above + below, len(above))
+    assert module
+    added = import_of(module, BERTH, "Berth")
+    assert added == Insertion(len(above) - 1, "\nconst { Berth } = require('./berth');")
+
+
+@pytest.mark.parametrize("text", ["define(['a'], function (a) {});\n", "sap.ui.define([], () => {});\n"])
+def test_nothing_is_imported_into_a_module_of_amd(text: str) -> None:
+    assert module_of(Caller("src/new.js"), text, len(text)) is None
+    assert module_of(Caller("src/new.js"), f"import a from './a';\n{text}", 0)
 
 
 LONG = [
@@ -116,5 +172,5 @@ LONG = [
 @pytest.mark.parametrize("text", LONG, ids=lambda text: text[:12])
 def test_a_module_is_read_in_time_that_grows_with_its_length(text: str) -> None:
     begin = time.process_time()
-    assert module_of(Caller("src/new.js"), text)
+    assert module_of(Caller("src/new.js"), text, len(text))
     assert time.process_time() - begin < 1  # it took minutes

@@ -87,6 +87,7 @@ INSERTED = [
     (BERTH, "var a = new BerthAl|(x)", "BerthAllocator", "var a = new BerthAllocator(x)"),
     (BERTH, "var l = new Harb|", "HarbourLog", "var l = new global.HarbourLog(${1:source})"),
     (BERTH, "var l = new global.Harb|", "HarbourLog", "var l = new global.HarbourLog(${1:source})"),
+    (BERTH, "var l = global.Harb|", "HarbourLog", "var l = new global.HarbourLog(${1:source})"),
     (
         "apps/cargo/x_hbr_cargo/new.js",
         "new HazardousY|",
@@ -175,6 +176,12 @@ INSERTED = [
         "import * as tides from './tides.js';\nnew tides.|",
         "TideCurve",
         "import * as tides from './tides.js';\nnew tides.TideCurve(${1:points})",
+    ),
+    (
+        MODULE,
+        "import * as tides from './tides.js';\nlet t = tides . T|",
+        "TideCurve",
+        "import * as tides from './tides.js';\nlet t = new tides . TideCurve(${1:points})",
     ),
 ]
 

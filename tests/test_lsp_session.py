@@ -14,7 +14,7 @@ import pytest
 from conftest import DRAFT, DRAFT_COLUMN, DRAFT_LINE, EXAMPLE, environment
 
 from deepcodeseek.index_builder.build import build_index
-from deepcodeseek.index_builder.lsp_client import COMMAND, Client
+from deepcodeseek.index_builder.lsp_client import COMMAND, STATUS, Client
 from deepcodeseek.server.generation import index_directory, source_of
 from deepcodeseek.server.models import Encoder
 
@@ -86,6 +86,16 @@ def test_lite_loads_no_generator_and_can_be_changed_at_any_time() -> None:
         client.settings = {"lite": False}
         client.notify("workspace/didChangeConfiguration", {"settings": None})
         eventually(lambda: "generator" in kinds(client))
+
+
+def test_a_server_that_is_asked_something_shuts_down_all_the_same() -> None:
+    with Client(environment()) as client:
+        client.initialize()
+        for _ in range(5):
+            client.request("workspace/executeCommand", {"command": STATUS})
+        assert client.request("shutdown", None).result() is None
+        client.notify("exit", None)
+        assert client.process.wait(30) == 0
 
 
 # Folders

@@ -170,6 +170,7 @@ HOVERS = [
     ("new VesselRegistry().re|tire(x)", "`global.BaseRegistry`"),
     ("// see Berth|Allocator", "new BerthAllocator()"),
     ("var BerthAlloc = 1; Berth|Alloc", ""),
+    ("const HarbourLog = make();\nHarbour|Log.info(1);", ""),
     ("u.find|Free(x);", ""),
 ]
 
