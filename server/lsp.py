@@ -131,14 +131,14 @@ async def _initialized(ls: Server, _params: lsp.InitializedParams) -> None:
     ls.is_started = True
     await configure(ls)
     for root in ls.roots:
-        ls.background(start(ls, root))
+        start(ls, root)
     ls.background(_watch(ls))
     ls.background(watch_configuration(ls))
 
 
 async def _configured(ls: Server, params: lsp.DidChangeConfigurationParams) -> None:
     for root in await configure(ls, params.settings):
-        ls.background(start(ls, root))
+        start(ls, root)
 
 
 def _folders_changed(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) -> None:
@@ -152,7 +152,7 @@ def _folders_changed(ls: Server, params: lsp.DidChangeWorkspaceFoldersParams) ->
     new = [Root(Session(settings, Path(path))) for path in opened]
     ls.roots = [*left, *new] or [Root(Session(settings))]
     for root in ls.roots if not left else new:
-        ls.background(start(ls, root))
+        start(ls, root)
 
 
 async def _watch(ls: Server) -> None:
@@ -203,6 +203,8 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
         return ls.listed.items
     look = look_of(ls.client_capabilities)
     asked = await read(ls, text, asked_at, document, text, offset, params.context, look)
+    if engine is None:
+        ls.background(renew(ls, root))
     if engine is None or asked is None:
         return lsp.CompletionList(is_incomplete=engine is None, items=[])
     if asked.cursor.receiver:

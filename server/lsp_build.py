@@ -20,19 +20,20 @@ PROGRESS_SECONDS = 2.0  # for a client to answer that it wants to see progress
 
 
 async def build(ls: Server, root: Root, workspace: Path, directory: Path, models: Path | None) -> bool:
-    """Run `deepcodeseek index` as a child process and show its progress; whether it succeeded."""
+    """Run `deepcodeseek index` as a child process and show its progress; whether it did not fail."""
     command = [sys.executable, "-I", "-m", "deepcodeseek.index_builder.cli", "index", str(workspace)]
     command += ["--out", str(directory), "--progress", "jsonl", "--background"]
     command += ["--models", str(models)] if models else []
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     # It ends when its stdin does, so also when this process is killed.
-    root.builder = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=null, stderr=pipe)
-    assert root.builder.stderr
+    child = root.builder = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=null, stderr=pipe
+    )
+    assert child.stderr
     async with progress(ls, "DeepCodeSeek", f"indexing {workspace.name}") as report:
-        async for line in root.builder.stderr:
+        async for line in child.stderr:
             _show_build_line(ls, line.decode("utf-8", "replace").strip(), report)
-        status = await root.builder.wait()
-    return status == 0
+        return await child.wait() == 0 or root.builder is not child
 
 
 def _show_build_line(ls: Server, line: str, report: Callable[[str, int], None]) -> None:

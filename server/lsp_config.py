@@ -9,7 +9,7 @@ from typing import Any
 
 from lsprotocol import types as lsp
 
-from .lsp_life import NAME, Root, Server, log
+from .lsp_life import NAME, Root, Server, Session, log
 from .settings import Settings, option_name, parse_settings
 
 ANSWER_SECONDS = 2.0  # for an editor to say what its configuration is
@@ -32,7 +32,7 @@ async def configure(ls: Server, pushed: object = None) -> list[Root]:
     settings, problems = parse_settings({**options, **configured} if configured else ls.options)
     for problem in problems:
         ls.say(problem)
-    changed = [root for root in ls.roots if _loads_otherwise(root.session.settings, settings)]
+    changed = [root for root in ls.roots if _begins_anew(root.session, settings)]
     for root in ls.roots:
         root.session = replace(root.session, settings=settings)
     return changed
@@ -80,5 +80,8 @@ def _of_this_server(configured: object) -> dict[str, Any]:
     return {name: value for name, value in section.items() if name in names and value is not None}
 
 
-def _loads_otherwise(before: Settings, after: Settings) -> bool:
-    return any(getattr(before, name) != getattr(after, name) for name in LOADED_BY)
+def _begins_anew(session: Session, after: Settings) -> bool:
+    """Whether something else is to be loaded, or an index to be built that nobody was to build before."""
+    before = session.settings
+    is_wanted = session.engine is None and after.auto_index and not before.auto_index
+    return is_wanted or any(getattr(before, name) != getattr(after, name) for name in LOADED_BY)

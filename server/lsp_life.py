@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from pygls.lsp.server import LanguageServer
 
 from . import __version__
 from .engine import Engine, load_engine, mark_of, with_newer_index
-from .generation import IndexProblem, index_directory, source_of
+from .generation import CURRENT, IndexProblem, index_directory, source_of
 from .lsp_anytime import Anytime, Question
 from .lsp_anytime import run_on as run_on
 from .lsp_build import build, progress
@@ -58,15 +58,29 @@ class Root:
         self.changes = 0  # of files, since the start
         self.updating = False
         self.tried = ""  # what was loaded last, or could not be
+        self.starting: asyncio.Task[None] | None = None
         self.builder: asyncio.subprocess.Process | None = None
+        self.is_closed = False
+
+    @property
+    def is_starting(self) -> bool:
+        return self.starting is not None and not self.starting.done()
 
     def close(self) -> None:
-        """End its child processes."""
+        """End its work and its child processes."""
+        self.is_closed = True
+        self.stop()
         if self.session.engine and self.session.engine.generator:
             self.session.engine.generator.close()
-        if self.builder and self.builder.returncode is None:
+
+    def stop(self) -> None:
+        """End the start that is under way, and what builds."""
+        if self.starting:
+            self.starting.cancel()
+        builder, self.builder = self.builder, None
+        if builder and builder.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self.builder.kill()
+                builder.kill()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +133,12 @@ class Server(LanguageServer):
     def count(self, what: str) -> None:
         self.counters[what] = self.counters.get(what, 0) + 1
 
-    def background(self, work: Any) -> None:
+    def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine beside the requests; the reference keeps it from being collected."""
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Into the log alone: told to the client, a failed write would report itself for ever."""
@@ -140,8 +155,13 @@ async def read(ls: Server, text: str, work: Callable[..., T], *given: Any) -> T:
     return work(*given) if len(text) <= INLINE_CHARS else await run_on(ls.lookups, work, *given)
 
 
-async def start(ls: Server, root: Root) -> None:
-    """Load index and models; build the index first where there is none."""
+def start(ls: Server, root: Root) -> None:
+    """Load index and models, after building the index where there is none; a start under way ends."""
+    root.stop()
+    root.starting = ls.background(_start(ls, root))
+
+
+async def _start(ls: Server, root: Root) -> None:
     session = root.session = replace(root.session, is_apart=_is_anothers(ls, root))
     if session.workspace is None and not session.settings.index_directory:
         root.session = replace(session, state="no workspace")
@@ -168,6 +188,13 @@ def chosen_index(session: Session) -> Path:
     return chosen / own.name if session.is_apart else chosen
 
 
+def _readable_index(session: Session) -> Path:
+    """The same; that of the other folder in its place, which may be a copy of this one, until it is built."""
+    own = chosen_index(session)
+    is_there = not session.is_apart or (own / CURRENT).is_file()
+    return own if is_there else chosen_index(replace(session, is_apart=False))
+
+
 def _is_anothers(ls: Server, root: Root) -> bool:
     """Whether the place that the client names is that of another folder's index, to be left alone."""
     session = replace(root.session, is_apart=False)
@@ -181,8 +208,8 @@ def _is_anothers(ls: Server, root: Root) -> bool:
         return False
     apart = chosen_index(replace(session, is_apart=True))
     ls.say(
-        f"{chosen} holds the index of {owner}: that of {session.workspace} lies in {apart} "
-        "(with autoIndex off the other is used as it is)"
+        f"{chosen} holds the index of {owner}: that of {session.workspace} lies in {apart}, and until it is "
+        "built the other one is used"
     )
     return True
 
@@ -206,7 +233,7 @@ async def _load(ls: Server, root: Root, known: Engine | None = None) -> bool:
     models = _models_directory(ls, settings)
     async with progress(ls, "DeepCodeSeek", "loading models and index"):
         try:
-            directory = chosen_index(root.session)
+            directory = _readable_index(root.session)
             engine = await run_on(ls.loading, _engine, directory, models, settings, known)
         except (IndexProblem, ModelProblem) as problem:
             _fail(ls, root, str(problem))
@@ -239,22 +266,33 @@ def _remembering(engine: Engine) -> Engine:
 
 
 async def renew(ls: Server, root: Root) -> None:
-    """Load what is newer: a generation of the index, or weights that `deepcodeseek train adapt` has made."""
+    """Load what is newer: a generation of the index, or weights that `deepcodeseek train adapt` has made.
+
+    Where nothing could be loaded at the start, it begins again with what is there by now.
+    """
     now = time.monotonic()
     engine = root.session.engine
-    if engine is None or now < root.renewed + RENEW_SECONDS:
+    if (engine is None and root.is_starting) or now < root.renewed + RENEW_SECONDS:
         return
     root.renewed = now
     with contextlib.suppress(IndexProblem, ModelProblem):
         settings = root.session.settings
-        mark = await run_on(ls.lookups, mark_of, chosen_index(root.session), _chosen_models(settings))
-        if mark not in (engine.mark, root.tried):
-            root.tried = mark
+        mark = await run_on(ls.lookups, mark_of, _readable_index(root.session), _chosen_models(settings))
+        if mark in (engine and engine.mark, root.tried) or root.is_closed:
+            return
+        root.tried = mark
+        if engine:
             await _load(ls, root, engine)
+        else:
+            start(ls, root)
 
 
 def _fail(ls: Server, root: Root, message: str) -> None:
-    root.session = replace(root.session, state=message)
+    """Say what is wrong; what was loaded before goes on to answer."""
+    if root.is_closed:
+        return
+    if root.session.engine is None:
+        root.session = replace(root.session, state=message)
     ls.say(message)
 
 
@@ -262,12 +300,16 @@ async def update(ls: Server, root: Root) -> None:
     """Bring the index up to date; one build at a time, and one more for what changed meanwhile."""
     root.changes += 1
     session, workspace = root.session, root.session.workspace
-    if root.updating or session.engine is None or workspace is None or not session.settings.auto_index:
+    if root.updating or workspace is None or not session.settings.auto_index:
+        return
+    if session.engine is None:
+        if not root.is_starting:  # what kept it from being built may be gone
+            start(ls, root)
         return
     root.updating = True
     try:
         seen = 0
-        while seen < root.changes:
+        while seen < root.changes and not root.is_closed:
             await asyncio.sleep(SETTLE_SECONDS)
             seen = root.changes
             await _build(ls, root, workspace)
@@ -285,8 +327,6 @@ async def _build(ls: Server, root: Root, workspace: Path) -> None:
     directory, models = chosen_index(root.session), _models_directory(ls, settings)
     if not await build(ls, root, workspace, directory, models):
         _fail(ls, root, "indexing failed; see the messages before")
-    elif root.session.engine:
-        root.session = replace(root.session, state="ready")
 
 
 def close(server: Server) -> None:

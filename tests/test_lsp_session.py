@@ -173,6 +173,45 @@ def test_folders_come_and_go(two_folders: list[Path]) -> None:
         eventually(lambda: offered(client, harbour) == ["openAirport"])  # the only one that is left
 
 
+def test_an_index_that_is_built_later_is_picked_up(two_folders: list[Path], tmp_path: Path) -> None:
+    harbour, _ = two_folders
+    place = tmp_path / "later"
+    with Client(environment()) as client:
+        options = {"indexDirectory": str(place), "autoIndex": False}
+        client.initialize(harbour, initializationOptions=options)
+        eventually(lambda: client.status()["state"].startswith("no index in"))
+        assert offered(client, harbour) == []
+        shutil.copytree(index_directory(harbour), place)
+        eventually(lambda: offered(client, harbour) == ["openHarbour"])
+        assert client.status()["state"] == "ready"
+
+
+def test_an_index_is_built_once_that_is_wanted(two_folders: list[Path], tmp_path: Path) -> None:
+    harbour, _ = two_folders
+    with Client(environment()) as client:
+        client.settings = {"indexDirectory": str(tmp_path / "later"), "autoIndex": False}
+        client.initialize(harbour, capabilities=ASKED)
+        eventually(lambda: client.status()["state"].startswith("no index in"))
+        client.settings |= {"autoIndex": True}
+        client.notify("workspace/didChangeConfiguration", {"settings": None})
+        eventually(lambda: offered(client, harbour) == ["openHarbour"])
+
+
+def test_settings_that_change_while_an_index_is_built_build_it_once_more_and_no_second_one_beside(
+    two_folders: list[Path], tmp_path: Path
+) -> None:
+    harbour, _ = two_folders
+    with Client(environment()) as client:
+        client.settings = {"indexDirectory": str(tmp_path / "first")}
+        client.initialize(harbour, capabilities=ASKED)
+        eventually(lambda: client.status()["state"] == "indexing")
+        client.settings = {"indexDirectory": str(tmp_path / "second")}
+        client.notify("workspace/didChangeConfiguration", {"settings": None})
+        eventually(lambda: offered(client, harbour) == ["openHarbour"])
+        assert "indexing failed" not in said(client)
+        assert not (tmp_path / "first" / "current").exists()
+
+
 @pytest.mark.usefixtures("example_report")
 def test_the_same_again_is_answered_alike_and_anything_else_anew() -> None:
     uri, version = (EXAMPLE / "again.js").as_uri(), 1

@@ -280,15 +280,26 @@ test('where the settings name a wrong Python no server goes on, and installing i
 
 test('in a pause the index is built where the settings say, and the pause goes on', async () => {
   settings.indexDirectory = '/indexes/configured';
+  settings.modelsDirectory = '~/models';
   await ready();
   await command('pause');
   const rebuilt = command('rebuild');
   await eventually(() => label() === 'indexing 1 of 2');
   await rebuilt;
   assert.equal(label(), 'paused');
-  assert.match(toolRuns()[0], / index \/code\/harbour --out \/indexes\/configured --progress/);
+  assert.match(toolRuns()[0], / index \/code\/harbour --out \/indexes\/configured --models \/.*[^~]\/models --progress/);
   await command('pause');
   assert.equal(LanguageClient.running().length, 1);
+});
+
+test('of two folders only the server knows which one has the place that the settings say', async () => {
+  folders.push({ uri: uriOf('/code/airport') });
+  settings.indexDirectory = '/indexes/configured';
+  await ready();
+  await command('pause');
+  await command('rebuild');
+  assert.throws(toolRuns); // nothing has run
+  assert.match(did.join(), /start the server first/);
 });
 
 for (const [where, folder] of [['/code/harbour/a.js', 'harbour'], ['/elsewhere/a.js', 'airport'], [undefined, 'airport']]) {

@@ -4,7 +4,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
 import { install, uninstall } from './install';
-import { findLauncher, type Launcher } from './launcher';
+import { expandHome, findLauncher, type Launcher } from './launcher';
 import { Panel } from './panel';
 import { Reports } from './reports';
 import { run, type RunOptions } from './run';
@@ -172,7 +172,7 @@ class Extension {
 
   private async rebuild(tool: Tool, { folder, index }: Target): Promise<void> {
     const models = vscode.workspace.getConfiguration('deepcodeseek').get<string>('modelsDirectory');
-    const where = [...(index ? ['--out', index] : []), ...(models ? ['--models', models] : [])];
+    const where = [...(index ? ['--out', index] : []), ...(models ? ['--models', expandHome(models)] : [])];
     await tool(['index', folder, ...where, '--progress', 'jsonl'], { onLine: line => this.showStep(line) });
   }
 

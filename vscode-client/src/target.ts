@@ -27,8 +27,10 @@ async function chooseFolder(): Promise<vscode.WorkspaceFolder> {
   return chosen;
 }
 
-/** While no server runs that could say it. */
+/** While no server runs that could say it, and which folder of several has that place. */
 function configuredIndex(): string | undefined {
   const configured = vscode.workspace.getConfiguration('deepcodeseek').get('indexDirectory', '');
-  return configured ? expandHome(configured) : undefined;
+  if (!configured) return undefined;
+  if ((vscode.workspace.workspaceFolders ?? []).length > 1) throw new Error('start the server first: it knows where the index of each folder lies');
+  return expandHome(configured);
 }
