@@ -36,6 +36,7 @@ from .packages import INSTALLED
 MIN_LINES = 3
 CLONE_LINES = 2
 FOLDS = 5
+MOST_TEXT = 100_000_000  # characters: each call of a file brings all of it along
 
 _AFFIX = r"[_$]*"  # `_tide` and `$tide` are variables named after Tide
 _IMPORT = re.compile(r"^[ \t]*import\b[^;'\"]*['\"][^'\"\n]*['\"][^\n]*\n?", re.M)
@@ -87,13 +88,16 @@ class Sample:
 def mine(
     extracted: Sequence[Extracted], apis: Sequence[Api], exports: Exports, per_target: int, seed: int
 ) -> tuple[Sample, ...]:
-    """Every call of an API by another file, in the order of the files; the flags are set over all of them."""
+    """The calls of APIs by other files, in the order of the files; the flags are set over all of them.
+
+    Every one, but of a file whose calls and their surroundings would take more than MOST_TEXT: of that some.
+    """
     names, by_name = Names(apis), {api.api_name: api for api in apis}
     drafts: dict[str, Sample] = {}
     for item in extracted:
         if INSTALLED not in item.script.path.split("/"):
             lines = _Lines(item.script.code)
-            for edge in resolve_calls(item, names, exports):
+            for edge in _affordable(tuple(resolve_calls(item, names, exports)), len(item.script.code)):
                 draft = _sample(item, lines, edge, by_name[edge.api_name])
                 if _record(drafts.get(draft.id, draft)) != _record(draft):  # as in an export of many records
                     draft = replace(draft, id=digest(draft.id, *_record(draft)).hex()[:12])
@@ -101,6 +105,12 @@ def mine(
     return _flagged(
         tuple(drafts.values()), Counter(api.name.rpartition(".")[2] for api in apis), per_target, seed
     )
+
+
+def _affordable(edges: Sequence[Edge], length: int) -> Sequence[Edge]:
+    """Of the calls of a file of so many characters as many as MOST_TEXT allows, from all over it."""
+    most = max(1, MOST_TEXT // max(1, length))
+    return edges if len(edges) <= most else [edges[i * len(edges) // most] for i in range(most)]
 
 
 def write_samples(samples: Iterable[Sample], out: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from deepcodeseek.index_builder import mine as mining
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.extract import extract
 from deepcodeseek.index_builder.graph import find_exports
@@ -261,6 +262,19 @@ def test_the_balanced_choice_is_capped_and_seeded() -> None:
     chosen = [{s.id for s in mined(*rules, per_target=4, seed=seed) if s.balanced} for seed in (0, 0, 1)]
     assert [len(ids) for ids in chosen] == [4, 4, 4]
     assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_of_a_long_file_of_many_calls_some_are_asked_from_all_over_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each brings the whole file along: in three megabytes twenty thousand would be sixty gigabytes."""
+    code = "".join(f"var n{n} = new Tide();\n" for n in range(100))
+    assert len(mined(rule("a.js", code))) == 100
+    monkeypatch.setattr(mining, "MOST_TEXT", 10 * len(code))
+    assert [s.code_middle for s in mined(rule("a.js", code))] == [
+        f"var n{n} = new Tide();" for n in range(0, 100, 10)
+    ]
+    assert len(mined(rule("a.js", code), rule("b.js", LINES.format(1) + "new Tide();"))) == 11
 
 
 def test_all_samples_of_a_file_share_a_fold() -> None:
