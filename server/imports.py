@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -14,7 +14,8 @@ from .modules import Caller, Imported, imports_of
 from .places import PLATFORM
 from .types import Api
 
-Style = Literal["es", "commonjs"]
+Style = Literal["es", "commonjs", "amd"]
+"""Of modules. Into one of AMD nothing is put: its names are parameters, each at the place of its path."""
 
 _ES = re.compile(r"^[ \t]*(?:import\b(?!\s*\()|export\b)", re.MULTILINE)
 _COMMON_JS = re.compile(r"\brequire\(|\bmodule\.exports\b|(?:^|\n)\s*exports\.")
@@ -41,7 +42,7 @@ _DEFINED = re.compile(r"\b(?:class|function\*?|var|let|const)\s+([\w$]+)|\bimpor
 _TAKEN_APART = re.compile(r"\b(?:var|let|const)\s*[{\[]([^;]{0,1000}?)[}\]]\s*(?::[^=;]{0,200})?=(?!=)")
 _DECLARED_TOO = re.compile(r",\s*([\w$]+)\s*=(?![=>])")
 _NEW_NAME = re.compile(r"([\w$]+)\s*(?=[,=}\]]|\Z)")
-_AMD = re.compile(r"(?:^|[^\w$])define\s*\(")
+_AMD = re.compile(r"(?<![\w$])define\s*\((?:[^()]{0,5000}\(([^()]*)\))?")
 _GOES_ON = re.compile(r"[ \t]*+(?:[^\s]|\s++[.,(\[`])")
 _SHEBANG = re.compile(r"#![^\r\n]*(?:\r\n?|\n|\Z)")
 _DIRECTIVE = re.compile(r"\s*\"[^\"\n]*\"[ \t]*;?")
@@ -60,11 +61,11 @@ class Module:
     style: Style
     imported: tuple[Imported, ...]
     defined: frozenset[str]  # names
-    braces: Mapping[str, int]  # where one more name goes, by what is imported from
-    at: int  # where one more import goes
-    is_below: bool  # the line that ends there, and not above the one that begins there
-    quote: str
-    line_end: str
+    braces: Mapping[str, int] = field(default_factory=dict)  # where one more name goes, by what it is from
+    at: int = 0  # where one more import goes
+    is_below: bool = False  # the line that ends there, and not above the one that begins there
+    quote: str = "'"
+    line_end: str = "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +77,17 @@ class Insertion:
 
 
 def module_of(caller: Caller, text: str, cursor: int) -> Module | None:
-    """How a file imports, for what is named at an offset; None where it is no source file, or one of AMD."""
+    """How a file imports, for what is named at an offset; None where it is no source file."""
     if not _SOURCE.search(caller.file):
         return None
     code = code_of(text).text
     is_es = caller.file.endswith(_ES_FILE) or _ES.search(code)
     if _AMD.search(code) and not is_es:
-        return None
+        return Module(caller, "amd", imports_of(text), frozenset(_defined(code)))
     is_common_js = caller.file.endswith(_COMMON_JS_FILE) or (not is_es and _COMMON_JS.search(code))
     style: Style = "commonjs" if is_common_js else "es"
     # `require` is run where it stands, so that it must not stand below what needs it.
-    at, is_below = _place(text, code[:cursor] if is_common_js else code, style)
+    at, is_below = _place(text, code[:cursor] if style == "commonjs" else code, style)
     return Module(
         caller,
         style,
@@ -107,14 +108,13 @@ def _defined(code: str) -> Iterator[str]:
     for found in _TAKEN_APART.finditer(code):
         yield from _NEW_NAME.findall(found[1])
     yield from _DECLARED_TOO.findall(code)
+    for found in _AMD.finditer(code):
+        yield from _NEW_NAME.findall(found[1] or "")
 
 
 def import_of(module: Module, api: Api, exported: str) -> Insertion | None:
     """What imports an API by the name it is exported under; None where that is not needed."""
-    caller = module.caller
-    if api.kind == "script_include" or api.package == PLATFORM or api.source == caller.file:
-        return None
-    if _is_known(module, api.name):
+    if module.style == "amd" or is_within_reach(module, api):
         return None
     specifier = _specifier(module, api)
     is_named = exported not in ("default", "*")
@@ -123,8 +123,11 @@ def import_of(module: Module, api: Api, exported: str) -> Insertion | None:
     return _line(module, f"{{ {api.name} }}" if is_named else api.name, specifier)
 
 
-def _is_known(module: Module, name: str) -> bool:
-    return name in module.defined or any(each.local == name for each in module.imported)
+def is_within_reach(module: Module, api: Api) -> bool:
+    """Whether a file may name an API as it is."""
+    if api.kind == "script_include" or api.package == PLATFORM or api.source == module.caller.file:
+        return True
+    return api.name in module.defined or any(each.local == api.name for each in module.imported)
 
 
 def _specifier(module: Module, api: Api) -> str:

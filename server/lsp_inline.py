@@ -10,7 +10,7 @@ from lsprotocol import types as lsp
 from .bindings import Script
 from .context import make_context
 from .engine import Engine
-from .imports import import_of, module_of
+from .imports import is_within_reach, module_of
 from .lsp_files import caller_of, facts_of
 from .lsp_items import Asked, Look, asked_at
 from .lsp_life import Server, read
@@ -64,7 +64,7 @@ def _statement(engine: Engine, workspace: Path | None, path: str, asked: Asked, 
     predicted = [
         ranked
         for ranked in predict(engine, context, first_only=True, stop=stop).ranked
-        if module is None or import_of(module, ranked.api, ranked.api.name) is None  # nothing can be added
+        if module is None or is_within_reach(module, ranked.api)  # nothing can be added
     ]
     typed = len(asked.cursor.prefix)
     code, script = asked.cursor.code.text, asked.script

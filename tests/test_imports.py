@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from deepcodeseek.index_builder.parse import parse
-from deepcodeseek.server.imports import Insertion, import_of, module_of
+from deepcodeseek.server.imports import Insertion, import_of, is_within_reach, module_of
 from deepcodeseek.server.modules import Caller
 from deepcodeseek.server.types import Api
 
@@ -154,10 +154,18 @@ def test_require_is_put_above_what_needs_it() -> None:
     assert added == Insertion(len(above) - 1, "\nconst { Berth } = require('./berth');")
 
 
-@pytest.mark.parametrize("text", ["define(['a'], function (a) {});\n", "sap.ui.define([], () => {});\n"])
+@pytest.mark.parametrize(
+    "text", ["define(['a'], function (a) {});\n", "sap.ui.define(['b', 'a'], (b, a) => {});\n"]
+)
 def test_nothing_is_imported_into_a_module_of_amd(text: str) -> None:
-    assert module_of(Caller("src/new.js"), text, len(text)) is None
-    assert module_of(Caller("src/new.js"), f"import a from './a';\n{text}", 0)
+    module = module_of(Caller("src/new.js"), text, len(text))
+    assert module
+    assert import_of(module, BERTH, "Berth") is None
+    assert not is_within_reach(module, BERTH)
+    assert is_within_reach(module, replace(BERTH, name="a"))
+    both = module_of(Caller("src/new.js"), f"import a from './a';\n{text}", 0)
+    assert both
+    assert import_of(both, BERTH, "Berth")
 
 
 LONG = [
