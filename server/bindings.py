@@ -174,8 +174,10 @@ def _variable(index: Index, script: Script, name: str, depth: int) -> Meaning | 
 
 
 def is_assigned(script: Script, name: str) -> bool:
-    """Whether a variable of the script goes by the name."""
-    return _assigned(script, name) is not None
+    """Whether a variable of the script has taken the name, for something else than what has it elsewhere."""
+    found = _assigned(script, name)
+    itself = re.compile(rf"require\s*\(|{re.escape(name)}(?![\w$])")
+    return found is not None and itself.match(script.code, found.end()) is None
 
 
 def _assigned(script: Script, name: str) -> re.Match[str] | None:

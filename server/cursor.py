@@ -35,11 +35,14 @@ _BEFORE_LITERAL = frozenset(
      "await", "typeof")
 )  # fmt: skip
 _CASE = re.compile(r"\b(?:case\b[^;{}]*|default)\s*:\Z")
-_CONDITIONAL = re.compile(r"(?<!\?)\?(?![.?:,)=])|\bcase\b")
+_CONDITIONAL = re.compile(r"(?<!\?)\?(?!\.(?!\d)|[?:,)=])|\bcase\b")
 _BALANCED = re.compile(r"\([^()\[\]{}]*\)|\[[^()\[\]{}]*\]|\{[^()\[\]{}]*\}")
 _TYPED = re.compile(r"[\w$?!)}\]]\s*:\Z")
 _ANNOTATED = re.compile(r"\b(?:var|let|const)\s+[^=;]*:\Z")
-_GENERIC = re.compile(r"\b[A-Z][\w$]*<[\w$\s,.\[\]|]*\Z")
+_GENERIC = re.compile(
+    r"(?:\b(?:new|extends|implements|as|satisfies)\s|([:<]))\s*(?:[\w$]+\.){0,9}[A-Z][\w$]*<[\w$ ,.\[\]]*\Z"
+)
+_BEFORE_ELEMENT = frozenset(("", "=>", *"(,=[?:&|>;{"))
 _BRACKET = re.compile(r"[()\[\]{}]")
 
 
@@ -51,6 +54,8 @@ class Cursor:
     code: Code  # all before the cursor
     prefix: str = ""  # of the name that is being typed
     receiver: str = ""  # what stands before its dot, without comments and what strings hold
+    receiver_start: int = 0  # where that begins in the code
+    is_named: bool = False  # behind a dot: where a class is named and not made
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,9 @@ def cursor_at(before: str) -> Cursor:
     head = code.text[: len(code.text) - len(prefix)]
     if found := at_end(_DOT, head):
         receiver = receiver_before(head, found.start())
-        return Cursor("member" if _has_members(receiver) else "none", code, prefix, receiver)
+        start = head.rindex(receiver, 0, found.start())
+        is_named = found.group() == "?." or _kind(head[:start]) == "class"
+        return Cursor("member" if _has_members(receiver) else "none", code, prefix, receiver, start, is_named)
     return Cursor(_kind(head), code, prefix)
 
 
@@ -183,7 +190,7 @@ def _kind(head: str) -> Kind:
     last, on_same_line = found[1], not re.search(r"[\n\r]", head[found.end() :])
     if last in ("new", "extends", "instanceof") or at_end(_EXTENDED, head):
         return "new" if last == "new" else "class"
-    if last in _BEFORE_TYPES:
+    if last in _BEFORE_TYPES and on_same_line:
         return "none" if at_end(_RENAMED, head) else "class"
     if at_end(_IMPORTED, head):
         return "import"
@@ -212,12 +219,12 @@ def _is_condition(head: str, closing: int) -> bool:
 
 def _is_type(head: str, place: int, last: str) -> bool:
     """Whether a type of TypeScript or an element of JSX is named here, behind the token `last` at `place`."""
-    if at_end(_GENERIC, head):
-        return True
+    if found := at_end(_GENERIC, head):
+        return found[1] != ":" or _is_annotation(head, found.start())
     if last == "<":
         found = at_end(_LAST, head, place)
-        before = found[1] if found else ""
-        return before in BEFORE_OPERAND or not re.search(r'[\w$)\]"]\Z', before)
+        is_value_next = found is None or (found[1] in BEFORE_OPERAND and head[found.start() - 1 :][:1] != ".")
+        return is_value_next or (found is not None and found[1] in _BEFORE_ELEMENT)
     return last == ":" and _is_annotation(head, place)
 
 
@@ -227,11 +234,14 @@ def _is_annotation(head: str, colon: int) -> bool:
     bracket = head[opening] if opening >= 0 else ""
     if bracket == "[" or (bracket == "{" and _is_literal(head, opening)):
         return False
-    flat = head[max(opening + 1, colon - REACH) : colon + 1]
-    while (shorter := _BALANCED.sub("", flat)) != flat:
+    start = max(opening + 1, colon - REACH)
+    flat = head[start : colon + 1]
+    while (shorter := _BALANCED.sub("_", flat)) != flat:
         flat = shorter
+    if start > opening + 1 and (";" not in flat or re.search(r"[)\]}]", flat)):
+        return False  # where what it belongs to begins is too far away
     statement = flat[1 + max(flat.rfind(","), flat.rfind(";")) if bracket == "(" else flat.rfind(";") + 1 :]
-    if not at_end(_TYPED, head) or _CONDITIONAL.search(statement):
+    if not at_end(_TYPED, head, colon + 1) or _CONDITIONAL.search(statement):
         return False
     is_in_class = bracket == "{" and at_end(_CLASS_HEAD, head, opening) is not None
     return bracket == "(" or is_in_class or head[:colon].endswith(")") or bool(at_end(_ANNOTATED, statement))

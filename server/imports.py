@@ -39,10 +39,15 @@ _JOINED: Mapping[Style, re.Pattern[str]] = MappingProxyType(
     }
 )
 _DEFINED = re.compile(r"\b(?:class|function\*?|var|let|const)\s+([\w$]+)|\bimport\s+([\w$]+)\s*=")
-_TAKEN_APART = re.compile(r"\b(?:var|let|const)\s*[{\[]([^;]{0,1000}?)[}\]]\s*(?::[^=;]{0,200})?=(?!=)")
+_TAKEN_APART = re.compile(
+    r"\b(?:var|let|const)\s*(?:\{([^{}\[\];]{0,1000})\}|\[([^{}\[\];]{0,1000})\])"
+    r"\s*(?::[^=;(){}]{0,100})?=(?!=)"
+)
 _DECLARED_TOO = re.compile(r",\s*([\w$]+)\s*=(?![=>])")
-_NEW_NAME = re.compile(r"([\w$]+)\s*(?=[,=}\]]|\Z)")
-_AMD = re.compile(r"(?<![\w$])define\s*\((?:[^()]{0,5000}\(([^()]*)\))?")
+_AMD = re.compile(
+    r"(?<![\w$.])(?:sap\.ui\.)?define\s*\(\s*(?:\" *\"\s*,\s*)?(?:\[[^\[\]]{0,5000}\]\s*,\s*)?"
+    r"(?:async\s+)?(?:function\b[^()]{0,100})?\(([^()]{0,5000})\)\s*(?:\{|=>)"
+)
 _GOES_ON = re.compile(r"[ \t]*+(?:[^\s]|\s++[.,(\[`])")
 _SHEBANG = re.compile(r"#![^\r\n]*(?:\r\n?|\n|\Z)")
 _DIRECTIVE = re.compile(r"\s*\"[^\"\n]*\"[ \t]*;?")
@@ -82,18 +87,20 @@ def module_of(caller: Caller, text: str, cursor: int) -> Module | None:
         return None
     code = code_of(text).text
     is_es = caller.file.endswith(_ES_FILE) or _ES.search(code)
-    if _AMD.search(code) and not is_es:
-        return Module(caller, "amd", imports_of(text), frozenset(_defined(code)))
+    if (factory := _AMD.search(code)) and not is_es:
+        return Module(caller, "amd", imports_of(text), frozenset((*_defined(code), *_names_in(factory[1]))))
     is_common_js = caller.file.endswith(_COMMON_JS_FILE) or (not is_es and _COMMON_JS.search(code))
     style: Style = "commonjs" if is_common_js else "es"
     # `require` is run where it stands, so that it must not stand below what needs it.
-    at, is_below = _place(text, code[:cursor] if style == "commonjs" else code, style)
+    end = code.rfind("\n", 0, cursor) + 1 if style == "commonjs" else len(code)
+    at, is_below = _place(text, code, style, end)
+    joined = (found for found in _JOINED[style].finditer(code) if found.end() <= end)
     return Module(
         caller,
         style,
         imports_of(text),
         frozenset(_defined(code)),
-        {text[slice(*found.span(2))]: found.end(1) for found in _JOINED[style].finditer(code)},
+        {text[slice(*found.span(2))]: found.end(1) for found in joined},
         at,
         is_below,
         quote='"' if 'from "' in text or 'require("' in text else "'",
@@ -106,10 +113,15 @@ def _defined(code: str) -> Iterator[str]:
     for found in _DEFINED.finditer(code):
         yield found[1] or found[2]
     for found in _TAKEN_APART.finditer(code):
-        yield from _NEW_NAME.findall(found[1])
+        yield from _names_in(found[1] or found[2] or "")
     yield from _DECLARED_TOO.findall(code)
-    for found in _AMD.finditer(code):
-        yield from _NEW_NAME.findall(found[1] or "")
+
+
+def _names_in(pattern: str) -> Iterator[str]:
+    """The names that a list of parameters gives, or what takes an object apart: of `a: b = c` the `b`."""
+    for part in pattern.split(","):
+        if names := re.findall(r"[\w$]+", part.partition("=")[0]):
+            yield names[-1]
 
 
 def import_of(module: Module, api: Api, exported: str) -> Insertion | None:
@@ -163,12 +175,12 @@ def _line(module: Module, clause: str, specifier: str) -> Insertion:
     )
 
 
-def _place(text: str, code: str, style: Style) -> tuple[int, bool]:
-    """Where another import goes, and whether below what ends there: below the last one where it ends there
-    for certain, else above it; above the first statement where there is none."""
-    above = [*_STATEMENTS[style].finditer(code)]
+def _place(text: str, code: str, style: Style, limit: int) -> tuple[int, bool]:
+    """Where another import goes, and whether below what ends there: below the last one before the limit where
+    that ends there for certain, else above it; above the first statement where there is none."""
+    above = [found for found in _STATEMENTS[style].finditer(code) if found.end() <= limit]
     if not above:
-        return _top(text, code), False
+        return min(limit, _top(text, code)), False
     last, end = above[-1], above[-1].end()
     statement = last.group().rstrip()
     is_whole = statement.endswith(";") or not (statement.endswith(",") or _GOES_ON.match(code, end))

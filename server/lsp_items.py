@@ -72,9 +72,7 @@ class Asked:
     @property
     def behind_receiver(self) -> int:
         """Characters from where the receiver begins to where the typed part of the name does."""
-        code = self.cursor.code.text
-        end = len(code) - len(self.cursor.prefix)
-        return end - code.rindex(self.cursor.receiver, 0, end)
+        return len(self.cursor.code.text) - len(self.cursor.prefix) - self.cursor.receiver_start
 
     @property
     def is_called(self) -> bool:
@@ -234,7 +232,7 @@ def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> ls
     item = _item(place, api.name, asked, api.scope or api.package, shown)
     kinds = lsp.CompletionItemKind
     item.kind = kinds.Function if is_function else kinds.Class if is_constructed else kinds.Module
-    if asked.cursor.kind in ("class", "import", *_CHOSEN):
+    if asked.cursor.kind in ("class", "import", *_CHOSEN) or asked.cursor.is_named:
         _insert(item, asked, name, None)
     elif is_callable and (asked.is_new or is_function or not index.is_named[api.id]):
         needs_new = not is_function and not asked.is_new

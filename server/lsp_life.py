@@ -31,6 +31,7 @@ from .types import Answer
 NAME = "deepcodeseek"
 RENEW_SECONDS = 1.0  # between two looks for a newer index
 INLINE_CHARS = 50_000  # read in ten milliseconds, once a name; busy cores would keep another thread waiting
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 15.0, 600.0  # before a start that failed is tried again
 SETTLE_SECONDS = 0.3  # after a change, for those that come with it
 
 log = logging.getLogger(NAME)
@@ -61,6 +62,8 @@ class Root:
         self.starting: asyncio.Task[None] | None = None
         self.builder: asyncio.subprocess.Process | None = None
         self.is_closed = False
+        self.failures = 0  # of starts, in a row
+        self.retry_at = 0.0  # not before then for what is saved
 
     @property
     def is_starting(self) -> bool:
@@ -162,12 +165,12 @@ def start(ls: Server, root: Root) -> None:
 
 
 async def _start(ls: Server, root: Root) -> None:
-    session = root.session = replace(root.session, is_apart=_is_anothers(ls, root))
-    if session.workspace is None and not session.settings.index_directory:
-        root.session = replace(session, state="no workspace")
+    if root.session.workspace is None and not root.session.settings.index_directory:
+        root.session = replace(root.session, state="no workspace")
         ls.say("no workspace folder is open: nothing can be predicted")
         return
     try:
+        session = root.session = replace(root.session, is_apart=_is_anothers(ls, root))
         if await _load(ls, root):
             await update(ls, root)  # files may have changed since
         elif session.workspace and session.settings.auto_index:
@@ -177,6 +180,8 @@ async def _start(ls: Server, root: Root) -> None:
     except Exception as error:  # the server stays up and says why it has no answers
         log.exception("start")
         _fail(ls, root, f"{type(error).__name__}: {error}")
+    root.failures = 0 if root.session.engine else root.failures + 1
+    root.retry_at = time.monotonic() + min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**root.failures)
 
 
 def chosen_index(session: Session) -> Path:
@@ -184,8 +189,13 @@ def chosen_index(session: Session) -> Path:
     own = index_directory(session.workspace or Path.cwd())
     if not session.settings.index_directory:
         return own
-    chosen = Path(session.settings.index_directory).expanduser()
+    chosen = _at(session.settings.index_directory)
     return chosen / own.name if session.is_apart else chosen
+
+
+def _at(place: str) -> Path:
+    """A place that the client names; `~` of nobody is a name like any other."""
+    return Path(os.path.expanduser(place))  # noqa: PTH111, which raises there
 
 
 def _readable_index(session: Session) -> Path:
@@ -198,13 +208,15 @@ def _readable_index(session: Session) -> Path:
 def _is_anothers(ls: Server, root: Root) -> bool:
     """Whether the place that the client names is that of another folder's index, to be left alone."""
     session = replace(root.session, is_apart=False)
-    if not (session.workspace and session.settings.index_directory and session.settings.auto_index):
+    if not (session.workspace and session.settings.index_directory):
         return False
     chosen = chosen_index(session)
     before = takewhile(lambda other: other is not root, ls.roots)
     owners = {chosen_index(other.session): other.session.workspace for other in before}
     owner = owners.get(chosen) or source_of(chosen)
-    if not (owner and owner.is_dir()) or owner.resolve() == session.workspace.resolve():
+    if owner is None or owner.resolve() == session.workspace.resolve():
+        return False
+    if not os.path.isdir(owner):  # noqa: PTH112, where nobody may look: no, not an error
         return False
     apart = chosen_index(replace(session, is_apart=True))
     ls.say(
@@ -223,7 +235,7 @@ def _models_directory(ls: Server, settings: Settings) -> Path | None:
 
 def _chosen_models(settings: Settings) -> Path | None:
     """Where the client says that models lie, if anything is there."""
-    chosen = Path(settings.models_directory).expanduser()
+    chosen = _at(settings.models_directory)
     return chosen if settings.models_directory and chosen.is_dir() else None
 
 
@@ -303,7 +315,7 @@ async def update(ls: Server, root: Root) -> None:
     if root.updating or workspace is None or not session.settings.auto_index:
         return
     if session.engine is None:
-        if not root.is_starting:  # what kept it from being built may be gone
+        if not root.is_starting and time.monotonic() >= root.retry_at:  # what was in the way may be gone
             start(ls, root)
         return
     root.updating = True

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .index import Index
 from .lexer import code_of
@@ -36,6 +37,7 @@ class Imported:
     exported: str
 
 
+@lru_cache(maxsize=4)  # of one text many names are asked
 def imports_of(text: str) -> tuple[Imported, ...]:
     """What a text imports, in ES modules and CommonJS."""
     found = tuple(_IMPORT.finditer(text))

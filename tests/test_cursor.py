@@ -35,6 +35,22 @@ TABLE = [
 
 
 NEWER = [  # types of TypeScript, elements of JSX, and what looks like them
+    *(
+        ("start", before)
+        for before in (
+            "foo(cond ? function () {\n" + "  a();\n" * 120 + "} : Fo",
+            "f(x, a ? [" + "'ab', " * 150 + "] : Fo",
+            "(cond ? load(`" + "x" * 600 + "`) : Fo",
+            *("x=a?(b):Fo", "foo(a?[]:Fo", "foo(opts?{}:Fo", "x = a?.5:Fo", "x = a ? b : Map<Fo"),
+            *("while (i++ < Fo", "flags |= 1 << Fo", "a! < Fo", "x.in < Fo", "if (x.default < Fo"),
+            *("if (Total<Fo", "for (var I = 0; I<Fo", "foo(A<b, Fo", "MAX<limit\nFo", "a = b\n  as\nFo"),
+        )
+    ),
+    *(
+        ("class", before)
+        for before in ("let x: a.B<Fo", "f(a: Map<string, Fo", "x as Map<Fo", "<div><Fo", "() => <Fo")
+    ),
+    ("class", "function long(a) {\n" + "  a();\n" * 120 + "}\nfunction f(a: Fo"),
     ("class", "const x: Fo"),
     ("class", "let x: Map<Fo"),
     ("class", "new Map<string, Fo"),
@@ -86,6 +102,21 @@ NEWER = [  # types of TypeScript, elements of JSX, and what looks like them
     ("import", "export {a, Fo"),
     ("import", "export type { Fo"),
 ]
+
+
+BEHIND_DOTS = [
+    # before the cursor, whether a class is named there and not made
+    *((before, True) for before in ("class A extends ns.Fo", "x instanceof ns.Fo", "let a: ns.Fo", "ns?.Fo")),
+    ("A.prototype = Object.extendsObject(global.Fo", True),
+    *((before, False) for before in ("a = ns.Fo", "ns.Fo", "f(ns.Fo", "new ns.Fo", "x = a ? b : ns.Fo")),
+]
+
+
+@pytest.mark.parametrize(("before", "is_named"), BEHIND_DOTS)
+def test_a_class_that_is_named_behind_a_dot(before: str, is_named: bool) -> None:
+    cursor = cursor_at(before)
+    assert (cursor.kind, cursor.is_named) == ("member", is_named)
+    assert before[cursor.receiver_start :].startswith(cursor.receiver)
 
 
 @pytest.mark.parametrize(("kind", "before"), [*TABLE, *NEWER, ("start", "")])

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from deepcodeseek.index_builder.parse import parse
-from deepcodeseek.server.imports import Insertion, import_of, is_within_reach, module_of
+from deepcodeseek.server.imports import import_of, is_within_reach, module_of
 from deepcodeseek.server.modules import Caller
 from deepcodeseek.server.types import Api
 
@@ -94,6 +94,16 @@ ADDED = [
     ("const { Berth: Ship } = db;\n", f"{ES}\nconst {{ Berth: Ship }} = db;\n"),
     ("const [a, Berth] = db;\n", None),
     ("var a = 1, Berth = b;\n", None),
+    ("const { x = Berth, y } = o;\n", f"{ES}\nconst {{ x = Berth, y }} = o;\n"),
+    (
+        "for (const { id } of list) {\n  register(Berth, id)\n  items[id] = 1\n}\n",
+        f"{ES}\nfor (const {{ id }} of list) {{\n  register(Berth, id)\n  items[id] = 1\n}}\n",
+    ),
+    (
+        "const S = require('sequelize');\nconst user = s.define('User', wrap(Berth));\n",
+        f"const S = require('sequelize');\n{CJS}\nconst user = s.define('User', wrap(Berth));\n",
+    ),
+    ("function define(a) {}\n", f"{ES}\nfunction define(a) {{}}\n"),
 ]  # fmt: skip
 
 
@@ -146,12 +156,38 @@ def test_what_is_imported_from_is_named_as_the_file_names_others(
     assert re.findall(r"'(.+)'", added.text) == [specifier]
 
 
-def test_require_is_put_above_what_needs_it() -> None:
-    above, below = "const a = require('./a');\n", "f();\nconst b = require('./b');\n"
-    module = module_of(Caller("src/new.js", package="harbour"), above + below, len(above))
+REQUIRED = [
+    # a module with the cursor at |, and the same with Berth required
+    (
+        "const a = require('./a');\n|\nf();\nconst b = require('./b');\n",
+        f"const a = require('./a');\n{CJS}\n|\nf();\nconst b = require('./b');\n",
+    ),
+    (
+        "f(|)\nconst { a } = require('./berth');\n",
+        f"{CJS}\nf(|)\nconst {{ a }} = require('./berth');\n",
+    ),
+    ("'use strict'\n\n|\nmodule.exports = {};\n", f"'use strict'\n\n{CJS}\n|\nmodule.exports = {{}};\n"),
+    (
+        "/* Copyright */\n\n|\nmodule.exports = {};\n",
+        f"/* Copyright */\n\n{CJS}\n|\nmodule.exports = {{}};\n",
+    ),
+    (
+        "const a = require('a');\nconst b = require('b')(new |);\n",
+        f"const a = require('a');\n{CJS}\nconst b = require('b')(new |);\n",
+    ),
+    ("const r = require('e').Router(|)\n", f"{CJS}\nconst r = require('e').Router(|)\n"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), REQUIRED)
+def test_require_is_put_above_what_needs_it(text: str, expected: str) -> None:
+    """It is run where it stands."""
+    cursor, code = text.index("|"), text.replace("|", "")
+    module = module_of(Caller("src/new.js", package="harbour"), code, cursor)
     assert module
     added = import_of(module, BERTH, "Berth")
-    assert added == Insertion(len(above) - 1, "\nconst { Berth } = require('./berth');")
+    assert added
+    assert code[: added.at] + added.text + code[added.at :] == expected.replace("|", "")
 
 
 @pytest.mark.parametrize(
@@ -174,6 +210,11 @@ LONG = [
     "let {" * 8000,
     "const a\n" * 6000,
     "import {" * 6000,
+    "let[" * 20_000,
+    "let[]:" * 15_000,
+    "for (const [k, v] of x)\n" * 4000,
+    "define([" * 10_000,
+    "define(function f" * 5000,
 ]
 
 

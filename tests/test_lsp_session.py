@@ -157,6 +157,19 @@ def test_the_index_of_another_folder_is_used_as_it_is_where_none_is_built(two_fo
     with Client(environment()) as client:
         client.initialize(airport, initializationOptions=options)
         eventually(lambda: offered(client, airport) == ["openHarbour"])
+        client.notify("workspace/didChangeConfiguration", {"settings": {"deepcodeseek": {"autoIndex": True}}})
+        eventually(lambda: client.status()["settings"]["auto_index"])
+        document = {"uri": (airport / "new.js").as_uri()}
+        client.notify("textDocument/didSave", {"textDocument": document})
+        eventually(lambda: offered(client, airport) == ["openAirport"])
+    assert source_of(index_directory(harbour)) == harbour
+
+
+@pytest.mark.parametrize("named", ["~nobody-goes-by-that/index", "\0"])
+def test_a_place_that_cannot_be_is_said(named: str, two_folders: list[Path]) -> None:
+    with Client(environment()) as client:
+        client.initialize(two_folders[0], initializationOptions={"indexDirectory": named, "autoIndex": False})
+        eventually(lambda: client.status()["state"] not in ("starting", "ready"))
 
 
 def test_folders_come_and_go(two_folders: list[Path]) -> None:

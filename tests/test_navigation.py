@@ -171,6 +171,7 @@ HOVERS = [
     ("// see Berth|Allocator", "new BerthAllocator()"),
     ("var BerthAlloc = 1; Berth|Alloc", ""),
     ("const HarbourLog = make();\nHarbour|Log.info(1);", ""),
+    ("const HarbourLog = require('app/log');\nHarbour|Log.info(1);", "HarbourLog"),
     ("u.find|Free(x);", ""),
 ]
 
