@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from lsprotocol import types as lsp
 from pygls.lsp.server import LanguageServer
+from pygls.protocol import default_converter
 
 from . import __version__
 from .engine import Engine, load_engine, mark_of, with_newer_index
@@ -101,11 +102,26 @@ class Listed:
         return self.session is session and self.place == place
 
 
+def _converter() -> Any:
+    """What reads messages."""
+    converter: Any = default_converter()  # type: ignore[no-untyped-call]  # pygls states no type
+    # vscode-languageclient 9 hands on the numbers of VS Code, which count from 0; the protocol counts from 1.
+    converter.register_structure_hook(
+        lsp.InlineCompletionTriggerKind, lambda kind, _: lsp.InlineCompletionTriggerKind(max(1, kind))
+    )
+    return converter
+
+
 class Server(LanguageServer):
     """The pygls server and what it holds between requests."""
 
     def __init__(self) -> None:
-        super().__init__(NAME, __version__, text_document_sync_kind=lsp.TextDocumentSyncKind.Incremental)
+        super().__init__(
+            NAME,
+            __version__,
+            text_document_sync_kind=lsp.TextDocumentSyncKind.Incremental,
+            converter_factory=_converter,
+        )
         self.roots = [Root(Session())]  # the folders that are open, or none
         self.latest: Root | None = None  # that of the last completion
         self.options: object = None  # of initialize

@@ -94,9 +94,14 @@ def test_how_a_call_begins(engine: Engine, before: str, name: str, used: str, he
     assert opening(engine.index, script(before), make_context(before, "", FACTS), predicted) == head
 
 
-def test_editors_are_told_that_there_is_grey_text() -> None:
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_editors_are_told_that_there_is_grey_text_and_may_count_from_0(kind: int) -> None:
+    """As vscode-languageclient 9 does, which shows an error where that is refused."""
     with Client(environment()) as client:
         assert "inlineCompletionProvider" in client.initialize(EXAMPLE)["capabilities"]
+        place = {"textDocument": {"uri": EXAMPLE.as_uri()}, "position": {"line": 0, "character": 0}}
+        asked = {**place, "context": {"triggerKind": kind}}
+        assert client.request("textDocument/inlineCompletion", asked).result() is None
 
 
 @pytest.mark.asyncio

@@ -137,13 +137,19 @@ const options = {
   environment: { DEEPCODESEEK_DATA_HOME: models },
 };
 await inWorkbench(out, options, async bench => {
-  await firstIndex(bench);
-  await complete(bench);
-  await hover(bench);
-  const panel = await usePanel(bench);
-  await checkAccessibility(bench, panel);
-  await insertByKeyboard(bench, panel);
-  await consultDoctor(bench);
-  await useMenu(bench);
-  await measure(bench);
+  const errors = bench.page.locator('.notification-list-item:has(.codicon-error)');
+  const see = async (work, ...given) => {
+    const seen = await work(bench, ...given);
+    assert.deepEqual(await errors.allInnerTexts(), [], `after ${work.name}`);
+    return seen;
+  };
+  await see(firstIndex);
+  await see(complete);
+  await see(hover);
+  const panel = await see(usePanel);
+  await see(checkAccessibility, panel);
+  await see(insertByKeyboard, panel);
+  await see(consultDoctor);
+  await see(useMenu);
+  await see(measure);
 });
