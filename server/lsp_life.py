@@ -105,10 +105,10 @@ class Listed:
 def _converter() -> Any:
     """What reads messages."""
     converter: Any = default_converter()  # type: ignore[no-untyped-call]  # pygls states no type
-    # vscode-languageclient 9 hands on the numbers of VS Code, which count from 0; the protocol counts from 1.
-    converter.register_structure_hook(
-        lsp.InlineCompletionTriggerKind, lambda kind, _: lsp.InlineCompletionTriggerKind(max(1, kind))
-    )
+    # Nothing of it is used, and vscode-languageclient 9 hands it on as VS Code has it, not the protocol: kinds
+    # are counted from 0, and a range is an array.
+    context = lsp.InlineCompletionContext(lsp.InlineCompletionTriggerKind.Automatic)
+    converter.register_structure_hook(lsp.InlineCompletionContext, lambda _given, _type: context)
     return converter
 
 

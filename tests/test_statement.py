@@ -94,14 +94,15 @@ def test_how_a_call_begins(engine: Engine, before: str, name: str, used: str, he
     assert opening(engine.index, script(before), make_context(before, "", FACTS), predicted) == head
 
 
-@pytest.mark.parametrize("kind", [0, 1, 2])
-def test_editors_are_told_that_there_is_grey_text_and_may_count_from_0(kind: int) -> None:
-    """As vscode-languageclient 9 does, which shows an error where that is refused."""
+def test_editors_are_told_that_there_is_grey_text_and_may_ask_as_vs_code_does() -> None:
+    """Its client counts kinds from 0 and sends a range as an array; where that is refused it shows an error."""
+    start, end = {"line": 0, "character": 0}, {"line": 0, "character": 3}
     with Client(environment()) as client:
         assert "inlineCompletionProvider" in client.initialize(EXAMPLE)["capabilities"]
-        place = {"textDocument": {"uri": EXAMPLE.as_uri()}, "position": {"line": 0, "character": 0}}
-        asked = {**place, "context": {"triggerKind": kind}}
-        assert client.request("textDocument/inlineCompletion", asked).result() is None
+        for kind, place in ((0, [start, end]), (1, {"start": start, "end": end})):
+            context = {"triggerKind": kind, "selectedCompletionInfo": {"range": place, "text": "Berth"}}
+            asked = {"textDocument": {"uri": EXAMPLE.as_uri()}, "position": end, "context": context}
+            assert client.request("textDocument/inlineCompletion", asked).result() is None
 
 
 @pytest.mark.asyncio
