@@ -105,7 +105,7 @@ class Listed:
 def _converter() -> Any:
     """What reads messages."""
     converter: Any = default_converter()  # type: ignore[no-untyped-call]  # pygls states no type
-    # Nothing of it is used, and vscode-languageclient 9 hands it on as VS Code has it, not the protocol: kinds
+    # Nothing of it is used, and vscode-languageclient 9 hands it on as VS Code, not the protocol, has it: kinds
     # are counted from 0, and a range is an array.
     context = lsp.InlineCompletionContext(lsp.InlineCompletionTriggerKind.Automatic)
     converter.register_structure_hook(lsp.InlineCompletionContext, lambda _given, _type: context)

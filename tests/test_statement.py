@@ -95,7 +95,7 @@ def test_how_a_call_begins(engine: Engine, before: str, name: str, used: str, he
 
 
 def test_editors_are_told_that_there_is_grey_text_and_may_ask_as_vs_code_does() -> None:
-    """Its client counts kinds from 0 and sends a range as an array; where that is refused it shows an error."""
+    """Its client counts kinds from 0 and sends a range as an array; what is refused it shows as an error."""
     start, end = {"line": 0, "character": 0}, {"line": 0, "character": 3}
     with Client(environment()) as client:
         assert "inlineCompletionProvider" in client.initialize(EXAMPLE)["capabilities"]
