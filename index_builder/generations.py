@@ -57,15 +57,22 @@ def make_current(out: Path, generation: Path) -> None:
             os.fsync(file.fileno())
     before = _named(out)
     if generation.name == before:
-        return
-    part = out / f"{CURRENT}.{secrets.token_hex(3)}.part"
-    write_synced(part, generation.name + "\n")
-    part.replace(out / CURRENT)
+        before = _last_beside(generation)
+    else:
+        part = out / f"{CURRENT}.{secrets.token_hex(3)}.part"
+        write_synced(part, generation.name + "\n")
+        part.replace(out / CURRENT)
     for path in out.iterdir():
         if path.name not in (generation.name, before) and _is_generation(path):
             shutil.rmtree(path, ignore_errors=True)
         elif _PART.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def _last_beside(generation: Path) -> str:
+    """The newest whole generation but for one; what a killed build left has no manifest."""
+    whole = (path.parent.name for path in generation.parent.glob(f"*/{MANIFEST}"))
+    return max((name for name in whole if name != generation.name), default="")
 
 
 def remember_source(out: Path, workspace: Path) -> None:

@@ -105,8 +105,8 @@ class Listed:
 def _converter() -> Any:
     """What reads messages."""
     converter: Any = default_converter()  # type: ignore[no-untyped-call]  # pygls states no type
-    # Nothing of it is used, and vscode-languageclient 9 hands it on as VS Code, not the protocol, has it: kinds
-    # are counted from 0, and a range is an array.
+    # Nothing of it is used, and vscode-languageclient 9 hands it on as VS Code has it: with kinds from 0,
+    # which the protocol counts from 1, and a range as an array.
     context = lsp.InlineCompletionContext(lsp.InlineCompletionTriggerKind.Automatic)
     converter.register_structure_hook(lsp.InlineCompletionContext, lambda _given, _type: context)
     return converter

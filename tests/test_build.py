@@ -262,6 +262,16 @@ def test_killed_at_any_moment_the_last_generation_stays(encoder: Encoder, tmp_pa
     assert not list(out.glob("*.part"))
 
 
+def test_what_a_killed_build_left_goes_where_nothing_has_changed(encoder: Encoder, tmp_path: Path) -> None:
+    workspace, generations = tmp_path / "w", []
+    for name in ("A", "B"):
+        write(workspace / "a.js", f"export class {name} {{}}")
+        generations.append(build_index(workspace, tmp_path / "i", encoder, silent).generation)
+    write(tmp_path / "i/gen-20990101T000000-abcdef/graph.sqlite", "")
+    assert build_index(workspace, tmp_path / "i", encoder, silent).generation == generations[-1]
+    assert sorted(path.name for path in (tmp_path / "i").glob("gen-*")) == sorted(generations)
+
+
 @pytest.mark.parametrize(("is_held", "status"), [(True, 0), (False, 1)])
 def test_a_background_build_ends_when_it_is_done_or_when_nobody_holds_its_stdin(
     is_held: bool, status: int, tmp_path: Path

@@ -55,14 +55,20 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _no_bases_left() -> Iterator[None]:
+    """What is indexed after a test stands on none of its layers."""
+    yield
+    for name in installed_bases():
+        remove_base(name)
+
+
 @pytest.fixture
-def team(encoder: Encoder, tmp_path: Path) -> Iterator[Path]:
+def team(encoder: Encoder, tmp_path: Path) -> Path:
     """The team's index, exported."""
     build_index(write(tmp_path / "team", TEAM), tmp_path / "team-index", encoder, silent)
     export_index(tmp_path / "team-index", tmp_path / "team.tar.zst")
-    yield tmp_path / "team.tar.zst"
-    for name in installed_bases():
-        remove_base(name)
+    return tmp_path / "team.tar.zst"
 
 
 def build(encoder: Encoder, folder: Path, files: dict[str, str]) -> Path:

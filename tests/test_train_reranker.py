@@ -283,7 +283,8 @@ def test_lists_hold_what_the_retriever_put_first(
 
     def spy(*arguments: Any, **options: Any) -> Any:
         found, evidence = retrieve(*arguments, **options)
-        texts = [reranker_document(engine.index.api(c.api_id), c.usage) for c in found[:NEGATIVES]]
+        own = [c for c in found if c.api_id < engine.index.own_count]
+        texts = [reranker_document(engine.index.api(c.api_id), c.usage) for c in own[:NEGATIVES]]
         first.append(texts)
         return found, evidence
 
