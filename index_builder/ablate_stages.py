@@ -24,6 +24,7 @@ from .metrics import row_of
 from .progress import Progress
 from .terminal import progress_reporter
 from .train_fusion import Ranks, named
+from .train_libraries import quiet
 from .train_reranker import ranks_before, train
 from .train_shipped_reranker import (
     REINFORCED,
@@ -49,7 +50,7 @@ STAGES = ("SFT, pointwise", "SFT", "RL alone", "SFT+RL")
 def main(corpora: Path, work: Path, out: Path, most: int, measured: int, seeds: int) -> None:
     """Train every stage with every seed and write the figures."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    with progress_reporter("auto") as progress:
+    with progress_reporter("auto") as progress, quiet(click.echo):
         try:
             learned, unseen = gathered(corpora, most, measured, progress, click.echo)
         except ValueError as error:

@@ -34,6 +34,7 @@ from .progress import Progress
 from .synthetic import TEMPLATES_VERSION, sizes_of, synthetic_triples
 from .terminal import progress_reporter
 from .train_fusion import named
+from .train_libraries import quiet
 from .train_reranker import train
 from .train_shipped_reranker import REINFORCED, drawn, ranks_by
 from .triples import Triple, read_coder_pile, write_triples
@@ -72,7 +73,7 @@ def main(corpora: Path, work: Path, out: Path, sizes: str, seeds: int, writes: b
         raise click.ClickException(f"{'; '.join(notes)}, or let templates write alone: --no-generator")
     for folder in (work, out.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    with progress_reporter("auto") as progress:
+    with progress_reporter("auto") as progress, quiet(click.echo):
         made = synthetic_set(learned, max(numbers), work, progress, generator)
         unseen = [t for corpus in others for t in drawn(lists(corpus, progress), MEASURED)]
         rows = measured(made, unseen, numbers, seeds, work, progress)
