@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and locks on them."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def alone(lock: Path, busy: str, say: Callable[[str], None]) -> Iterator[None]:
     except Timeout:
         say(f"{busy}: waiting for it")
         held.acquire()
-    with held:
-        held.release()  # of the two times that it is taken
+    try:
         yield
+    finally:
+        held.release()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def build_index(
     """
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out / LOCK, f"another build of {out} is under way", say), Cache(out) as cache:
+    with _alone(out, say), Cache(out) as cache:
         progress("reading", 0, 1)
         workspace = workspace.resolve()  # `.` has no name
         parts = read_parts(workspace, frozenset({out.resolve()}), options, cache, progress)
@@ -103,9 +104,14 @@ def read_content(
 ) -> tuple[Content, tuple[Problem, ...]]:
     """What an index of `workspace` would hold, without writing one; `out` keeps what was worked out."""
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out / LOCK, f"another build of {out} is under way", say), Cache(out) as cache:
+    with _alone(out, say), Cache(out) as cache:
         parts = read_parts(workspace.resolve(), frozenset({out.resolve()}), options, cache, progress)
         return _content(parts.every, (), options), parts.problems
+
+
+def _alone(out: Path, say: Callable[[str], None]) -> AbstractContextManager[None]:
+    """A lock on an index directory."""
+    return alone(out / LOCK, f"another build of {out} is under way", say)
 
 
 def _below(folder: str, parts: Sequence[Part]) -> Sequence[Part]:

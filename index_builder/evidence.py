@@ -121,7 +121,7 @@ def _evidence(
     vector = encode_query(engine, query, learned=True)
     view = view_of(engine.index, query, vector, unseen=unseen)
     ids, matrix = features(view, rank(view, METHODS["fused"].weights))
-    # No question is mined of a base layer: to learn that its APIs are never right would be to learn that.
+    # No question is mined of a base layer: its APIs would all be wrong answers, and be learned as such.
     own = ids < engine.index.own_count
     return ids[own], matrix[own]
 

@@ -42,7 +42,7 @@ _ANNOTATED = re.compile(r"\b(?:var|let|const)\s+[^=;]*:\Z")
 _GENERIC = re.compile(
     r"(?:\b(?:new|extends|implements|as|satisfies)\s|([:<]))\s*(?:[\w$]+\.){0,9}[A-Z][\w$]*<[\w$ ,.\[\]]*\Z"
 )
-_BEFORE_ELEMENT = frozenset(("", "=>", *"(,=[?:&|>;{"))
+_BEFORE_ELEMENT = re.compile(rf"(?:\A|[(,=\[?:&|>;{{]|(?<![\w$.])(?:{'|'.join(sorted(BEFORE_OPERAND))}))\Z")
 _BRACKET = re.compile(r"[()\[\]{}]")
 
 
@@ -222,9 +222,7 @@ def _is_type(head: str, place: int, last: str) -> bool:
     if found := at_end(_GENERIC, head):
         return found[1] != ":" or _is_annotation(head, found.start())
     if last == "<":
-        found = at_end(_LAST, head, place)
-        is_value_next = found is None or (found[1] in BEFORE_OPERAND and head[found.start() - 1 :][:1] != ".")
-        return is_value_next or (found is not None and found[1] in _BEFORE_ELEMENT)
+        return at_end(_BEFORE_ELEMENT, head, place) is not None
     return last == ":" and _is_annotation(head, place)
 
 
@@ -240,7 +238,7 @@ def _is_annotation(head: str, colon: int) -> bool:
         flat = shorter
     if start > opening + 1 and (";" not in flat or re.search(r"[)\]}]", flat)):
         return False  # where what it belongs to begins is too far away
-    statement = flat[1 + max(flat.rfind(","), flat.rfind(";")) if bracket == "(" else flat.rfind(";") + 1 :]
+    statement = re.split("[,;]" if bracket == "(" else ";", flat)[-1]
     if not at_end(_TYPED, head, colon + 1) or _CONDITIONAL.search(statement):
         return False
     is_in_class = bracket == "{" and at_end(_CLASS_HEAD, head, opening) is not None

@@ -182,7 +182,7 @@ def _load_fusion(places: _Places, query_encoder: Encoder | None) -> tuple[Fusion
 
     def load(model: ModelFiles) -> Fusion:
         learned_with = model.card.get("query", in_use)
-        # One that ships has learned with none and is used with any: nobody else judged it beside another.
+        # What ships learned with none and serves beside any; what was adapted was judged with its own alone.
         if learned_with != in_use and (learned_with or model.is_adapted):
             raise ModelProblem(
                 f"{model.directory} learned with another encoder of questions than that in use"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 State = Literal["code", "string", "template", "regex", "comment"]
@@ -48,6 +49,7 @@ class Code:
     opened: int = -1  # where the literal or comment begins that it ends in
 
 
+@lru_cache(maxsize=8)  # what completes at a cursor asks for the same texts more than once
 def code_of(text: str) -> Code:
     """Never fails: what is not JavaScript is read as if it were."""
     return _Reader(text).read()

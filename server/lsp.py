@@ -201,12 +201,13 @@ async def _completion(ls: Server, params: lsp.CompletionParams) -> lsp.Completio
     if ls.listed and ls.listed.is_at(place, root.session) and _still_holds(ls, ls.listed):
         ls.background(renew(ls, root))
         return ls.listed.items
-    look = look_of(ls.client_capabilities)
-    asked = await read(ls, text, asked_at, document, text, offset, params.context, look)
     if engine is None:
         ls.background(renew(ls, root))
-    if engine is None or asked is None:
-        return lsp.CompletionList(is_incomplete=engine is None, items=[])
+        return lsp.CompletionList(is_incomplete=True, items=[])
+    look = look_of(ls.client_capabilities)
+    asked = await read(ls, text, asked_at, document, text, offset, params.context, look)
+    if asked is None:
+        return lsp.CompletionList(is_incomplete=False, items=[])
     if asked.cursor.receiver:
         workspace = root.session.workspace
         members = await read(ls, text, member_items, engine, workspace, document.path, asked)

@@ -47,9 +47,9 @@ async def inline_completion(
     except asyncio.CancelledError:
         stop.set()
         raise
-    # VS Code shows what goes on with the text it takes the place of, by this where that is not so itself.
-    shown_for = asked.cursor.prefix + statement
-    item = lsp.InlineCompletionItem(statement, filter_text=shown_for, range=asked.edit)
+    # VS Code's API: it is shown where what it takes the place of is a prefix of its filter text.
+    filter_text = asked.cursor.prefix + statement
+    item = lsp.InlineCompletionItem(statement, filter_text=filter_text, range=asked.edit)
     return lsp.InlineCompletionList([item] if statement and document.version == version else [])
 
 

@@ -70,9 +70,9 @@ class Asked:
         return self.cursor.kind == "new" or self.cursor.receiver.startswith("new ")
 
     @property
-    def behind_receiver(self) -> int:
-        """Characters from where the receiver begins to where the typed part of the name does."""
-        return len(self.cursor.code.text) - len(self.cursor.prefix) - self.cursor.receiver_start
+    def receiver_start(self) -> int:
+        """Where what stands before the dot begins."""
+        return self.offset - len(self.cursor.code.text) + self.cursor.receiver_start
 
     @property
     def is_called(self) -> bool:
@@ -239,7 +239,7 @@ def _api_item(place: int, api: Api, asked: Asked, name: str, index: Index) -> ls
         is_behind_dot = asked.cursor.kind == "member"
         _insert(item, asked, f"new {name}" if needs_new and not is_behind_dot else name, params)
         if needs_new and is_behind_dot:
-            at = asked.position(asked.start - asked.behind_receiver)
+            at = asked.position(asked.receiver_start)
             item.additional_text_edits = [lsp.TextEdit(lsp.Range(at, at), "new ")]
     else:  # a method of it comes next
         _insert(item, asked, name, None)

@@ -186,7 +186,14 @@ async def _start(ls: Server, root: Root) -> None:
         ls.say("no workspace folder is open: nothing can be predicted")
         return
     try:
-        session = root.session = replace(root.session, is_apart=_is_anothers(ls, root))
+        owner = _other_owner(ls, root)
+        session = root.session = replace(root.session, is_apart=owner is not None)
+        if owner:
+            apart = chosen_index(session)
+            ls.say(
+                f"{apart.parent} holds the index of {owner}: that of {session.workspace} lies in {apart}, "
+                "and until it is built the other one is used"
+            )
         if await _load(ls, root):
             await update(ls, root)  # files may have changed since
         elif session.workspace and session.settings.auto_index:
@@ -221,25 +228,19 @@ def _readable_index(session: Session) -> Path:
     return own if is_there else chosen_index(replace(session, is_apart=False))
 
 
-def _is_anothers(ls: Server, root: Root) -> bool:
-    """Whether the place that the client names is that of another folder's index, to be left alone."""
+def _other_owner(ls: Server, root: Root) -> Path | None:
+    """Another folder whose index lies, or will lie, in the place that the client names: neither is built over
+    the other."""
     session = replace(root.session, is_apart=False)
     if not (session.workspace and session.settings.index_directory):
-        return False
+        return None
     chosen = chosen_index(session)
     before = takewhile(lambda other: other is not root, ls.roots)
     owners = {chosen_index(other.session): other.session.workspace for other in before}
     owner = owners.get(chosen) or source_of(chosen)
     if owner is None or owner.resolve() == session.workspace.resolve():
-        return False
-    if not os.path.isdir(owner):  # noqa: PTH112, where nobody may look: no, not an error
-        return False
-    apart = chosen_index(replace(session, is_apart=True))
-    ls.say(
-        f"{chosen} holds the index of {owner}: that of {session.workspace} lies in {apart}, and until it is "
-        "built the other one is used"
-    )
-    return True
+        return None
+    return owner if os.path.isdir(owner) else None  # noqa: PTH112, where nobody may look: no, not an error
 
 
 def _models_directory(ls: Server, settings: Settings) -> Path | None:
