@@ -49,7 +49,8 @@ def new_folder(place: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `place` when the block ends without an error.
 
     Else it is gone, and what stood at `place` stands there still. What killed processes left beside it goes
-    as well, so no two processes may make the same folder at a time. Raises OSError.
+    as well, but for what was to make room when one was killed: that is put back. So no two processes may make
+    the same folder at a time. Raises OSError.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep(place)
@@ -78,7 +79,7 @@ def model_folder(out: Path) -> Iterator[Path]:
 
 def remove_folder(place: Path) -> None:
     """Take a folder away by one rename, then delete it; raises OSError."""
-    retired = _beside(place, OLD)
+    retired = _beside(place, PART)  # not OLD: a kill must not bring it back
     place.rename(retired)
     _delete(retired)
 
@@ -88,9 +89,14 @@ def _beside(place: Path, end: str) -> Path:
 
 
 def _sweep(place: Path) -> None:
-    for end in (PART, OLD):
-        for left in place.parent.glob(f"{glob.escape(place.name)}.{'[0-9a-f]' * 6}{end}"):
+    part, old = (place.parent.glob(f"{glob.escape(place.name)}.{'[0-9a-f]' * 6}{end}") for end in (PART, OLD))
+    for left in old:
+        if place.exists():
             _delete(left)
+        else:
+            left.rename(place)
+    for left in part:
+        _delete(left)
 
 
 def _delete(folder: Path) -> None:
