@@ -16,7 +16,7 @@ from typing import Any
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD, ModelFiles
 
-from .atomic import write_lines
+from .atomic import model_folder, write_lines
 from .prepared import EVAL_ONLY, TRAIN, Prepared, prepared
 from .progress import Progress
 from .train_expander import LAYERS, Lesson, Recipe, Tokenize, lessons_of, load_base, mean_loss, restore, train
@@ -86,16 +86,16 @@ def _losses(
 
 def _install(adapter: Path, place: Path, base: ModelFiles, about: dict[str, Any]) -> dict[str, Any]:
     """The adapter beside its card, which names the file that it belongs to."""
-    place.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(adapter, place / FILE)
-    card = {
-        "kind": "adapter",
-        "name": f"{base.name}, next statement",
-        "licence": "Apache-2.0",
-        "file": FILE,
-        "sha256": {FILE: sha256_file(place / FILE)},
-        "base": base.card.get("made_from", base.sha256),
-        **about,
-    }
-    write_lines(place / CARD, [json.dumps(card, indent=1)])
+    with model_folder(place) as staged:
+        shutil.copyfile(adapter, staged / FILE)
+        card = {
+            "kind": "adapter",
+            "name": f"{base.name}, next statement",
+            "licence": "Apache-2.0",
+            "file": FILE,
+            "sha256": {FILE: sha256_file(staged / FILE)},
+            "base": base.card.get("made_from", base.sha256),
+            **about,
+        }
+        write_lines(staged / CARD, [json.dumps(card, indent=1)])
     return card

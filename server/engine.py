@@ -32,6 +32,7 @@ from .models import (
     model_folders,
     read_model,
     stamp_of,
+    verify,
 )
 from .text import CAUSAL_TEXT_VERSION, RERANKER_TEXT_VERSION, TEXT_VERSION
 
@@ -147,6 +148,7 @@ def _adapter_of(generator: ModelFiles, directory: Path | None) -> ModelFiles | N
         with suppress(ModelProblem):
             adapter = read_model("adapter", folder)
             if is_made_for(adapter, generator):
+                verify(adapter)
                 return adapter
     return None
 

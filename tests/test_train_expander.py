@@ -126,18 +126,20 @@ def test_an_adapter_serves_the_model_it_was_made_over_alone(tmp_path: Path, base
         assert any(str(place / "adapter") in option for option in generator.options) is is_used
 
 
-@pytest.mark.parametrize("card", [{"kind": "adapter", "base": "0" * 64}, None])
+@pytest.mark.parametrize("fault", ["of another model", "no card", "another file than its card says"])
 def test_an_adapter_of_no_use_gives_way_to_the_next_place(
-    card: dict[str, str] | None, tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made over another model, or with a card that cannot be read."""
     monkeypatch.setenv("DEEPCODESEEK_DATA_HOME", str(tmp_path / "home"))
     chosen, installed = tmp_path / "chosen", data_directory()
     install(chosen / "generator", base, {"kind": "generator"})
     install(installed / "adapter", base, {"kind": "adapter", "base": sha256_file(base)})
-    install(chosen / "adapter", base, card or {})
-    if card is None:
+    made_over = "0" * 64 if fault == "of another model" else sha256_file(base)
+    install(chosen / "adapter", base, {"kind": "adapter", "base": made_over})
+    if fault == "no card":
         (chosen / "adapter" / CARD).write_text("{", encoding="utf-8")
+    if fault == "another file than its card says":
+        (chosen / "adapter" / base.name).write_bytes(b"of a training that was killed")
     generator, notes = load_generator(chosen)
     assert isinstance(generator, GeneratorProcess)
     assert notes == ()
