@@ -123,8 +123,13 @@ def is_gain(before: Ranks, after: Ranks, files: Sequence[str] = ()) -> bool:
 def write_fusion(
     parameters: Parameters, out: Path, about: dict[str, Any], recipe: Recipe, general: Questions | None = None
 ) -> None:
-    """A model directory that appears whole: the weights, their card, and the `general` questions."""
+    """A model directory that appears whole: the weights, their card, and the `general` questions.
+
+    Raises ValueError, and writes nothing, where a weight is no number.
+    """
     hidden, bias, output = parameters
+    if not all(np.isfinite(part).all() for part in parameters):
+        raise ValueError("the training came to weights that are no numbers: nothing is written")
     with model_folder(out) as staged:
         np.savez(staged / WEIGHTS, features=np.array(FEATURES), hidden=hidden, bias=bias, output=output)
         if general:
@@ -156,7 +161,7 @@ def _rank(fusion: Fusion, questions: Questions, number: int) -> int:
     if place == LOST:
         return 0
     scores = fusion.score(questions.of(number))
-    return int((scores > scores[place]).sum()) + 1
+    return len(scores) - int((scores < scores[place]).sum())  # what is level, or no number, goes before it
 
 
 # One step

@@ -139,7 +139,8 @@ def ranks_before(triples: Sequence[Triple]) -> NDArray[np.int64]:
 
 def _rank(triple: Triple, scores: NDArray[Any]) -> int:
     totals = scores + np.array(triple.priors or [0.0] * len(scores))
-    return 1 + int((totals[1:] >= totals[0]).sum()) if is_within_reach(triple) else 0
+    before = len(totals) - int((totals < totals[0]).sum())  # itself, what is level, and what is no number
+    return before if is_within_reach(triple) else 0
 
 
 def is_within_reach(triple: Triple) -> bool:

@@ -270,6 +270,19 @@ def test_the_order_is_the_networks(engine: Engine, tmp_path: Path) -> None:
     assert [i.api for i in without.ranked] == [i.api for i in predict(engine, context, METHODS["rrf"]).ranked]
 
 
+@pytest.mark.parametrize("weight", [0.0, np.nan, np.inf])
+def test_what_tells_nothing_apart_is_last_and_never_written(weight: float, tmp_path: Path) -> None:
+    parameters = tuple(
+        np.full_like(part, weight) for part in train_fusion._initial(4, np.random.default_rng(0))
+    )
+    with np.errstate(invalid="ignore"):
+        assert ranks(as_fusion(parameters), planted(3)).tolist() == [20] * 3
+    if weight:
+        with pytest.raises(ValueError, match="no numbers"):
+            write_fusion(parameters, tmp_path / "fusion", {}, SMALL)
+        assert not list(tmp_path.iterdir())
+
+
 def test_a_fusion_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     first, second = (train_fusion._initial(4, np.random.default_rng(seed)) for seed in (0, 1))
     folder = tmp_path / "fusion"
