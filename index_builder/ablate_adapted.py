@@ -9,6 +9,7 @@ not there. Below `--work` lie the five models directories (kept: another run onl
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -23,6 +24,7 @@ from deepcodeseek.server.models import SHIPPED, ModelKind, ModelProblem, shipped
 from deepcodeseek.server.pipeline import METHODS
 
 from .adapt import Adapted, AdaptProblem, adapt, fold_of
+from .adapt_files import NAMES
 from .atomic import write_lines
 from .cache import code_digest
 from .evaluate import Asked, Sample, read_samples, run
@@ -92,7 +94,7 @@ def main(
         shipping = [shipped(kind).sha256 for kind in SHIPPED]
         about = [original.index.id, encoder, as_it_ships, str(workspace or ""), code_digest().hex(), shipping]
         adapted = list(_adapted(index, samples, work, json.dumps(about), adapt_to))
-    others = {name: load_engine(index, models, adapted=False) for name, models in stages}
+    others = {name: _staged_engine(index, models) for name, models in stages}
     description = DESCRIPTION.format(
         of=of,
         n=len(samples),
@@ -129,6 +131,16 @@ def _shipped_engine(index: Path) -> Engine:
         raise click.ClickException(
             f"an installed model would be measured instead of what ships ({', '.join(others)}): "
             "`deepcodeseek models list` shows where it lies"
+        )
+    return engine
+
+
+def _staged_engine(index: Path, models: Path) -> Engine:
+    """An engine of what ships, but for the cross-encoder in a models directory; ClickException without it."""
+    engine = load_engine(index, models, adapted=False)
+    if engine.reranker is None or engine.reranker.files.directory != models / "reranker":
+        raise click.ClickException(
+            "; ".join((f"{models} holds no cross-encoder that can be used", *engine.notes))
         )
     return engine
 
@@ -181,6 +193,8 @@ def _adapted(
         done = out / DONE
         if not done.is_file() or done.read_text(encoding="utf-8").strip() != learned:
             done.unlink(missing_ok=True)  # what it names would be gone, were this cut short
+            for kind in NAMES:  # what stays where nothing better comes is of other code or weights
+                shutil.rmtree(out / kind, ignore_errors=True)
             click.echo(f"{fold}: {adapt_to(out, hidden)}")
             out.mkdir(parents=True, exist_ok=True)
             write_lines(done, [learned])

@@ -16,6 +16,8 @@ import contextlib
 import posixpath
 import shutil
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -169,17 +171,25 @@ def adapt(
     if foreign := foreign_folders(out, is_owned, tuple(NAMES) if encoder else ("fusion",)):
         place = foreign[0]
         raise AdaptProblem(f"{place} is not of an earlier run and would be replaced: choose another --out")
-    every = mined(index, workspace or source_of(index), leave_out, progress, say)
+    general = _general_questions(say)
+    source = workspace or source_of(index)
+    every = mined(index, source, leave_out, progress, say)
     samples = _checked(engine, every, index, encoder, say)
     out.mkdir(parents=True, exist_ok=True)  # where nothing can be written, it is said before all the work
     with alone(out / LOCK, f"another run that adapts {out} is under way", say):
         work = out / WORK
         shutil.rmtree(work / MADE, ignore_errors=True)
         calls = _Calls(_halves(samples), leave_out, progress)
-        result = _learn(engine, start, calls, work, encoder, say)
+        result = _learn(engine, start, calls, general, work, encoder, say)
         result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
-        for kind in put_in_place(work / MADE, out, {"adapted": asdict(result)}, is_owned):
-            say(f"the {NAMES[kind]} that an earlier run had learned is removed: this run did not judge it")
+        about = {
+            "adapted": asdict(result),
+            "workspace": str(source and source.resolve()),
+            "left_out": sorted(leave_out),
+        }
+        for kind, stays in put_in_place(work / MADE, out, about, is_owned).items():
+            what = "stays" if stays else "is removed: this run did not judge it"
+            say(f"the {NAMES[kind]} that an earlier run had learned {what}")
         shutil.rmtree(work, ignore_errors=True)
         with contextlib.suppress(OSError):  # where a file that is open cannot go, it stays
             (out / LOCK).unlink()
@@ -187,7 +197,13 @@ def adapt(
 
 
 def _learn(
-    engine: Engine, start: Fusion, calls: _Calls, work: Path, encoder: bool, say: Callable[[str], None]
+    engine: Engine,
+    start: Fusion,
+    calls: _Calls,
+    general: Questions | None,
+    work: Path,
+    encoder: bool,
+    say: Callable[[str], None],
 ) -> Adapted:
     """What came of it; the models that are better lie in `work`/MADE then."""
     made = work / MADE
@@ -198,8 +214,8 @@ def _learn(
     if encoder:
         engines, judged, encoded = _with_encoder(shipped, judged, calls, start, work, made / "query", say)
     parameters, _ = train(judged.few, RECIPE, named(calls.progress, "fusion"), start.parameters)
-    general = _general(start), _general(as_fusion(parameters))
-    result = replace(_result(judged.files, before, judged.after, *general), encoded=encoded)
+    elsewhere = [top(ranks(one, general)) if general else {} for one in (start, as_fusion(parameters))]
+    result = replace(_result(judged.files, before, judged.after, *elsewhere), encoded=encoded)
     if encoder and engine.reranker:
         with _left_as_it_is(NAMES["reranker"], say):
             few, progress = judged.few, calls.progress
@@ -437,7 +453,10 @@ def _encoded(files: Sequence[str], alone: Ranks, beside: Ranks) -> Encoded:
     return Encoded(before, after, round(gain, 4), round(error, 4), gain > 0)
 
 
-def _general(fusion: Fusion) -> dict[int, float]:
-    """How it does on questions from other code bases; nothing where what ships has none of them."""
-    path = SHIPPED["fusion"] / GENERAL
-    return top(ranks(fusion, Questions.load(path))) if path.is_file() else {}
+def _general_questions(say: Callable[[str], None]) -> Questions | None:
+    """Those from other code bases; None where the ones that ship cannot be read."""
+    try:
+        return Questions.load(SHIPPED["fusion"] / GENERAL)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        say(f"what is forgotten cannot be shown: {error or 'no questions'}: reinstall deepcodeseek")
+        return None

@@ -26,13 +26,16 @@ def foreign_folders(out: Path, is_owned: bool, kinds: Collection[ModelKind]) -> 
     ]
 
 
-def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -> list[ModelKind]:
-    """Rename the models in `made` into `out`, with `about` in their cards; remove other adapted ones there.
+def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -> dict[ModelKind, bool]:
+    """Rename the models in `made` into `out`, with `about` in their cards: besides what came of it,
+    `workspace` and `left_out`, that of which nothing was learned.
 
-    Nobody judged those beside what is there now, nor knows what they had left out. The kinds removed.
-    `is_owned`: nobody but adapting writes into `out`. Raises OSError.
+    Other adapted ones there go beside a new fusion, which nobody judged with them, and where they learned
+    from another workspace or from what is left out now. By kind, whether they stay. `is_owned`: nobody but
+    adapting writes into `out`. Raises OSError.
     """
-    removed = []
+    is_new = (made / "fusion").is_dir()
+    earlier: dict[ModelKind, bool] = {}
     for kind in NAMES:  # all of them first: a full disk must not part a fusion from its encoder
         if (made / kind).is_dir():
             card = read_card(made / kind / CARD) | about
@@ -44,9 +47,17 @@ def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -
                 for file in (made / kind).iterdir():
                     file.rename(staged / file.name)
         elif _is_ours(kind, place, is_owned):
-            remove_folder(place)
-            removed.append(kind)
-    return removed
+            earlier[kind] = not is_new and _is_of_the_same(_model(kind, place), about)
+            if not earlier[kind]:
+                remove_folder(place)
+    return earlier
+
+
+def _is_of_the_same(model: ModelFiles | None, about: Mapping[str, Any]) -> bool:
+    """Whether it learned from a workspace without what is left out."""
+    if model is None or model.card.get("workspace") != about["workspace"]:
+        return False
+    return set(about["left_out"]) <= set(model.card.get("left_out", ()))
 
 
 def _is_ours(kind: ModelKind, place: Path, is_owned: bool) -> bool:

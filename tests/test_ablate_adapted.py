@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from deepcodeseek.index_builder.adapt import fold_of, mined
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import index_directory
+from deepcodeseek.server.models import SHIPPED
 
 pytestmark = pytest.mark.usefixtures("few_questions")
 
@@ -43,8 +45,9 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
         "--work",
         tmp_path / "w",
     ]
+    shutil.copytree(SHIPPED["reranker"], tmp_path / "stage" / "reranker")
     for _ in range(2):
-        arguments = [*options, "--out", tmp_path / "adapted.json", "--stage", "again", tmp_path / "none"]
+        arguments = [*options, "--out", tmp_path / "adapted.json", "--stage", "again", tmp_path / "stage"]
         done = CliRunner().invoke(ablate_adapted.main, list(map(str, arguments)))
         assert done.exit_code == 0, done.output
     folds = fold_of(sample["file"] for sample in samples).tolist()
@@ -66,7 +69,12 @@ def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
     example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     made: list[Path] = []
-    monkeypatch.setattr(ablate_adapted, "adapt", lambda *arguments: made.append(arguments[2]))
+
+    def made_anew(*arguments: Any) -> None:
+        made.append(arguments[2])
+        shutil.copytree(SHIPPED["fusion"], made[-1] / "fusion")  # fails where the last one is there still
+
+    monkeypatch.setattr(ablate_adapted, "adapt", made_anew)
     monkeypatch.setattr(ablate_adapted, "_rows", lambda *parts: [])
     index = index_directory(EXAMPLE)
     samples = mined(index, EXAMPLE, frozenset(), QUIET, QUIET)[:5]
@@ -87,6 +95,9 @@ def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
     monkeypatch.setattr(ablate_adapted, "SHIPPED", {})
     assert run("--workspace", EXAMPLE).exit_code == 0
     assert len(made) == 4 * folds
+    missing = run("--stage", "base", tmp_path / "none")
+    assert missing.exit_code == 1
+    assert f"{tmp_path / 'none'} holds no cross-encoder that can be used" in missing.output
     engine = load_engine(index, adapted=False)
     monkeypatch.setattr(ablate_adapted, "load_engine", lambda *_, **__: replace(engine, fusion=None))
     refused = run()

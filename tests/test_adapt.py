@@ -29,6 +29,7 @@ from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.candidates import candidate_lists
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.evaluate import Asked, context_of
+from deepcodeseek.index_builder.evidence import GENERAL
 from deepcodeseek.index_builder.train_fusion import (
     Recipe,
     _initial,
@@ -42,7 +43,7 @@ from deepcodeseek.index_builder.train_libraries import EXTRA
 from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.fusion import load_fusion
 from deepcodeseek.server.generation import index_directory
-from deepcodeseek.server.models import Encoder, ModelProblem, find_model, read_model
+from deepcodeseek.server.models import SHIPPED, Encoder, ModelProblem, find_model, read_model
 from deepcodeseek.server.text import encoder_query
 from deepcodeseek.server.types import ExpandedQuery
 
@@ -389,7 +390,7 @@ def test_fusions_judge_and_make_lists_of_what_they_have_not_seen(
     monkeypatch.setattr(adapting, "train", spy_train)
     monkeypatch.setattr(adapting, "candidate_lists", spy_lists)
     monkeypatch.setattr(adapting, "ranks", spy_ranks)
-    monkeypatch.setattr(adapting, "_general", lambda fusion: {})
+    monkeypatch.setattr(adapting, "_general_questions", lambda say: None)
     adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, QUIET, encoder=True)
     assert [len(files) for _, files in listed] == [4, 3, 4, 3]  # of each half as it stands, and cut
     for parameters, files in listed:
@@ -421,6 +422,30 @@ def test_what_is_gained_and_by_how_many_files(
     asked = np.array(before, np.int64), np.array(after, np.int64), files
     assert gain_of(*asked) == pytest.approx((gain, error), abs=1e-4)
     assert is_gain(*asked) == is_more
+
+
+DAMAGED = {
+    "missing": None,
+    "empty": lambda content: b"",
+    "cut": lambda content: content[:-100],
+    "one bit": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "no archive": lambda content: b"x" * 100,
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+def test_without_general_questions_it_is_said_what_cannot_be_shown(
+    fault: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    content, damage = (SHIPPED["fusion"] / GENERAL).read_bytes(), DAMAGED[fault]
+    if damage:
+        (tmp_path / GENERAL).write_bytes(damage(content))
+    monkeypatch.setattr(adapting, "SHIPPED", {"fusion": tmp_path})
+    said: list[str] = []
+    assert adapting._general_questions(said.append) is None
+    assert len(said) == 1
+    assert said[0].startswith("what is forgotten cannot be shown: ")
+    assert said[0].endswith(": reinstall deepcodeseek")
 
 
 def test_folds_are_by_file() -> None:

@@ -7,6 +7,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,18 +31,40 @@ from deepcodeseek.server.generation import ADAPTED, index_directory
 pytestmark = pytest.mark.usefixtures("few_questions")
 
 
-def test_what_an_earlier_run_learned_goes_where_it_is_no_better(
-    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+HERE = {"workspace": str(EXAMPLE.resolve()), "left_out": []}
+BERTH = sorted(path.relative_to(EXAMPLE).as_posix() for path in EXAMPLE.glob("apps/berth-planning/**/*.xml"))
+EARLIER = [
+    # what a run that was no better finds: the card of an earlier one; whether that stays, with Berth left out
+    (HERE, False, True),
+    (HERE, True, False),
+    (HERE | {"left_out": BERTH[1:]}, True, False),
+    (HERE | {"left_out": BERTH}, True, True),
+    (HERE | {"left_out": BERTH}, False, True),
+    (HERE | {"workspace": "/elsewhere"}, False, False),
+    ({}, False, False),
+]
+
+
+@pytest.mark.parametrize(("card", "is_left_out", "stays"), EARLIER)
+def test_what_an_earlier_run_learned_stays_where_it_saw_nothing_that_is_left_out(
+    card: dict[str, Any],
+    is_left_out: bool,
+    stays: bool,
+    untrained: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """It may have learned from what is left out now."""
     assert untrained.fusion
     monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
-    write_fusion(untrained.fusion.parameters, tmp_path / "fusion", {"adapted": {}}, QUICK)
+    monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
+    for kind in NAMES:
+        write_fusion(untrained.fusion.parameters, tmp_path / kind, {"adapted": {}, **card}, QUICK)
     said: list[str] = []
-    adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, said.append)
-    assert not (tmp_path / "fusion").exists()
-    removed = "the fusion that an earlier run had learned is removed"
-    assert any(line.startswith(removed) for line in said)
+    hidden = frozenset(BERTH if is_left_out else ())
+    adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, said.append)
+    assert {path.name for path in tmp_path.iterdir()} == (set(NAMES) if stays else set())
+    what = "stays" if stays else "is removed: this run did not judge it"
+    assert said == [f"the {name} that an earlier run had learned {what}" for name in NAMES.values()]
 
 
 def test_what_another_training_made_is_not_replaced(
