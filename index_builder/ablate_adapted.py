@@ -20,14 +20,14 @@ import click
 
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import IndexProblem
-from deepcodeseek.server.models import SHIPPED, ModelKind, ModelProblem, shipped
+from deepcodeseek.server.models import SHIPPED, ModelProblem, shipped
 from deepcodeseek.server.pipeline import METHODS
 
 from .adapt import Adapted, AdaptProblem, adapt, fold_of
 from .adapt_files import NAMES
 from .atomic import write_lines
 from .cache import code_digest
-from .evaluate import Asked, Sample, read_samples, run
+from .evaluate import Asked, Sample, read_samples, run, shipped_engine
 from .figures import latency, row
 from .mine import FOLDS
 from .progress import silent
@@ -80,7 +80,10 @@ def main(
 ) -> None:
     """Ask, adapt five times, ask again, write."""
     samples = [sample for sample in read_samples(path) if subset == "all" or sample.get(subset)]
-    original = _shipped_engine(index)
+    try:
+        original = shipped_engine(index)
+    except (IndexProblem, ModelProblem) as problem:
+        raise click.ClickException(str(problem)) from None
     out.parent.mkdir(parents=True, exist_ok=True)
     with progress_reporter("auto") as progress, quiet(click.echo) if encoder else nullcontext():
 
@@ -112,27 +115,6 @@ def main(
     write_lines(
         out, [json.dumps({"description": description, "commands": [command], "results": rows}, indent=1)]
     )
-
-
-def _shipped_engine(index: Path) -> Engine:
-    """An engine of what ships; raises ClickException where something that is installed goes before it."""
-    try:
-        engine = load_engine(index, adapted=False)
-    except (IndexProblem, ModelProblem) as problem:
-        raise click.ClickException(str(problem)) from None
-    loaded: dict[ModelKind, str] = {
-        "encoder": engine.encoder.files.sha256 if engine.encoder else "",
-        "fusion": engine.fusion.sha256 if engine.fusion else "",
-        "reranker": engine.reranker.files.sha256 if engine.reranker else "",
-    }
-    others: list[str] = [kind for kind, sha256 in loaded.items() if sha256 != shipped(kind).sha256]
-    others += ["query"] * bool(engine.query_encoder) + ["causal"] * bool(engine.causal)
-    if others:
-        raise click.ClickException(
-            f"an installed model would be measured instead of what ships ({', '.join(others)}): "
-            "`deepcodeseek models list` shows where it lies"
-        )
-    return engine
 
 
 def _staged_engine(index: Path, models: Path) -> Engine:

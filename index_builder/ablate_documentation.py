@@ -17,8 +17,10 @@ from deepcodeseek.server.engine import load_engine
 from deepcodeseek.server.models import find_model, load_encoder
 from deepcodeseek.server.pipeline import METHODS
 
+from .atomic import write_lines
 from .build import build_index
 from .database import Documentation, Options
+from .evaluate import shipped_engine
 from .metrics import score_files, score_json
 from .predict import predict_file
 from .progress import silent
@@ -57,7 +59,7 @@ def main() -> None:
         counts[documentation] = _build(arguments.workspace, arguments.work / documentation, documentation)
     for name, documentation, method in ROWS:
         out = arguments.work / "predictions.jsonl"
-        with_engine = load_engine(arguments.work / documentation, adapted=False)
+        with_engine = shipped_engine(arguments.work / documentation)
         predict_file(with_engine, arguments.samples, out, METHODS[method], True, None, silent)
         result = score_files(arguments.samples, out, arguments.subset)
         results.append(score_json(name, result))
@@ -65,7 +67,7 @@ def main() -> None:
     written, apis = counts["written"]
     description = DESCRIPTION.format(n=results[0]["n"], written=written, apis=apis)
     content = {"description": description, "commands": [COMMAND], "results": results}
-    arguments.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_lines(arguments.out, [json.dumps(content, indent=1)])
 
 
 def _arguments() -> argparse.Namespace:

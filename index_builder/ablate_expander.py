@@ -16,13 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepcodeseek.server.engine import Engine, load_engine
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.generator_process import GeneratorProcess
 from deepcodeseek.server.models import CARD, ModelFiles, find_model
 from deepcodeseek.server.pipeline import METHODS
 
 from .ablate import DEPTH, write_ahead
 from .ablate_statement import share
+from .atomic import write_lines
 from .evaluate import (
     NOTHING_WRITTEN,
     Asked,
@@ -31,6 +32,7 @@ from .evaluate import (
     commit_or_version,
     read_samples,
     run,
+    shipped_engine,
     some_of,
 )
 from .figures import Outcome, compare, latency, row
@@ -54,7 +56,7 @@ COMMAND = (
 def main() -> None:
     """Ask in all ways and add what came of it to a file."""
     given = _arguments()
-    engine = load_engine(given.index, adapted=False)
+    engine = shipped_engine(given.index)
     every = [sample for sample in read_samples(given.samples) if sample.get("clean", True)]
     samples = some_of(every, given.count, given.seed)
     content: dict[str, Any] = {"description": DESCRIPTION, "commands": [], "results": {}}
@@ -66,7 +68,7 @@ def main() -> None:
     about = {"n": len(samples), "commit": commit_or_version(), "index": engine.index.id}
     known = content["results"].get(given.name, {}).get("cases", {})
     content["results"][given.name] = {**about, "cases": {**known, **cases}}
-    given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_lines(given.out, [json.dumps(content, indent=1)])
 
 
 def _arguments() -> argparse.Namespace:

@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 
 from deepcodeseek.server.columns import Texts
-from deepcodeseek.server.engine import Engine, load_engine
+from deepcodeseek.server.engine import Engine
 from deepcodeseek.server.index import Index
 from deepcodeseek.server.lexical import Mask
 from deepcodeseek.server.pipeline import METHODS, predict
 from deepcodeseek.server.retrieve import reachable
 from deepcodeseek.server.types import Context
 
+from .atomic import write_lines
+from .evaluate import shipped_engine
 from .metrics import rank_of, wilson
 from .predict import sample_context
 
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the file of results")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    engine = load_engine(given.index, adapted=False)
+    engine = shipped_engine(given.index)
     samples = read_samples(given.samples, engine.index)
     results = []
     for case in cases():
@@ -93,7 +95,7 @@ def main() -> None:
         "apis": engine.index.count,
         "cases": results,
     }
-    given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_lines(given.out, [json.dumps(content, indent=1)])
 
 
 def cases() -> Iterator[Case]:

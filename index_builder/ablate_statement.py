@@ -33,6 +33,7 @@ from deepcodeseek.server.pipeline import predict
 from deepcodeseek.server.statement import apis_named, continue_statement, write_statement
 from deepcodeseek.server.types import Context, RankedApi
 
+from .atomic import write_lines
 from .metrics import wilson
 from .parse import parse
 from .predict import sample_context
@@ -96,7 +97,7 @@ def main() -> None:
         "n": len(rows),
         "cases": {case: summary(written) for case, written in results.items()},
     }
-    given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_lines(given.out, [json.dumps(content, indent=1)])
     if engine.generator:
         engine.generator.close()
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from deepcodeseek.server.cross_encoder import load_reranker
 from deepcodeseek.server.models import CARD, SHIPPED, ModelFiles, onnx_session, read_card
 
+from .atomic import write_lines
 from .bench_scale import apart, machine
 from .export_causal_graph import DATA, GRAPH, Bits, Shape, write_graph
 
@@ -76,7 +77,7 @@ def main() -> None:
         "tokens": {"query": QUERY, "document": DOCUMENT},
         "rows": [compact(), *rows],
     }
-    given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_lines(given.out, [json.dumps(content, indent=1)])
 
 
 def measured(name: str, repeats: int) -> list[dict[str, Any]]:

@@ -25,6 +25,8 @@ import numpy as np
 from deepcodeseek.server.generator import THREADS, Model
 from deepcodeseek.server.types import Prompt
 
+from .atomic import write_lines
+
 READ, WRITTEN = 120, 12  # tokens of an expansion, about
 ROUNDS = 5
 END = "<|end|>"
@@ -70,7 +72,7 @@ def main() -> None:
     if given.out.is_file():
         content = json.loads(given.out.read_text(encoding="utf-8"))
     content["models"][path.stem] = row
-    given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_lines(given.out, [json.dumps(content, indent=1)])
     print(path.stem, row)
 
 

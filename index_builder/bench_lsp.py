@@ -26,6 +26,7 @@ from deepcodeseek.server.index import Index, open_index
 from deepcodeseek.server.lsp_anytime import PAUSE_SECONDS
 from deepcodeseek.server.models import Encoder, find_model, load_encoder
 
+from .atomic import write_lines
 from .lsp_client import Client, Pending
 from .typist import Site, call_sites, keys
 
@@ -61,7 +62,7 @@ def main(workspace: Path, directory: Path, out: Path, count: int, seed: int) -> 
     encoder = load_encoder(files)
     index = open_index(directory, encoder.files.sha256)
     result = measure(encoder, index, workspace.resolve(), directory.resolve(), count, seed)
-    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_lines(out, [json.dumps(result, indent=2)])
     click.echo(latency_table(result))
 
 

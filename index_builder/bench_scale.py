@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 from deepcodeseek.server.models import find_model, load_encoder
 
+from .atomic import write_lines
 from .bench_lookup import crossover, lookups
 from .bench_workspace import Plan, write_workspace
 from .build import build_index
@@ -55,7 +56,7 @@ def main() -> None:
     given = parser.parse_args()
     with _home(given.workspace) as home:
         content = measure(Path(home), given.apis, given.seed)
-    given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_lines(given.out, [json.dumps(content, indent=1)])
 
 
 def measure(home: Path, apis: int, seed: int = 0) -> dict[str, Any]:

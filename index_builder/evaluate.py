@@ -20,9 +20,9 @@ import numpy as np
 
 from deepcodeseek.server import __version__
 from deepcodeseek.server.context import make_context
-from deepcodeseek.server.engine import Engine, load_rerankers
+from deepcodeseek.server.engine import Engine, load_engine, load_rerankers
 from deepcodeseek.server.index import Index
-from deepcodeseek.server.models import ModelProblem
+from deepcodeseek.server.models import ModelKind, ModelProblem, shipped
 from deepcodeseek.server.pipeline import RERANK_DEPTH, Variant, known_facts, predict
 from deepcodeseek.server.places import place_of
 from deepcodeseek.server.text import WINDOW_LINES
@@ -67,6 +67,25 @@ class Written:
 
 
 NOTHING_WRITTEN: Mapping[str, Written] = MappingProxyType({})
+
+
+def shipped_engine(index: Path) -> Engine:
+    """An engine of what ships, to measure; raises IndexProblem, and ModelProblem where something that is
+    installed goes before it."""
+    engine = load_engine(index, adapted=False)
+    loaded: dict[ModelKind, str] = {
+        "encoder": engine.encoder.files.sha256 if engine.encoder else "",
+        "fusion": engine.fusion.sha256 if engine.fusion else "",
+        "reranker": engine.reranker.files.sha256 if engine.reranker else "",
+    }
+    others: list[str] = [kind for kind, sha256 in loaded.items() if sha256 != shipped(kind).sha256]
+    others += ["query"] * bool(engine.query_encoder) + ["causal"] * bool(engine.causal)
+    if others:
+        raise ModelProblem(
+            f"an installed model would be measured instead of what ships ({', '.join(others)}): "
+            "`deepcodeseek models list` shows where it lies"
+        )
+    return engine
 
 
 def measure(

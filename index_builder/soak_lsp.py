@@ -27,6 +27,7 @@ import numpy as np
 from deepcodeseek.server.index import open_index
 from deepcodeseek.server.models import Encoder, find_model, load_encoder
 
+from .atomic import write_lines
 from .bench_lsp import Bench
 from .lsp_client import Client
 from .typist import Site, call_sites
@@ -65,7 +66,7 @@ def main(workspace: Path, directory: Path, out: Path, seconds: float) -> None:
         shutil.copytree(directory, served)
         sites = call_sites(open_index(served, encoder.files.sha256), typed, SITES, seed=0)
         result = soak(encoder, sites, typed, served, seconds, click.echo)
-    out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_lines(out, [json.dumps(result, indent=2)])
     sys.exit(0 if is_flat(result) else 1)
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import EXAMPLE, QUIET
 
-from deepcodeseek.index_builder import ablate_adapted
+from deepcodeseek.index_builder import ablate_adapted, evaluate
 from deepcodeseek.index_builder.adapt import fold_of, mined
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.server.engine import Engine, load_engine
@@ -99,7 +99,7 @@ def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
     assert missing.exit_code == 1
     assert f"{tmp_path / 'none'} holds no cross-encoder that can be used" in missing.output
     engine = load_engine(index, adapted=False)
-    monkeypatch.setattr(ablate_adapted, "load_engine", lambda *_, **__: replace(engine, fusion=None))
+    monkeypatch.setattr(evaluate, "load_engine", lambda *_, **__: replace(engine, fusion=None))
     refused = run()
     assert refused.exit_code == 1
     assert "instead of what ships (fusion): `deepcodeseek models list`" in refused.output
