@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import click
 
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import IndexProblem
-from deepcodeseek.server.models import SHIPPED, ModelProblem, shipped
+from deepcodeseek.server.models import CARD, SHIPPED, ModelProblem, read_card, shipped
 from deepcodeseek.server.pipeline import METHODS
 
 from .adapt import Adapted, AdaptProblem, adapt, fold_of
@@ -112,9 +112,30 @@ def main(
         f"--work MODELS{options} --out {out.name}"
     )
     rows = list(_rows([(original, samples)], {name: [(e, samples)] for name, e in others.items()}, adapted))
-    write_lines(
-        out, [json.dumps({"description": description, "commands": [command], "results": rows}, indent=1)]
-    )
+    content = {"description": description, "commands": [command], "notes": judged_text(work), "results": rows}
+    write_lines(out, [json.dumps(content, indent=1)])
+
+
+def judged_text(work: Path) -> list[str]:
+    """A sentence on the calls by which each fold's adapting was judged, where it wrote anything."""
+    cards = (read_card(card) for card in sorted(work.glob(f"*/fusion/{CARD}")))
+    judged = [card["adapted"] for card in cards if "adapted" in card]
+    if not judged:
+        return []
+
+    def between(values: Iterable[float], digits: int) -> str:
+        low, high = min(values := list(values)), max(values)
+        return f"{low:,.{digits}f}" + f" to {high:,.{digits}f}" * (low != high)
+
+    def tops(key: str) -> str:
+        return " / ".join(between((one[key][depth] for one in judged), 1) for depth in judged[0][key])
+
+    depths, numbers = " / ".join(judged[0]["before"]), between((one["questions"] for one in judged), 0)
+    return [
+        f"By calls in all other files of the workspace, {numbers} as mined in each of {len(judged)} folds, "
+        f"asked of weights that have not seen their file, top-{depths} is {tops('before')} by what ships, "
+        f"{tops('after')} adapted: by these it is judged whether adapting is kept."
+    ]
 
 
 def _staged_engine(index: Path, models: Path) -> Engine:

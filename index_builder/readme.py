@@ -323,7 +323,8 @@ def _table(head: Iterable[str], rows: Iterable[str]) -> str:
 
 def _result(result: dict[str, Any]) -> str:
     command = "\n".join(result["commands"])
-    return f"{result['description']}\n\n{results_table(result['results'])}\n```sh\n{command}\n```\n"
+    notes = "".join(f"{note}\n\n" for note in result.get("notes", ()))
+    return f"{result['description']}\n\n{results_table(result['results'])}\n{notes}```sh\n{command}\n```\n"
 
 
 if __name__ == "__main__":

@@ -8,13 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from conftest import EXAMPLE, QUIET
+from conftest import EXAMPLE, QUICK, QUIET
 
 from deepcodeseek.index_builder import ablate_adapted, evaluate
+from deepcodeseek.index_builder.ablate_adapted import judged_text
 from deepcodeseek.index_builder.adapt import fold_of, mined
 from deepcodeseek.index_builder.build import Report
+from deepcodeseek.index_builder.train_fusion import _initial, write_fusion
 from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.generation import index_directory
 from deepcodeseek.server.models import SHIPPED
@@ -63,6 +66,35 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
         assert rows[f"adapted{suffix}"]["top"] == rows[f"fused{suffix}"]["top"]
         assert rows[f"adapted, reranked{suffix}"]["top"] == rows[f"reranked{suffix}"]["top"]
     assert rows["reranked, again"]["top"] == rows["reranked"]["top"]
+
+
+JUDGED = [
+    # questions and top-1 before and after, of each fold that wrote something; what is said
+    ([], []),
+    ([(50, 40.0, 41.0)], ["50 as mined in each of 1 folds", "top-1 is 40.0 by what ships, 41.0 adapted"]),
+    (
+        [(1613, 57.6, 62.76), (1636, 56.26, 59.6)],
+        ["1,613 to 1,636 as mined in each of 2 folds", "is 56.3 to 57.6 by what ships, 59.6 to 62.8 adapted"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("folds", "said"), JUDGED)
+def test_by_what_adapting_was_judged(
+    folds: list[tuple[int, float, float]], said: list[str], tmp_path: Path
+) -> None:
+    for number, (questions, before, after) in enumerate(folds):
+        adapted = {"questions": questions, "before": {"1": before}, "after": {"1": after}}
+        write_fusion(
+            _initial(4, np.random.default_rng(0)),
+            tmp_path / str(number) / "fusion",
+            {"adapted": adapted},
+            QUICK,
+        )
+    (tmp_path / str(len(folds))).mkdir()
+    text = judged_text(tmp_path)
+    assert len(text) == bool(folds)
+    assert all(part in text[0] for part in said)
 
 
 def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
