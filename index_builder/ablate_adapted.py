@@ -64,7 +64,7 @@ Parts = Sequence[tuple[Engine, Sequence[Sample]]]
     "stages",
     type=(str, FOLDER),
     multiple=True,
-    help="Name and models directory of a cross-encoder.",
+    help="Name and models directory of a cross-encoder, such as `train reranker` leaves in stages/.",
 )
 def main(
     index: Path,
@@ -106,10 +106,10 @@ def main(
         how=_how(encoder, as_it_ships),
     )
     options = " --encoder" * encoder + " --as-it-ships" * as_it_ships
-    options += "".join(f" --stage {name} MODELS" for name, _ in stages)
+    options += "".join(f" --stage {name} MODELS/stages/{name}" for name, _ in stages)
     command = (
         "python -m deepcodeseek.index_builder.ablate_adapted --index INDEX --samples samples.jsonl "
-        f"--work MODELS{options} --out {out.name}"
+        f"--work FOLDS{options} --out {out.name}"
     )
     rows = list(_rows([(original, samples)], {name: [(e, samples)] for name, e in others.items()}, adapted))
     content = {"description": description, "commands": [command], "notes": judged_text(work), "results": rows}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from deepcodeseek.server.generation import sha256_file
-from deepcodeseek.server.models import shipped
+from deepcodeseek.server.models import ModelProblem, shipped
 
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
@@ -56,6 +56,7 @@ def train_shipped_reranker(
 ) -> dict[str, Any]:
     """Train on at most so many lists of the list `train` and of files `triples`; the card of out/reranker.
 
+    The stages that are not chosen go into out/stages.
     Cut short, it goes on from its last checkpoint. Raises ValueError where a folder holds no corpus to train
     on, or the exported graph disagrees.
     """
@@ -85,7 +86,24 @@ def train_shipped_reranker(
             for path in triples
         ],
     }
-    return export_reranker(models[stage], out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
+    card = export_reranker(models[stage], out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
+    export_others({name: folder for name, folder in models.items() if name != stage}, out, about, say)
+    return card
+
+
+def export_others(
+    models: Mapping[str, Path], out: Path, about: Mapping[str, Any], say: Callable[[str], None]
+) -> None:
+    """Stages that are not chosen, each as a models directory out/stages/NAME, to be measured beside it.
+
+    `say` is told of one whose graph disagrees.
+    """
+    for name, weights in models.items():
+        place, card = out / "stages" / name.lower() / "reranker", {**about, "stage": name}
+        try:
+            export_reranker(weights, place, card, GOLDEN_LISTS, SUPERVISED.tokens, say)
+        except (ValueError, ModelProblem) as problem:
+            say(f"{name} is not exported: {problem}")
 
 
 def chosen_stage(

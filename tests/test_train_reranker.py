@@ -485,12 +485,26 @@ def test_what_is_exported_is_the_stage_that_was_chosen(
 
     monkeypatch.setattr(module, "ranks_by", ranks)
     asked: list[Any] = []
-    monkeypatch.setattr(
-        module, "export_reranker", lambda weights, out, about, *_: asked.append((weights, out)) or about
+
+    def export(weights: Path, out: Path, about: dict[str, Any], *_: Any) -> dict[str, Any]:
+        asked.append((about["stage"], weights, out))
+        if about["stage"] == "base":
+            raise ValueError("0.9")
+        return about
+
+    monkeypatch.setattr(module, "export_reranker", export)
+    said: list[str] = []
+    card = module.train_shipped_reranker(tmp_path, tmp_path / "m", 9, 0, QUIET, said.append, 5, files)
+    every = {"SFT": folders.supervised, "SFT+RL": folders.reinforced}
+    (other,) = every.keys() - {stage}
+    places = [
+        tmp_path / "m" / place
+        for place in ("reranker", "stages/base/reranker", f"stages/{other.lower()}/reranker")
+    ]
+    assert asked == list(
+        zip((stage, "base", other), (every[stage], folders.base, every[other]), places, strict=True)
     )
-    card = module.train_shipped_reranker(tmp_path, tmp_path / "m", 9, 0, QUIET, QUIET, 5, files)
-    chosen = {"SFT": folders.supervised, "SFT+RL": folders.reinforced}[stage]
-    assert asked == [(chosen, tmp_path / "m" / "reranker")]
+    assert said[-1] == "base is not exported: 0.9"
     assert (card["stage"], card["licence"], card["measured_lists"]) == (stage, licence, {"one": 48})
 
 
