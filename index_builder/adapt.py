@@ -67,6 +67,8 @@ MOST_QUESTIONS = 1500  # drawn where there are more: all of it is to take less t
 WORK = ".adapting"  # in the models directory: checkpoints, until all is made
 MADE = "made"  # in that one: models, until all of them are
 LOCK = ".adapting.lock"  # beside it: two runs at once would take away what the other has made
+MINUTES = 30.0  # that all of it may take
+LAST_SHARE = 0.6  # of the time before it that the cross-encoder took where it took most
 FIRST = 5  # what is seen at a glance
 
 
@@ -154,6 +156,7 @@ def adapt(
     progress: Progress,
     say: Callable[[str], None],
     encoder: bool = False,
+    minutes: float = MINUTES,
 ) -> Adapted:
     """Train on the workspace's own calls, and write a models directory if that is better than what it has.
 
@@ -161,8 +164,9 @@ def adapt(
     `leave_out` names files, as the index does, which are learned from as if they were not there: no call,
     no usage, no text, and no API that they define, neither as an answer nor as a wrong one. With
     `encoder` the encoder of questions and the cross-encoder learn too, which takes minutes; cut short, it
-    goes on from its last checkpoint, and one whose training or export fails learns nothing. What lies in
-    `out` stays until all is made. Raises AdaptProblem where there is too little to learn from.
+    goes on from its last checkpoint, and one whose training or export fails learns nothing; so does a
+    cross-encoder that `minutes` leave no time for. What lies in `out` stays until all is made. Raises
+    AdaptProblem where there is too little to learn from.
     """
     start, began = engine.fusion, time.monotonic()
     if start is None:
@@ -180,7 +184,8 @@ def adapt(
         work = out / WORK
         shutil.rmtree(work / MADE, ignore_errors=True)
         calls = _Calls(_halves(samples), leave_out, progress)
-        result = _learn(engine, start, calls, general, work, encoder, say)
+        latest = began + minutes * 60 / (1 + LAST_SHARE)
+        result = _learn(engine, start, calls, general, work, encoder, latest, say)
         result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
         about = {
             "adapted": asdict(result),
@@ -203,9 +208,11 @@ def _learn(
     general: Questions | None,
     work: Path,
     encoder: bool,
+    latest: float,
     say: Callable[[str], None],
 ) -> Adapted:
-    """What came of it; the models that are better lie in `work`/MADE then."""
+    """What came of it; the models that are better lie in `work`/MADE then. `latest`: when the cross-encoder
+    must begin, as time.monotonic() says it."""
     made = work / MADE
     engines: Sequence[Engine] = [engine, engine]
     shipped = engines
@@ -216,7 +223,9 @@ def _learn(
     parameters, _ = train(judged.few, RECIPE, named(calls.progress, "fusion"), start.parameters)
     elsewhere = [top(ranks(one, general)) if general else {} for one in (start, as_fusion(parameters))]
     result = replace(_result(judged.files, before, judged.after, *elsewhere), encoded=encoded)
-    if encoder and engine.reranker:
+    if encoder and engine.reranker and time.monotonic() > latest:
+        say(f"the {NAMES['reranker']} learns nothing: what is left of --minutes is too little for it")
+    elif encoder and engine.reranker:
         with _left_as_it_is(NAMES["reranker"], say):
             few, progress = judged.few, calls.progress
             listing = _with_fusions(engines, few, start, progress) if result.is_better else shipped

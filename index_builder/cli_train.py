@@ -137,6 +137,12 @@ def train_expander(corpora: Path, out: Path, most: int, seed: int) -> None:
     help="Also train the encoder of questions and the cross-encoder, for minutes; default: where the extra "
     "[train] is installed.",
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0),
+    default=30.0,
+    help="About the most that it takes: where they leave no time for it, the cross-encoder learns nothing.",
+)
 @click.option("--progress", "style", type=click.Choice(["auto", "jsonl", "none"]), default="auto")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def train_adapt(
@@ -146,6 +152,7 @@ def train_adapt(
     leave_out: Path | None,
     models: Path | None,
     encoder: bool | None,
+    minutes: float,
     style: str,
     as_json: bool,
 ) -> None:
@@ -177,7 +184,9 @@ def train_adapt(
                 if not hidden:
                     tell(f"{leave_out} names no file: all of them are learned from")
             with progress_reporter(style) as progress, quiet(tell) if with_encoder else nullcontext():
-                result = adapt(engine, index, target, workspace, hidden, progress, tell, with_encoder)
+                result = adapt(
+                    engine, index, target, workspace, hidden, progress, tell, with_encoder, minutes
+                )
         except (AdaptProblem, ValueError) as problem:
             raise click.ClickException(str(problem)) from None
     if as_json:

@@ -325,21 +325,24 @@ def test_a_full_disk_leaves_every_model_as_it_was(
     assert all(contents(adapted_before)[name] != content for name, content in before.items())
 
 
+LATE = "the cross-encoder learns nothing: what is left of --minutes is too little for it"
 REFUSED = [
-    # what fails: the encoder of questions, the cross-encoder; what is written; what is said
-    ("the bounds", None, {"fusion", "reranker"}, ["the encoder of questions learns nothing: the bounds"]),
+    # what fails: the encoder of questions, the cross-encoder; minutes; what is written; what is said
+    ("the bounds", None, 30, {"fusion", "reranker"}, ["the encoder of questions learns nothing: the bounds"]),
     *(
-        ("", error, {"query", "fusion"}, ["the cross-encoder learns nothing: 0.9"])
+        ("", error, 30, {"query", "fusion"}, ["the cross-encoder learns nothing: 0.9"])
         for error in (ValueError("0.9"), ModelProblem("0.9"), RuntimeError("0.9"))
     ),
-    ("", None, {"query", "fusion", "reranker"}, []),
+    ("", None, 30, {"query", "fusion", "reranker"}, []),
+    ("", None, 0, {"query", "fusion"}, [LATE]),
 ]
 
 
-@pytest.mark.parametrize(("refused", "failed", "kinds", "sentences"), REFUSED)
+@pytest.mark.parametrize(("refused", "failed", "minutes", "kinds", "sentences"), REFUSED)
 def test_what_fails_is_left_out_alone(
     refused: str,
     failed: Exception | None,
+    minutes: float,
     kinds: set[str],
     sentences: list[str],
     untrained: Engine,
@@ -350,7 +353,8 @@ def test_what_fails_is_left_out_alone(
     Encoders(monkeypatch, refused, failed)
     said: list[str] = []
     index = index_directory(EXAMPLE)
-    result = adapt(untrained, index, adapted_before, EXAMPLE, frozenset(), QUIET, said.append, encoder=True)
+    arguments = (untrained, index, adapted_before, EXAMPLE, frozenset(), QUIET, said.append)
+    result = adapt(*arguments, encoder=True, minutes=minutes)
     removed = [f"the {NAMES[kind]} that an earlier" for kind in NAMES if kind not in kinds]
     assert [line[: len(start)] for line, start in zip(said, sentences + removed, strict=True)] == [
         *sentences,
