@@ -9,8 +9,7 @@ not there. Below `--work` lie the five models directories (kept: another run onl
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +24,10 @@ from deepcodeseek.server.pipeline import METHODS
 
 from .adapt import Adapted, AdaptProblem, adapt, fold_of
 from .adapt_files import NAMES
-from .atomic import write_lines
+from .atomic import remove_folder, write_lines
 from .cache import code_digest
 from .evaluate import Asked, Sample, read_samples, run, shipped_engine
 from .figures import latency, row
-from .mine import FOLDS
 from .progress import silent
 from .terminal import progress_reporter
 from .train_libraries import quiet
@@ -84,6 +82,7 @@ def main(
         original = shipped_engine(index)
     except (IndexProblem, ModelProblem) as problem:
         raise click.ClickException(str(problem)) from None
+    others = {name: _with_reranker(original, index, models) for name, models in stages}
     out.parent.mkdir(parents=True, exist_ok=True)
     with progress_reporter("auto") as progress, quiet(click.echo) if encoder else nullcontext():
 
@@ -97,7 +96,7 @@ def main(
         shipping = [shipped(kind).sha256 for kind in SHIPPED]
         about = [original.index.id, encoder, as_it_ships, str(workspace or ""), code_digest().hex(), shipping]
         adapted = list(_adapted(index, samples, work, json.dumps(about), adapt_to))
-    others = {name: _staged_engine(index, models) for name, models in stages}
+    judged = judged_text([work / str(fold) for fold in folds_of(samples)])
     description = DESCRIPTION.format(
         of=of,
         n=len(samples),
@@ -112,40 +111,44 @@ def main(
         f"--work FOLDS{options} --out {out.name}"
     )
     rows = list(_rows([(original, samples)], {name: [(e, samples)] for name, e in others.items()}, adapted))
-    content = {"description": description, "commands": [command], "notes": judged_text(work), "results": rows}
+    content = {"description": description, "commands": [command], "notes": judged, "results": rows}
     write_lines(out, [json.dumps(content, indent=1)])
 
 
-def judged_text(work: Path) -> list[str]:
-    """A sentence on the calls by which each fold's adapting was judged, where it wrote anything."""
-    cards = (read_card(card) for card in sorted(work.glob(f"*/fusion/{CARD}")))
+def judged_text(folds: Sequence[Path]) -> list[str]:
+    """A sentence on the calls by which adapting was judged in folders of folds, where it wrote anything."""
+    cards = (read_card(fold / "fusion" / CARD) for fold in folds if (fold / "fusion").is_dir())
     judged = [card["adapted"] for card in cards if "adapted" in card]
     if not judged:
         return []
 
-    def between(values: Iterable[float], digits: int) -> str:
-        low, high = min(values := list(values)), max(values)
-        return f"{low:,.{digits}f}" + f" to {high:,.{digits}f}" * (low != high)
+    def between(values: Sequence[float], digits: int) -> str:
+        ends = (f"{end:,.{digits}f}" for end in (min(values), max(values)))
+        return " to ".join(dict.fromkeys(ends))
 
     def tops(key: str) -> str:
-        return " / ".join(between((one[key][depth] for one in judged), 1) for depth in judged[0][key])
+        return " / ".join(between([one[key][depth] for one in judged], 1) for depth in judged[0][key])
 
-    depths, numbers = " / ".join(judged[0]["before"]), between((one["questions"] for one in judged), 0)
+    depths, numbers = " / ".join(judged[0]["before"]), between([one["questions"] for one in judged], 0)
     return [
-        f"By calls in all other files of the workspace, {numbers} as mined in each of {len(judged)} folds, "
-        f"asked of weights that have not seen their file, top-{depths} is {tops('before')} by what ships, "
-        f"{tops('after')} adapted: by these it is judged whether adapting is kept."
+        f"By calls in all other files of the workspace, {numbers} as mined in each fold, asked of weights "
+        f"that have not seen their file, top-{depths} is {tops('before')} by what ships, {tops('after')} "
+        "adapted: by these it is judged whether adapting is kept."
     ]
 
 
-def _staged_engine(index: Path, models: Path) -> Engine:
-    """An engine of what ships, but for the cross-encoder in a models directory; ClickException without it."""
+def folds_of(samples: Sequence[Sample]) -> list[int]:
+    """The folds that hold any of the samples, by number."""
+    return sorted(set(fold_of(str(sample["file"]) for sample in samples).tolist()))
+
+
+def _with_reranker(original: Engine, index: Path, models: Path) -> Engine:
+    """The engine with the cross-encoder in a models directory; raises ClickException without it."""
     engine = load_engine(index, models, adapted=False)
     if engine.reranker is None or engine.reranker.files.directory != models / "reranker":
-        raise click.ClickException(
-            "; ".join((f"{models} holds no cross-encoder that can be used", *engine.notes))
-        )
-    return engine
+        unusable = f"{models} holds no cross-encoder that can be used"
+        raise click.ClickException("; ".join((unusable, *engine.notes)))
+    return replace(original, reranker=engine.reranker)
 
 
 def _how(encoder: bool, as_it_ships: bool) -> str:
@@ -186,10 +189,8 @@ def _adapted(
     same files left out.
     """
     folds = fold_of(str(sample["file"]) for sample in samples).tolist()
-    for fold in range(FOLDS):
+    for fold in folds_of(samples):
         members = [sample for sample, its in zip(samples, folds, strict=True) if its == fold]
-        if not members:
-            continue
         out = work / str(fold)
         hidden = sorted({str(sample["file"]) for sample in members})
         learned = json.dumps([about, hidden])
@@ -197,7 +198,8 @@ def _adapted(
         if not done.is_file() or done.read_text(encoding="utf-8").strip() != learned:
             done.unlink(missing_ok=True)  # what it names would be gone, were this cut short
             for kind in NAMES:  # what stays where nothing better comes is of other code or weights
-                shutil.rmtree(out / kind, ignore_errors=True)
+                if (out / kind).is_dir():
+                    remove_folder(out / kind)
             click.echo(f"{fold}: {adapt_to(out, hidden)}")
             out.mkdir(parents=True, exist_ok=True)
             write_lines(done, [learned])

@@ -81,7 +81,7 @@ def main() -> None:
     given = parser.parse_args()
     cases = given.case or CASES
     chosen = "".join(f" --case {case}" for case in given.case or ())
-    engine = load_engine(given.index, given.models)
+    engine = load_engine(given.index, given.models, adapted=False)
     generation, _ = read_manifest(given.index)
     database = sqlite3.connect(f"{(generation / DATABASE).resolve().as_uri()}?mode=ro", uri=True)
     rows = read_samples(given.samples, given.count, given.seed)

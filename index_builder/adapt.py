@@ -13,11 +13,10 @@ halves as documents, but for those in the question's file.
 from __future__ import annotations
 
 import contextlib
+import math
 import posixpath
 import shutil
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -26,16 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcodeseek.server.engine import Engine
+from deepcodeseek.server.engine import Engine, load_engine
 from deepcodeseek.server.fusion import Fusion
 from deepcodeseek.server.generation import ADAPTED, source_of
 from deepcodeseek.server.index import Index
-from deepcodeseek.server.models import SHIPPED, ModelProblem, read_model
+from deepcodeseek.server.models import SHIPPED, ModelKind, ModelProblem, read_model
 
 from .adapt_encoder import adapt_encoder
 from .adapt_files import NAMES, foreign_folders, put_in_place
-from .adapt_reranker import MOST_LISTS, Reranked, adapt_reranker
-from .atomic import alone
+from .adapt_reranker import MOST_LISTS, Reranked, adapt_reranker, in_time
+from .atomic import alone, put_back
 from .build import read_content
 from .cache import digest
 from .candidates import candidate_lists
@@ -67,8 +66,6 @@ MOST_QUESTIONS = 1500  # drawn where there are more: all of it is to take less t
 WORK = ".adapting"  # in the models directory: checkpoints, until all is made
 MADE = "made"  # in that one: models, until all of them are
 LOCK = ".adapting.lock"  # beside it: two runs at once would take away what the other has made
-MINUTES = 30.0  # that all of it may take
-LAST_SHARE = 0.6  # of the time before it that the cross-encoder took where it took most
 FIRST = 5  # what is seen at a glance
 
 
@@ -156,7 +153,7 @@ def adapt(
     progress: Progress,
     say: Callable[[str], None],
     encoder: bool = False,
-    minutes: float = MINUTES,
+    minutes: float = math.inf,
 ) -> Adapted:
     """Train on the workspace's own calls, and write a models directory if that is better than what it has.
 
@@ -165,8 +162,9 @@ def adapt(
     no usage, no text, and no API that they define, neither as an answer nor as a wrong one. With
     `encoder` the encoder of questions and the cross-encoder learn too, which takes minutes; cut short, it
     goes on from its last checkpoint, and one whose training or export fails learns nothing; so does a
-    cross-encoder that `minutes` leave no time for. What lies in `out` stays until all is made. Raises
-    AdaptProblem where there is too little to learn from.
+    cross-encoder that would take longer than `minutes` for all. What lies in `out` stays until all is made,
+    and what an earlier run made there where nothing is. Raises AdaptProblem where there is too little to
+    learn from, ValueError where nothing can be, OSError.
     """
     start, began = engine.fusion, time.monotonic()
     if start is None:
@@ -180,20 +178,23 @@ def adapt(
     every = mined(index, source, leave_out, progress, say)
     samples = _checked(engine, every, index, encoder, say)
     out.mkdir(parents=True, exist_ok=True)  # where nothing can be written, it is said before all the work
+    before = time.monotonic() - began
     with alone(out / LOCK, f"another run that adapts {out} is under way", say):
+        began = time.monotonic() - before  # who waited for another run has lost nothing
         work = out / WORK
         shutil.rmtree(work / MADE, ignore_errors=True)
         calls = _Calls(_halves(samples), leave_out, progress)
-        latest = began + minutes * 60 / (1 + LAST_SHARE)
-        result = _learn(engine, start, calls, general, work, encoder, latest, say)
+        ends = began + minutes * 60
+        result = _learn(engine, start, calls, general, work, encoder, ends, say)
         result = replace(result, minutes=round((time.monotonic() - began) / 60, 1))
         about = {
             "adapted": asdict(result),
             "workspace": str(source and source.resolve()),
             "left_out": sorted(leave_out),
         }
-        for kind, stays in put_in_place(work / MADE, out, about, is_owned).items():
-            what = "stays" if stays else "is removed: this run did not judge it"
+        unfit = _unfit(index, out)
+        for kind, reason in put_in_place(work / MADE, out, about, is_owned, unfit).items():
+            what = f"is removed: {reason}" if reason else "stays"
             say(f"the {NAMES[kind]} that an earlier run had learned {what}")
         shutil.rmtree(work, ignore_errors=True)
         with contextlib.suppress(OSError):  # where a file that is open cannot go, it stays
@@ -208,11 +209,11 @@ def _learn(
     general: Questions | None,
     work: Path,
     encoder: bool,
-    latest: float,
+    ends: float,
     say: Callable[[str], None],
 ) -> Adapted:
-    """What came of it; the models that are better lie in `work`/MADE then. `latest`: when the cross-encoder
-    must begin, as time.monotonic() says it."""
+    """What came of it; the models that are better lie in `work`/MADE then. `ends`: by when the cross-encoder
+    must be ready, as time.monotonic() says it."""
     made = work / MADE
     engines: Sequence[Engine] = [engine, engine]
     shipped = engines
@@ -223,20 +224,26 @@ def _learn(
     parameters, _ = train(judged.few, RECIPE, named(calls.progress, "fusion"), start.parameters)
     elsewhere = [top(ranks(one, general)) if general else {} for one in (start, as_fusion(parameters))]
     result = replace(_result(judged.files, before, judged.after, *elsewhere), encoded=encoded)
-    if encoder and engine.reranker and time.monotonic() > latest:
-        say(f"the {NAMES['reranker']} learns nothing: what is left of --minutes is too little for it")
-    elif encoder and engine.reranker:
+    if encoder and engine.reranker:
         with _left_as_it_is(NAMES["reranker"], say):
             few, progress = judged.few, calls.progress
             listing = _with_fusions(engines, few, start, progress) if result.is_better else shipped
             files, folders = engine.reranker.files, (work / "reranker", made / "reranker")
-            reranked = adapt_reranker(calls.lists(listing), files, *folders, progress, say)
+            reranked = adapt_reranker(calls.lists(listing), files, *folders, in_time(progress, ends), say)
             result = replace(result, reranked=reranked)
     if result.is_better:
         write_fusion(parameters, made / "fusion", {"query": _asked_by(made, engine)}, RECIPE)
     else:
         shutil.rmtree(made / "query", ignore_errors=True)
     return result
+
+
+def _unfit(index: Path, out: Path) -> list[ModelKind]:
+    """The kinds of models in `out` that an engine does not load, nor what an earlier run was killed over."""
+    for kind in NAMES:
+        put_back(out / kind)
+    notes = load_engine(index, out, adapted=False).notes
+    return [kind for kind in NAMES if any(str(out / kind) in note for note in notes)]
 
 
 def _asked_by(made: Path, engine: Engine) -> str:
@@ -466,6 +473,7 @@ def _general_questions(say: Callable[[str], None]) -> Questions | None:
     """Those from other code bases; None where the ones that ship cannot be read."""
     try:
         return Questions.load(SHIPPED["fusion"] / GENERAL)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        say(f"what is forgotten cannot be shown: {error or 'no questions'}: reinstall deepcodeseek")
+    except Exception as error:  # one of several of zipfile's and zlib's, by where the file is damaged
+        reason = str(error) or type(error).__name__
+        say(f"what is forgotten cannot be shown: {reason}: reinstall deepcodeseek")
         return None

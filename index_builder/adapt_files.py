@@ -1,4 +1,4 @@
-"""What adapting made, put where the server looks, and what an earlier run made there taken away."""
+"""What adapting made, put where the server looks; what becomes of what an earlier run made there."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def foreign_folders(out: Path, is_owned: bool, kinds: Collection[ModelKind]) -> 
     ]
 
 
-def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -> dict[ModelKind, bool]:
+def put_in_place(
+    made: Path, out: Path, about: dict[str, Any], is_owned: bool, unfit: Collection[ModelKind] = ()
+) -> dict[ModelKind, str]:
     """Rename the models in `made` into `out`, with `about` in their cards: besides what came of it,
     `workspace` and `left_out`, that of which nothing was learned.
 
-    Other adapted ones there go beside a new fusion, which nobody judged with them, and where they learned
-    from another workspace or from what is left out now. By kind, whether they stay. `is_owned`: nobody but
-    adapting writes into `out`. Raises OSError.
+    By kind, why other adapted ones go that lie there, or "" where they stay: nobody judged them beside what
+    is new. `is_owned`: nobody but adapting writes into `out`; `unfit` do not load. Raises OSError.
     """
-    is_new = (made / "fusion").is_dir()
-    earlier: dict[ModelKind, bool] = {}
+    is_new = any((made / kind).is_dir() for kind in NAMES)
+    earlier: dict[ModelKind, str] = {}
     for kind in NAMES:  # all of them first: a full disk must not part a fusion from its encoder
         if (made / kind).is_dir():
             card = read_card(made / kind / CARD) | about
@@ -47,17 +48,22 @@ def put_in_place(made: Path, out: Path, about: dict[str, Any], is_owned: bool) -
                 for file in (made / kind).iterdir():
                     file.rename(staged / file.name)
         elif _is_ours(kind, place, is_owned):
-            earlier[kind] = not is_new and _is_of_the_same(_model(kind, place), about)
-            if not earlier[kind]:
+            model = None if kind in unfit else _model(kind, place)
+            earlier[kind] = "nobody judged it beside what is new" if is_new else _why_not(model, about)
+            if earlier[kind]:
                 remove_folder(place)
     return earlier
 
 
-def _is_of_the_same(model: ModelFiles | None, about: Mapping[str, Any]) -> bool:
-    """Whether it learned from a workspace without what is left out."""
-    if model is None or model.card.get("workspace") != about["workspace"]:
-        return False
-    return set(about["left_out"]) <= set(model.card.get("left_out", ()))
+def _why_not(model: ModelFiles | None, about: Mapping[str, Any]) -> str:
+    """Why what was learned before cannot stay; "" where it learned from the workspace without what is left
+    out."""
+    if model is None:
+        return "it cannot be used"
+    if model.card.get("workspace") != about["workspace"]:
+        return "it learned from another workspace"
+    saw = set(about["left_out"]) - set(model.card.get("left_out", ()))
+    return "it may have seen what is left out now" if saw else ""
 
 
 def _is_ours(kind: ModelKind, place: Path, is_owned: bool) -> bool:

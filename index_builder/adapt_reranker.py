@@ -7,6 +7,7 @@ where that is no better than what is in use. Needs the extra [train].
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ from .triples import Triple
 RECIPE = Recipe(rate=1e-5, dropout=False)  # a few hundred lists: at higher rates what is unseen gets worse
 MOST_LEARNED = 300  # lists of each half, drawn where there are more
 MOST_JUDGED = 100  # by a model that has not seen them: reading takes longer than learning
+TRAINING = "cross-encoder "  # how the names of their tasks begin
+TIMED_STEPS = 5
+TRAININGS = 3  # that all of it takes as long as, with judging
 LEAST_JUDGED = 50  # of both halves: fewer say nothing of what is better
 MOST_LISTS = MOST_LEARNED + MOST_JUDGED  # of each half that are made: in some the right one is out of reach
 
@@ -65,7 +69,7 @@ def adapt_reranker(
     folders = []
     for number, (learned, unseen) in enumerate(zip(halves, asked[::-1], strict=True)):
         near = [triple for triple in learned if is_within_reach(triple)]
-        show = named(progress, f"cross-encoder {number + 1} of {len(halves)}")
+        show = named(progress, f"{TRAINING}{number + 1} of {len(halves)}")
         folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, show)
         judging = named(progress, f"judging cross-encoder {number + 1} of {len(halves)}")
         for ranks, weights in ((before, start), (after, folder)):
@@ -77,6 +81,24 @@ def adapt_reranker(
         mean = mean_weights(folders, work / "mean")
         export_reranker(mean, out, {"name": "adapted"}, GOLDEN_LISTS, RECIPE.tokens, say)
     return result
+
+
+def in_time(progress: Progress, ends: float) -> Progress:
+    """Progress that ends the first training with ValueError where its first steps say that all of
+    `adapt_reranker` would not be done by `ends`, as time.monotonic() says it."""
+    begun: list[float] = []  # when each step was
+
+    def show(task: str, done: int, total: int) -> None:
+        progress(task, done, total)
+        if not task.startswith(TRAINING):
+            return
+        begun.append(time.monotonic())
+        if len(begun) == TIMED_STEPS + 1:
+            left = (begun[-1] - begun[0]) / TIMED_STEPS * (TRAININGS * total - done)
+            if begun[-1] + left > ends:
+                raise ValueError(f"it would take about {left / 60:.0f} minutes more, and fewer are left")
+
+    return show
 
 
 def _result(before: Ranks, after: Ranks, files: Sequence[str]) -> Reranked:

@@ -53,7 +53,9 @@ def new_folder(place: Path) -> Iterator[Path]:
     the same folder at a time. Raises OSError.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(place)
+    put_back(place)
+    for left in _left(place, PART):
+        _delete(left)
     staged, retired = _beside(place, PART), _beside(place, OLD)
     try:
         staged.mkdir()
@@ -79,6 +81,7 @@ def model_folder(out: Path) -> Iterator[Path]:
 
 def remove_folder(place: Path) -> None:
     """Take a folder away by one rename, then delete it; raises OSError."""
+    put_back(place)
     retired = _beside(place, PART)  # not OLD: a kill must not bring it back
     place.rename(retired)
     _delete(retired)
@@ -88,15 +91,18 @@ def _beside(place: Path, end: str) -> Path:
     return place.with_name(f"{place.name}.{secrets.token_hex(3)}{end}")
 
 
-def _sweep(place: Path) -> None:
-    part, old = (place.parent.glob(f"{glob.escape(place.name)}.{'[0-9a-f]' * 6}{end}") for end in (PART, OLD))
-    for left in old:
+def put_back(place: Path) -> None:
+    """What was to make room at `place` when a process was killed stands there again, or goes where that one
+    had come further; raises OSError."""
+    for left in _left(place, OLD):
         if place.exists():
             _delete(left)
         else:
             left.rename(place)
-    for left in part:
-        _delete(left)
+
+
+def _left(place: Path, end: str) -> Iterator[Path]:
+    return place.parent.glob(f"{glob.escape(place.name)}.{'[0-9a-f]' * 6}{end}")
 
 
 def _delete(folder: Path) -> None:

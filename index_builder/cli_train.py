@@ -141,7 +141,7 @@ def train_expander(corpora: Path, out: Path, most: int, seed: int) -> None:
     "--minutes",
     type=click.FloatRange(0),
     default=30.0,
-    help="About the most that it takes: where they leave no time for it, the cross-encoder learns nothing.",
+    help="Where all of it would take longer, the cross-encoder learns nothing; the rest does in any case.",
 )
 @click.option("--progress", "style", type=click.Choice(["auto", "jsonl", "none"]), default="auto")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

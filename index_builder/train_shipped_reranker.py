@@ -87,7 +87,8 @@ def train_shipped_reranker(
         ],
     }
     card = export_reranker(models[stage], out / "reranker", about, GOLDEN_LISTS, SUPERVISED.tokens, say)
-    export_others({name: folder for name, folder in models.items() if name != stage}, out, about, say)
+    others = {name: folder for name, folder in models.items() if name != stage}
+    export_others(others, out, {"name": about["name"], "licence": about["licence"]}, say)
     return card
 
 
@@ -102,7 +103,7 @@ def export_others(
         place, card = out / "stages" / name.lower() / "reranker", {**about, "stage": name}
         try:
             export_reranker(weights, place, card, GOLDEN_LISTS, SUPERVISED.tokens, say)
-        except (ValueError, ModelProblem) as problem:
+        except (ValueError, RuntimeError, OSError, ModelProblem) as problem:
             say(f"{name} is not exported: {problem}")
 
 

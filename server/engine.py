@@ -133,23 +133,29 @@ def load_generator(
 ) -> tuple[Generator | None, tuple[str, ...]]:
     """The generator, which starts when it is first needed, or none, and notes."""
 
+    damaged: list[str] = []
+
     def load(files: ModelFiles) -> Generator:
-        return GeneratorProcess(files, prompt_form, _adapter_of(files, directory))
+        return GeneratorProcess(files, prompt_form, _adapter_of(files, directory, damaged.append))
 
     generator, notes = first_usable("generator", load, "nothing is written", directory)
     if generator is None and not notes:
         notes = ("no generator installed: run `deepcodeseek models get`",)
-    return generator, notes
+    return generator, (*notes, *damaged)
 
 
-def _adapter_of(generator: ModelFiles, directory: Path | None) -> ModelFiles | None:
-    """The first adapter that was made for the generator; a damaged one is the doctor's to tell."""
+def _adapter_of(
+    generator: ModelFiles, directory: Path | None, say: Callable[[str], None]
+) -> ModelFiles | None:
+    """The first adapter that was made for the generator; `say` is told of a damaged one before it."""
     for folder in model_folders("adapter", directory):
-        with suppress(ModelProblem):
+        try:
             adapter = read_model("adapter", folder)
             if is_made_for(adapter, generator):
                 verify(adapter)
                 return adapter
+        except ModelProblem as problem:
+            say(f"{problem}; it is left out")
     return None
 
 

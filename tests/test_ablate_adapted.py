@@ -71,10 +71,13 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
 JUDGED = [
     # questions and top-1 before and after, of each fold that wrote something; what is said
     ([], []),
-    ([(50, 40.0, 41.0)], ["50 as mined in each of 1 folds", "top-1 is 40.0 by what ships, 41.0 adapted"]),
     (
-        [(1613, 57.6, 62.76), (1636, 56.26, 59.6)],
-        ["1,613 to 1,636 as mined in each of 2 folds", "is 56.3 to 57.6 by what ships, 59.6 to 62.8 adapted"],
+        [(50, 40.0, 41.0)],
+        ["files of the workspace, 50 as mined in each fold,", "top-1 is 40.0 by what ships, 41.0 adapted"],
+    ),
+    (
+        [(1613, 57.6, 62.76), (1636, 57.64, 59.6)],
+        ["1,613 to 1,636 as mined in each fold", "is 57.6 by what ships, 59.6 to 62.8 adapted"],
     ),
 ]
 
@@ -91,8 +94,7 @@ def test_by_what_adapting_was_judged(
             {"adapted": adapted},
             QUICK,
         )
-    (tmp_path / str(len(folds))).mkdir()
-    text = judged_text(tmp_path)
+    text = judged_text([tmp_path / str(number) for number in range(len(folds) + 1)])
     assert len(text) == bool(folds)
     assert all(part in text[0] for part in said)
 

@@ -9,8 +9,10 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -155,7 +157,9 @@ class Encoders:
         write_fusion(engine.fusion.parameters, out, {"kind": "query", "name": "adapted"}, QUICK)
         return [engine, engine]
 
-    def reranker(self, lists: Any, model: Any, work: Path, out: Path, *_: Any) -> Any:
+    def reranker(self, lists: Any, model: Any, work: Path, out: Path, progress: Any, say: Any) -> Any:
+        for step in range(10):
+            progress("cross-encoder 1 of 2", step, 75)
         if self.raised:
             raise self.raised
         write_fusion(_initial(4, np.random.default_rng(3)), out, {"kind": "reranker"}, QUICK)
@@ -325,15 +329,15 @@ def test_a_full_disk_leaves_every_model_as_it_was(
     assert all(contents(adapted_before)[name] != content for name, content in before.items())
 
 
-LATE = "the cross-encoder learns nothing: what is left of --minutes is too little for it"
+LATE = "the cross-encoder learns nothing: it would take about "
 REFUSED = [
     # what fails: the encoder of questions, the cross-encoder; minutes; what is written; what is said
-    ("the bounds", None, 30, {"fusion", "reranker"}, ["the encoder of questions learns nothing: the bounds"]),
+    ("no", None, inf, {"fusion", "reranker"}, ["the encoder of questions learns nothing: no"]),
     *(
-        ("", error, 30, {"query", "fusion"}, ["the cross-encoder learns nothing: 0.9"])
+        ("", error, inf, {"query", "fusion"}, ["the cross-encoder learns nothing: 0.9"])
         for error in (ValueError("0.9"), ModelProblem("0.9"), RuntimeError("0.9"))
     ),
-    ("", None, 30, {"query", "fusion", "reranker"}, []),
+    ("", None, inf, {"query", "fusion", "reranker"}, []),
     ("", None, 0, {"query", "fusion"}, [LATE]),
 ]
 
@@ -355,7 +359,10 @@ def test_what_fails_is_left_out_alone(
     index = index_directory(EXAMPLE)
     arguments = (untrained, index, adapted_before, EXAMPLE, frozenset(), QUIET, said.append)
     result = adapt(*arguments, encoder=True, minutes=minutes)
-    removed = [f"the {NAMES[kind]} that an earlier" for kind in NAMES if kind not in kinds]
+    why = "is removed: nobody judged it beside what is new"
+    removed = [
+        f"the {NAMES[kind]} that an earlier run had learned {why}" for kind in NAMES if kind not in kinds
+    ]
     assert [line[: len(start)] for line, start in zip(said, sentences + removed, strict=True)] == [
         *sentences,
         *removed,
@@ -419,6 +426,33 @@ GAINS = [
 ]
 
 
+TIMES = [
+    # seconds that a step takes, steps, seconds left; whether it learns: 3 times its first training
+    (1.0, 100, 300.0, True),
+    (1.0, 100, 299.0, False),
+    (0.0, 100, 0.0, True),
+    (2.0, 10, 60.0, True),
+    (2.0, 10, 59.0, False),
+    (9.0, 4, 1.0, True),  # too few to tell
+]
+
+
+@pytest.mark.parametrize(("step", "steps", "left", "learns"), TIMES)
+def test_a_cross_encoder_that_would_take_too_long_learns_nothing(
+    step: float, steps: int, left: float, learns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(adapt_reranker.time, "monotonic", lambda: now[0])
+    shown: list[tuple[str, int, int]] = []
+    show = adapt_reranker.in_time(lambda *told: shown.append(told), 1000.0 + left)
+    show("judging cross-encoder 1 of 2", 0, 10_000)
+    with nullcontext() if learns else pytest.raises(ValueError, match="it would take about"):
+        for done in range(steps):
+            show("cross-encoder 1 of 2", done, steps)
+            now[0] += step
+    assert len(shown) == 1 + (steps if learns else adapt_reranker.TIMED_STEPS + 1)
+
+
 @pytest.mark.parametrize(("before", "after", "files", "gain", "error", "is_more"), GAINS)
 def test_what_is_gained_and_by_how_many_files(
     before: list[int], after: list[int], files: list[str], gain: float, error: float, is_more: bool
@@ -434,6 +468,9 @@ DAMAGED = {
     "cut": lambda content: content[:-100],
     "one bit": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
     "no archive": lambda content: b"x" * 100,
+    "another compression": lambda content: re.sub(
+        rb"(PK\x01\x02.{6})..", lambda found: found[1] + b"c\0", content, flags=re.DOTALL
+    ),
 }
 
 
@@ -448,8 +485,7 @@ def test_without_general_questions_it_is_said_what_cannot_be_shown(
     said: list[str] = []
     assert adapting._general_questions(said.append) is None
     assert len(said) == 1
-    assert said[0].startswith("what is forgotten cannot be shown: ")
-    assert said[0].endswith(": reinstall deepcodeseek")
+    assert re.fullmatch("what is forgotten cannot be shown: .+: reinstall deepcodeseek", said[0], re.DOTALL)
 
 
 def test_folds_are_by_file() -> None:
@@ -474,7 +510,9 @@ def test_too_little_to_learn_from(encoder: Encoder, untrained: Engine, tmp_path:
         )
 
 
-def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) -> None:
+def test_the_command(
+    untrained: Engine, example_report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert untrained.fusion
     write_fusion(untrained.fusion.parameters, tmp_path / "from" / "fusion", {}, QUICK)
     samples = mined(index_directory(EXAMPLE), EXAMPLE, frozenset(), QUIET, QUIET)
@@ -487,7 +525,16 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
         "--progress",
         "jsonl",
         "--no-encoder",
+        "--minutes",
+        "5",
     ]
+    minutes: list[float] = []
+
+    def spy(*arguments: Any) -> Any:
+        minutes.append(arguments[-1])
+        return adapt(*arguments)
+
+    monkeypatch.setattr(adapting, "adapt", spy)
     done = CliRunner().invoke(
         main,
         [
@@ -501,6 +548,7 @@ def test_the_command(untrained: Engine, example_report: Report, tmp_path: Path) 
         ],
     )
     assert done.exit_code == 0, done.output
+    assert minutes == [5.0]
     assert f"written to {tmp_path / 'to'}" in done.stdout
     assert "where the setting modelsDirectory names this folder" in done.stdout
     said, *lines = map(json.loads, done.stderr.splitlines())

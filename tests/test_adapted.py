@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,7 +18,7 @@ from filelock import FileLock
 
 from deepcodeseek.index_builder import adapt as adapting
 from deepcodeseek.index_builder.adapt import AdaptProblem, adapt
-from deepcodeseek.index_builder.adapt_files import NAMES
+from deepcodeseek.index_builder.adapt_files import NAMES, put_in_place
 from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.cli import main
 from deepcodeseek.index_builder.train_fusion import (
@@ -27,44 +28,66 @@ from deepcodeseek.index_builder.train_fusion import (
 )
 from deepcodeseek.server.engine import Engine, load_engine, mark_of
 from deepcodeseek.server.generation import ADAPTED, index_directory
+from deepcodeseek.server.models import ModelKind
 
 pytestmark = pytest.mark.usefixtures("few_questions")
 
 
-HERE = {"workspace": str(EXAMPLE.resolve()), "left_out": []}
-BERTH = sorted(path.relative_to(EXAMPLE).as_posix() for path in EXAMPLE.glob("apps/berth-planning/**/*.xml"))
+HERE = {"workspace": "/here", "left_out": ["a.js"]}
 EARLIER = [
-    # what a run that was no better finds: the card of an earlier one; whether that stays, with Berth left out
-    (HERE, False, True),
-    (HERE, True, False),
-    (HERE | {"left_out": BERTH[1:]}, True, False),
-    (HERE | {"left_out": BERTH}, True, True),
-    (HERE | {"left_out": BERTH}, False, True),
-    (HERE | {"workspace": "/elsewhere"}, False, False),
-    ({}, False, False),
+    # the card of what an earlier run made; what this one makes, and leaves out; what is unfit; why it goes
+    (HERE, (), ["a.js"], (), ""),
+    (HERE, (), [], (), ""),
+    (HERE, (), ["a.js", "b.js"], (), "it may have seen what is left out now"),
+    ({"workspace": "/here"}, (), ["a.js"], (), "it may have seen what is left out now"),
+    (HERE | {"workspace": "/there"}, (), [], (), "it learned from another workspace"),
+    ({}, (), [], (), "it learned from another workspace"),
+    (HERE, (), [], NAMES, "it cannot be used"),
+    (HERE, ("fusion",), [], (), "nobody judged it beside what is new"),
+    (HERE, ("reranker",), [], (), "nobody judged it beside what is new"),
 ]
 
 
-@pytest.mark.parametrize(("card", "is_left_out", "stays"), EARLIER)
-def test_what_an_earlier_run_learned_stays_where_it_saw_nothing_that_is_left_out(
+@pytest.mark.parametrize(("card", "made", "left_out", "unfit", "reason"), EARLIER)
+def test_what_becomes_of_what_an_earlier_run_made(
     card: dict[str, Any],
-    is_left_out: bool,
-    stays: bool,
-    untrained: Engine,
-    monkeypatch: pytest.MonkeyPatch,
+    made: Collection[ModelKind],
+    left_out: list[str],
+    unfit: Collection[ModelKind],
+    reason: str,
     tmp_path: Path,
 ) -> None:
-    assert untrained.fusion
-    monkeypatch.setattr(adapting, "RECIPE", Recipe(epochs=1, rate=0.0, decay=0.0))
-    monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
+    first, second = (_initial(4, np.random.default_rng(seed)) for seed in (0, 1))
     for kind in NAMES:
-        write_fusion(untrained.fusion.parameters, tmp_path / kind, {"adapted": {}, **card}, QUICK)
+        write_fusion(first, tmp_path / "out" / kind, {"adapted": {}, **card}, QUICK)
+    for kind in made:
+        write_fusion(second, tmp_path / "made" / kind, {}, QUICK)
+    about = {"adapted": {}, "workspace": "/here", "left_out": left_out}
+    found = put_in_place(tmp_path / "made", tmp_path / "out", about, False, unfit)
+    assert found == {kind: reason for kind in NAMES if kind not in made}
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == ({*made} if reason else {*NAMES})
+
+
+def test_what_was_learned_stays_where_it_loads_and_nothing_better_comes(
+    untrained: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also what was to make room when an earlier run was killed; damaged, it would be refused for ever."""
+    monkeypatch.setattr(adapting, "RECIPE", QUICK)
+    monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
     said: list[str] = []
-    hidden = frozenset(BERTH if is_left_out else ())
-    adapt(untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, said.append)
-    assert {path.name for path in tmp_path.iterdir()} == (set(NAMES) if stays else set())
-    what = "stays" if stays else "is removed: this run did not judge it"
-    assert said == [f"the {name} that an earlier run had learned {what}" for name in NAMES.values()]
+    arguments = (untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, said.append)
+    monkeypatch.setattr(adapting, "is_gain", lambda *_: True)
+    adapt(*arguments)
+    (tmp_path / "fusion").rename(tmp_path / "fusion.012345.old")
+    monkeypatch.setattr(adapting, "is_gain", lambda *_: False)
+    adapt(*arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["fusion"]
+    (tmp_path / "fusion" / "fusion.npz").write_bytes(b"damaged")
+    adapt(*arguments)
+    assert not list(tmp_path.iterdir())
+    learned = "the fusion that an earlier run had learned"
+    assert said == [f"{learned} stays", f"{learned} is removed: it cannot be used"]
 
 
 def test_what_another_training_made_is_not_replaced(

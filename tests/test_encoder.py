@@ -84,4 +84,5 @@ def test_a_graph_that_ranks_golden_documents_otherwise_is_refused(cosines: list[
 
 def test_what_ships_is_under_60_mb_together() -> None:
     files = [path for path in SHIPPED["encoder"].parent.rglob("*") if path.is_file()]
-    assert 40e6 < sum(path.stat().st_size for path in files) < 60e6
+    assert files
+    assert sum(path.stat().st_size for path in files) < 60e6
