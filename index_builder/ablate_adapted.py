@@ -24,7 +24,7 @@ from deepcodeseek.server.pipeline import METHODS
 
 from .adapt import Adapted, AdaptProblem, adapt, fold_of
 from .adapt_files import NAMES
-from .atomic import remove_folder, write_lines
+from .atomic import put_back, remove_folder, write_lines
 from .cache import code_digest
 from .evaluate import Asked, Sample, read_samples, run, shipped_engine
 from .figures import latency, row
@@ -129,11 +129,12 @@ def judged_text(folds: Sequence[Path]) -> list[str]:
     def tops(key: str) -> str:
         return " / ".join(between([one[key][depth] for one in judged], 1) for depth in judged[0][key])
 
+    of = "" if len(judged) == len(folds) else f" of the {len(judged)} that learned something"
     depths, numbers = " / ".join(judged[0]["before"]), between([one["questions"] for one in judged], 0)
     return [
-        f"By calls in all other files of the workspace, {numbers} as mined in each fold, asked of weights "
-        f"that have not seen their file, top-{depths} is {tops('before')} by what ships, {tops('after')} "
-        "adapted: by these it is judged whether adapting is kept."
+        f"By calls in all other files of the workspace, {numbers} as mined in each fold{of}, asked of "
+        f"weights that have not seen their file, top-{depths} is {tops('before')} by what ships, "
+        f"{tops('after')} adapted: by these it is judged whether adapting is kept."
     ]
 
 
@@ -144,7 +145,10 @@ def folds_of(samples: Sequence[Sample]) -> list[int]:
 
 def _with_reranker(original: Engine, index: Path, models: Path) -> Engine:
     """The engine with the cross-encoder in a models directory; raises ClickException without it."""
-    engine = load_engine(index, models, adapted=False)
+    try:
+        engine = load_engine(index, models, adapted=False)
+    except (IndexProblem, ModelProblem) as problem:
+        raise click.ClickException(str(problem)) from None
     if engine.reranker is None or engine.reranker.files.directory != models / "reranker":
         unusable = f"{models} holds no cross-encoder that can be used"
         raise click.ClickException("; ".join((unusable, *engine.notes)))
@@ -198,6 +202,7 @@ def _adapted(
         if not done.is_file() or done.read_text(encoding="utf-8").strip() != learned:
             done.unlink(missing_ok=True)  # what it names would be gone, were this cut short
             for kind in NAMES:  # what stays where nothing better comes is of other code or weights
+                put_back(out / kind)
                 if (out / kind).is_dir():
                     remove_folder(out / kind)
             click.echo(f"{fold}: {adapt_to(out, hidden)}")

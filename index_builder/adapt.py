@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcodeseek.server.engine import Engine, load_engine
+from deepcodeseek.server.engine import Engine, unfit_models
 from deepcodeseek.server.fusion import Fusion
 from deepcodeseek.server.generation import ADAPTED, source_of
 from deepcodeseek.server.index import Index
@@ -33,7 +33,7 @@ from deepcodeseek.server.models import SHIPPED, ModelKind, ModelProblem, read_mo
 
 from .adapt_encoder import adapt_encoder
 from .adapt_files import NAMES, foreign_folders, put_in_place
-from .adapt_reranker import MOST_LISTS, Reranked, adapt_reranker, in_time
+from .adapt_reranker import MOST_LISTS, Reranked, adapt_reranker
 from .atomic import alone, put_back
 from .build import read_content
 from .cache import digest
@@ -170,9 +170,7 @@ def adapt(
     if start is None:
         raise AdaptProblem("the fusion that ships is missing or damaged: reinstall deepcodeseek")
     is_owned = out.resolve() == (index / ADAPTED).resolve()
-    if foreign := foreign_folders(out, is_owned, tuple(NAMES) if encoder else ("fusion",)):
-        place = foreign[0]
-        raise AdaptProblem(f"{place} is not of an earlier run and would be replaced: choose another --out")
+    _check_own(out, is_owned, encoder)
     general = _general_questions(say)
     source = workspace or source_of(index)
     every = mined(index, source, leave_out, progress, say)
@@ -181,6 +179,9 @@ def adapt(
     before = time.monotonic() - began
     with alone(out / LOCK, f"another run that adapts {out} is under way", say):
         began = time.monotonic() - before  # who waited for another run has lost nothing
+        for kind in NAMES:
+            put_back(out / kind)
+        _check_own(out, is_owned, encoder)
         work = out / WORK
         shutil.rmtree(work / MADE, ignore_errors=True)
         calls = _Calls(_halves(samples), leave_out, progress)
@@ -192,7 +193,7 @@ def adapt(
             "workspace": str(source and source.resolve()),
             "left_out": sorted(leave_out),
         }
-        unfit = _unfit(index, out)
+        unfit = _unfit(engine, out) if not any((work / MADE).glob("*")) else ()
         for kind, reason in put_in_place(work / MADE, out, about, is_owned, unfit).items():
             what = f"is removed: {reason}" if reason else "stays"
             say(f"the {NAMES[kind]} that an earlier run had learned {what}")
@@ -226,10 +227,12 @@ def _learn(
     result = replace(_result(judged.files, before, judged.after, *elsewhere), encoded=encoded)
     if encoder and engine.reranker:
         with _left_as_it_is(NAMES["reranker"], say):
+            if time.monotonic() > ends:
+                raise ValueError("no time is left for it")
             few, progress = judged.few, calls.progress
             listing = _with_fusions(engines, few, start, progress) if result.is_better else shipped
             files, folders = engine.reranker.files, (work / "reranker", made / "reranker")
-            reranked = adapt_reranker(calls.lists(listing), files, *folders, in_time(progress, ends), say)
+            reranked = adapt_reranker(calls.lists(listing), files, *folders, progress, say, ends)
             result = replace(result, reranked=reranked)
     if result.is_better:
         write_fusion(parameters, made / "fusion", {"query": _asked_by(made, engine)}, RECIPE)
@@ -238,12 +241,18 @@ def _learn(
     return result
 
 
-def _unfit(index: Path, out: Path) -> list[ModelKind]:
-    """The kinds of models in `out` that an engine does not load, nor what an earlier run was killed over."""
-    for kind in NAMES:
-        put_back(out / kind)
-    notes = load_engine(index, out, adapted=False).notes
-    return [kind for kind in NAMES if any(str(out / kind) in note for note in notes)]
+def _check_own(out: Path, is_owned: bool, encoder: bool) -> None:
+    """AdaptProblem where a model in `out` would be replaced that adapting did not make."""
+    if foreign := foreign_folders(out, is_owned, tuple(NAMES) if encoder else ("fusion",)):
+        place = foreign[0]
+        raise AdaptProblem(f"{place} is not of an earlier run and would be replaced: choose another --out")
+
+
+def _unfit(engine: Engine, out: Path) -> list[ModelKind]:
+    """The kinds of models in `out` that would not answer, and an encoder without its fusion."""
+    unfit = unfit_models(engine, out)
+    has_fusion = (out / "fusion").is_dir() and "fusion" not in unfit
+    return unfit if has_fusion else [*unfit, "query"]
 
 
 def _asked_by(made: Path, engine: Engine) -> str:

@@ -32,8 +32,8 @@ def put_in_place(
     """Rename the models in `made` into `out`, with `about` in their cards: besides what came of it,
     `workspace` and `left_out`, that of which nothing was learned.
 
-    By kind, why other adapted ones go that lie there, or "" where they stay: nobody judged them beside what
-    is new. `is_owned`: nobody but adapting writes into `out`; `unfit` do not load. Raises OSError.
+    By kind, why other adapted ones that lie there go, or "" where they stay. `is_owned`: nobody but adapting
+    writes into `out`; `unfit` would not answer. Raises OSError.
     """
     is_new = any((made / kind).is_dir() for kind in NAMES)
     earlier: dict[ModelKind, str] = {}

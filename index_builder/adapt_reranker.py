@@ -7,6 +7,7 @@ where that is no better than what is in use. Needs the extra [train].
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,9 +30,8 @@ from .triples import Triple
 RECIPE = Recipe(rate=1e-5, dropout=False)  # a few hundred lists: at higher rates what is unseen gets worse
 MOST_LEARNED = 300  # lists of each half, drawn where there are more
 MOST_JUDGED = 100  # by a model that has not seen them: reading takes longer than learning
-TRAINING = "cross-encoder "  # how the names of their tasks begin
 TIMED_STEPS = 5
-TRAININGS = 3  # that all of it takes as long as, with judging
+JUDGED = 1.5  # of the time of a training, what it takes with its judging
 LEAST_JUDGED = 50  # of both halves: fewer say nothing of what is better
 MOST_LISTS = MOST_LEARNED + MOST_JUDGED  # of each half that are made: in some the right one is out of reach
 
@@ -53,12 +53,13 @@ def adapt_reranker(
     out: Path,
     progress: Progress,
     say: Callable[[str], None],
+    ends: float = math.inf,
 ) -> Reranked:
     """Train on the lists of each half of the files; the mean in the folder `out` if that is better.
 
     Cut short, it goes on from its last checkpoint in `work`. Raises ValueError, and writes nothing, where
-    there is nothing to learn from, where the model cannot be trained, or where the export does not agree with
-    what was trained.
+    there is nothing to learn from, where the model cannot be trained or would not be by `ends`, as
+    time.monotonic() says it, or where the export does not agree with what was trained.
     """
     asked = [some_of(half, MOST_JUDGED) for half in halves]
     if sum(map(len, asked)) < LEAST_JUDGED:
@@ -69,8 +70,9 @@ def adapt_reranker(
     folders = []
     for number, (learned, unseen) in enumerate(zip(halves, asked[::-1], strict=True)):
         near = [triple for triple in learned if is_within_reach(triple)]
-        show = named(progress, f"{TRAINING}{number + 1} of {len(halves)}")
-        folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, show)
+        show = named(progress, f"cross-encoder {number + 1} of {len(halves)}")
+        timed = in_time(show, JUDGED * (len(halves) - number), ends)
+        folder = train(some_of(near, MOST_LEARNED), start, work / str(number), RECIPE, timed)
         judging = named(progress, f"judging cross-encoder {number + 1} of {len(halves)}")
         for ranks, weights in ((before, start), (after, folder)):
             ranks.append(ranks_with(weights, unseen, RECIPE.tokens, judging, sdpa=True))
@@ -83,18 +85,16 @@ def adapt_reranker(
     return result
 
 
-def in_time(progress: Progress, ends: float) -> Progress:
-    """Progress that ends the first training with ValueError where its first steps say that all of
-    `adapt_reranker` would not be done by `ends`, as time.monotonic() says it."""
+def in_time(progress: Progress, trainings: float, ends: float) -> Progress:
+    """Progress of a training, which ends it with ValueError where its first steps say that `trainings` like
+    it would not be done by `ends`, as time.monotonic() says it."""
     begun: list[float] = []  # when each step was
 
     def show(task: str, done: int, total: int) -> None:
         progress(task, done, total)
-        if not task.startswith(TRAINING):
-            return
         begun.append(time.monotonic())
         if len(begun) == TIMED_STEPS + 1:
-            left = (begun[-1] - begun[0]) / TIMED_STEPS * (TRAININGS * total - done)
+            left = (begun[-1] - begun[0]) / TIMED_STEPS * (trainings * total - done)
             if begun[-1] + left > ends:
                 raise ValueError(f"it would take about {left / 60:.0f} minutes more, and fewer are left")
 

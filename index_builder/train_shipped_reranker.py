@@ -97,7 +97,7 @@ def export_others(
 ) -> None:
     """Stages that are not chosen, each as a models directory out/stages/NAME, to be measured beside it.
 
-    `say` is told of one whose graph disagrees.
+    `say` is told of one that cannot be.
     """
     for name, weights in models.items():
         place, card = out / "stages" / name.lower() / "reranker", {**about, "stage": name}

@@ -115,6 +115,17 @@ def load_engine(
     return Engine(index, encoder, generator, reranker, causal, every, fusion, query_encoder, mark)
 
 
+def unfit_models(engine: Engine, models_directory: Path) -> list[ModelKind]:
+    """The kinds of what `train adapt` makes that a models directory holds and that would not answer over the
+    engine's index: of another version, damaged, a fusion without the encoder that it learned with."""
+    places = _Places(models_directory, None)
+    query, query_notes = _load_query_encoder(places, engine.encoder.files.sha256 if engine.encoder else "")
+    beside = query if (models_directory / "query").is_dir() else engine.query_encoder
+    notes = (*query_notes, *_load_fusion(places, beside)[1], *_load_reranker("reranker", places)[1])
+    kinds: tuple[ModelKind, ...] = ("query", "fusion", "reranker")
+    return [kind for kind in kinds if any(str(models_directory / kind) in note for note in notes)]
+
+
 def with_newer_index(engine: Engine, directory: Path, models_directory: Path | None = None) -> Engine | None:
     """The engine over the generation that is in use now, its models kept; None where other models are.
 
@@ -141,7 +152,7 @@ def load_generator(
     generator, notes = first_usable("generator", load, "nothing is written", directory)
     if generator is None and not notes:
         notes = ("no generator installed: run `deepcodeseek models get`",)
-    return generator, (*notes, *damaged)
+    return generator, tuple(dict.fromkeys((*notes, *damaged)))
 
 
 def _adapter_of(

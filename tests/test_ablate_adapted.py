@@ -94,9 +94,11 @@ def test_by_what_adapting_was_judged(
             {"adapted": adapted},
             QUICK,
         )
-    text = judged_text([tmp_path / str(number) for number in range(len(folds) + 1)])
+    text = judged_text([tmp_path / str(number) for number in range(len(folds))])
     assert len(text) == bool(folds)
     assert all(part in text[0] for part in said)
+    some = judged_text([tmp_path / str(number) for number in range(len(folds) + 1)])
+    assert all(f"in each fold of the {len(folds)} that learned something, asked" in text for text in some)
 
 
 def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
@@ -132,6 +134,7 @@ def test_folds_of_other_code_are_made_anew_and_installed_models_are_refused(
     missing = run("--stage", "base", tmp_path / "none")
     assert missing.exit_code == 1
     assert f"{tmp_path / 'none'} holds no cross-encoder that can be used" in missing.output
+    assert len(made) == 4 * folds  # it was said before all the work
     engine = load_engine(index, adapted=False)
     monkeypatch.setattr(evaluate, "load_engine", lambda *_, **__: replace(engine, fusion=None))
     refused = run()

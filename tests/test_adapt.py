@@ -148,7 +148,7 @@ class Encoders:
         patch.setattr(adapting, "gain_of", lambda *_: (0.1, 0.01))
         patch.setattr(adapting, "adapt_encoder", self.encoder)
         patch.setattr(adapting, "adapt_reranker", self.reranker)
-        self.refused, self.raised = encoder, reranker
+        self.refused, self.raised, self.ends = encoder, reranker, 0.0
 
     def encoder(self, engine: Engine, halves: Any, leave_out: Any, work: Path, out: Path, *_: Any) -> Any:
         if self.refused:
@@ -157,9 +157,10 @@ class Encoders:
         write_fusion(engine.fusion.parameters, out, {"kind": "query", "name": "adapted"}, QUICK)
         return [engine, engine]
 
-    def reranker(self, lists: Any, model: Any, work: Path, out: Path, progress: Any, say: Any) -> Any:
-        for step in range(10):
-            progress("cross-encoder 1 of 2", step, 75)
+    def reranker(
+        self, lists: Any, model: Any, work: Path, out: Path, progress: Any, say: Any, ends: float
+    ) -> Any:
+        self.ends = ends
         if self.raised:
             raise self.raised
         write_fusion(_initial(4, np.random.default_rng(3)), out, {"kind": "reranker"}, QUICK)
@@ -329,7 +330,7 @@ def test_a_full_disk_leaves_every_model_as_it_was(
     assert all(contents(adapted_before)[name] != content for name, content in before.items())
 
 
-LATE = "the cross-encoder learns nothing: it would take about "
+LATE = "the cross-encoder learns nothing: no time is left for it"
 REFUSED = [
     # what fails: the encoder of questions, the cross-encoder; minutes; what is written; what is said
     ("no", None, inf, {"fusion", "reranker"}, ["the encoder of questions learns nothing: no"]),
@@ -354,11 +355,12 @@ def test_what_fails_is_left_out_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With nothing that learned beside it, nor what an earlier run made."""
-    Encoders(monkeypatch, refused, failed)
+    learning = Encoders(monkeypatch, refused, failed)
     said: list[str] = []
     index = index_directory(EXAMPLE)
     arguments = (untrained, index, adapted_before, EXAMPLE, frozenset(), QUIET, said.append)
     result = adapt(*arguments, encoder=True, minutes=minutes)
+    assert learning.ends == minutes
     why = "is removed: nobody judged it beside what is new"
     removed = [
         f"the {NAMES[kind]} that an earlier run had learned {why}" for kind in NAMES if kind not in kinds
@@ -427,7 +429,7 @@ GAINS = [
 
 
 TIMES = [
-    # seconds that a step takes, steps, seconds left; whether it learns: 3 times its first training
+    # seconds that a step takes, steps, seconds left; whether it learns: three trainings like it
     (1.0, 100, 300.0, True),
     (1.0, 100, 299.0, False),
     (0.0, 100, 0.0, True),
@@ -444,13 +446,12 @@ def test_a_cross_encoder_that_would_take_too_long_learns_nothing(
     now = [1000.0]
     monkeypatch.setattr(adapt_reranker.time, "monotonic", lambda: now[0])
     shown: list[tuple[str, int, int]] = []
-    show = adapt_reranker.in_time(lambda *told: shown.append(told), 1000.0 + left)
-    show("judging cross-encoder 1 of 2", 0, 10_000)
+    show = adapt_reranker.in_time(lambda *told: shown.append(told), 3, 1000.0 + left)
     with nullcontext() if learns else pytest.raises(ValueError, match="it would take about"):
         for done in range(steps):
             show("cross-encoder 1 of 2", done, steps)
             now[0] += step
-    assert len(shown) == 1 + (steps if learns else adapt_reranker.TIMED_STEPS + 1)
+    assert len(shown) == (steps if learns else adapt_reranker.TIMED_STEPS + 1)
 
 
 @pytest.mark.parametrize(("before", "after", "files", "gain", "error", "is_more"), GAINS)

@@ -28,7 +28,7 @@ from deepcodeseek.index_builder.train_fusion import (
 )
 from deepcodeseek.server.engine import Engine, load_engine, mark_of
 from deepcodeseek.server.generation import ADAPTED, index_directory
-from deepcodeseek.server.models import ModelKind
+from deepcodeseek.server.models import CARD, ModelKind, read_card
 
 pytestmark = pytest.mark.usefixtures("few_questions")
 
@@ -76,9 +76,12 @@ def test_what_was_learned_stays_where_it_loads_and_nothing_better_comes(
     monkeypatch.setattr(adapting, "RECIPE", QUICK)
     monkeypatch.setattr(adapting, "MOST_QUESTIONS", 60)
     said: list[str] = []
-    arguments = (untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, frozenset(), QUIET, said.append)
+    hidden = frozenset({"b.js", "a.js"})
+    arguments = (untrained, index_directory(EXAMPLE), tmp_path, EXAMPLE, hidden, QUIET, said.append)
     monkeypatch.setattr(adapting, "is_gain", lambda *_: True)
     adapt(*arguments)
+    card = read_card(tmp_path / "fusion" / CARD)
+    assert (card["workspace"], card["left_out"]) == (str(EXAMPLE.resolve()), ["a.js", "b.js"])
     (tmp_path / "fusion").rename(tmp_path / "fusion.012345.old")
     monkeypatch.setattr(adapting, "is_gain", lambda *_: False)
     adapt(*arguments)

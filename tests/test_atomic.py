@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepcodeseek.index_builder.atomic import new_folder
+from deepcodeseek.index_builder.atomic import new_folder, remove_folder
 
 KILLED = """
 import os, sys
@@ -54,10 +54,15 @@ def test_a_killed_run_loses_neither_what_was_nor_the_next_run(renames: int, tmp_
     assert (place / "model").read_text() == "newer"
 
 
-def test_what_was_removed_does_not_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("was_being_deleted", [False, True])
+def test_what_was_removed_does_not_come_back(was_being_deleted: bool, tmp_path: Path) -> None:
     place = tmp_path / "fusion"
     place.mkdir()
-    killed(place, 1, "remove")
+    if was_being_deleted:
+        (tmp_path / "fusion.012345.old").mkdir()
+        remove_folder(place)
+    else:
+        killed(place, 1, "remove")
     with suppress(ValueError), new_folder(place):
         raise ValueError("nothing is made")
     assert not list(tmp_path.iterdir())

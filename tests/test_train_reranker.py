@@ -489,7 +489,7 @@ def test_what_is_exported_is_the_stage_that_was_chosen(
     def export(weights: Path, out: Path, about: dict[str, Any], *_: Any) -> dict[str, Any]:
         asked.append((about["stage"], weights, out))
         if about["stage"] == "base":
-            raise ValueError("0.9")
+            raise RuntimeError("0.9")
         return about
 
     monkeypatch.setattr(module, "export_reranker", export)
