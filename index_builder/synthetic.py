@@ -3,8 +3,9 @@
 Templates write them, and a local generator some of a template's lines: half of what the documentation says of
 an API becomes a caller's name and comment, its parameters become variables, and a real call of another API
 stands beside it. Half, as callers seldom say all that the documentation says, and word for word. A context is
-kept where it parses, does not tell the API by its name, and the retriever, which saw none of this, puts the
-API among its first AGREED candidates: of one that does not lead there nothing is learned.
+kept where it parses, does not tell the API by its name, and the retriever, which saw none of this, agrees by
+a margin of places: it puts the API among its first AGREED candidates. Of one that does not lead there nothing
+is learned.
 """
 
 from __future__ import annotations

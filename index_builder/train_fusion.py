@@ -4,7 +4,8 @@ The loss is listwise: the cross-entropy of a softmax over the candidates of a qu
 probability with one right answer; Cao et al., 2007). While training, whole signals fall silent at random, so
 that none is relied on where it has nothing to say, and hidden units do (dropout; Srivastava et al., 2014).
 AdamW (Loshchilov and Hutter, 2019) with a rate that rises and falls once. In numpy: it takes a minute, needs
-nothing that the server does not have, and gives the same weights each time.
+nothing that the server does not have, and gives the same weights each time, so that it keeps no checkpoints
+(the evidence, which takes longer, is kept by corpus); the loss of each epoch is in the card.
 """
 
 from __future__ import annotations
