@@ -29,7 +29,7 @@ def load_reranker(model: ModelFiles) -> OnnxReranker:
 class OnnxReranker:
     """Scores pairs one by one: in a batch int8 activations share a scale, and pairs depend on each other.
 
-    What a batch sorted by length would gain on two cores is a sixth at most, as the encoder's card measured.
+    On two cores batches sorted by length gain a sixth at 128 tokens and lose at 256 (the encoder's card).
     """
 
     def __init__(self, model: ModelFiles) -> None:
