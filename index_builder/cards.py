@@ -50,7 +50,6 @@ of candidates: calls mined from the projects below, half of them asked with noth
 |---|---|
 | licence | {licence} |
 | command | `{corpora}`, then `deepcodeseek {command}` |
-| code (commit or version) | `{code}`, whose fusion retrieved the lists |
 | what ships | {stage}: reinforcement is kept where it gains more than chance gives |
 | SFT | {sft} |
 | RL | {rl} |
@@ -107,9 +106,7 @@ def card_text(kind: ModelKind, folder: Path) -> str:
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     recipes = card.get("recipes", [{}, {}])
     text = ABOUT[kind].format(
-        **{"code": "unknown"}
-        | card
-        | {"licence": LICENCE, "corpora": CORPORA, "command": COMMANDS[kind].format(**card)},
+        **card | {"licence": LICENCE, "corpora": CORPORA, "command": COMMANDS[kind].format(**card)},
         recipe_text=_recipe(card.get("recipe", {})),
         loss_text=", ".join(f"{loss:.3f}" for loss in card.get("loss", [])),
         sft=_recipe(recipes[0]),

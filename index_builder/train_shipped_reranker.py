@@ -18,7 +18,6 @@ import numpy as np
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import ModelProblem, shipped
 
-from .evaluate import commit_or_version
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
@@ -73,7 +72,6 @@ def train_shipped_reranker(
         "name": "minilm-reranker",
         "licence": "that of the files of triples" if triples else "Apache-2.0",
         "stage": stage,
-        "code": commit_or_version(),
         "lists": len(learned),
         "recipes": [asdict(replace(recipe, seed=seed)) for recipe in (SUPERVISED, REINFORCED)],
         "top_k_percent": {
