@@ -181,7 +181,7 @@ def adapt(
         began = time.monotonic() - before  # who waited for another run has lost nothing
         for kind in NAMES:
             put_back(out / kind)
-        _check_own(out, is_owned, encoder)
+        _check_own(out, is_owned, encoder)  # what was put back as well
         work = out / WORK
         shutil.rmtree(work / MADE, ignore_errors=True)
         calls = _Calls(_halves(samples), leave_out, progress)

@@ -31,7 +31,7 @@ RECIPE = Recipe(rate=1e-5, dropout=False)  # a few hundred lists: at higher rate
 MOST_LEARNED = 300  # lists of each half, drawn where there are more
 MOST_JUDGED = 100  # by a model that has not seen them: reading takes longer than learning
 TIMED_STEPS = 5
-JUDGED = 1.5  # of the time of a training, what it takes with its judging
+JUDGED = 1.5  # estimated from what each reads: a training with its judging, in trainings
 LEAST_JUDGED = 50  # of both halves: fewer say nothing of what is better
 MOST_LISTS = MOST_LEARNED + MOST_JUDGED  # of each half that are made: in some the right one is out of reach
 

@@ -95,6 +95,11 @@ def top(found: Ranks) -> dict[int, float]:
     return {k: round(100 * float(np.mean((found > 0) & (found <= k))), 2) for k in DEPTHS}
 
 
+def rank_at(scores: NDArray[Any], place: int) -> int:
+    """Of the one at a place, from 1: what is level with it, or no number, goes before it."""
+    return len(scores) - int((scores < scores[place]).sum())
+
+
 def reciprocal(found: Ranks) -> NDArray[np.float64]:
     """1 / rank, or 0 where there is none."""
     return np.where(found > 0, 1.0 / np.maximum(found, 1), 0.0)
@@ -161,8 +166,7 @@ def _rank(fusion: Fusion, questions: Questions, number: int) -> int:
     place = questions.wanted[number]
     if place == LOST:
         return 0
-    scores = fusion.score(questions.of(number))
-    return len(scores) - int((scores < scores[place]).sum())  # what is level, or no number, goes before it
+    return rank_at(fusion.score(questions.of(number)), place)
 
 
 # One step

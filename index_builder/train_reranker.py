@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from .candidates import NEGATIVES
 from .progress import Progress
-from .train_fusion import Ranks, top
+from .train_fusion import Ranks, rank_at, top
 from .train_loop import Place, batches, fingerprint_of, freeze, run_steps, writing
 from .triples import Triple, longest
 
@@ -139,8 +139,7 @@ def ranks_before(triples: Sequence[Triple]) -> NDArray[np.int64]:
 
 def _rank(triple: Triple, scores: NDArray[Any]) -> int:
     totals = scores + np.array(triple.priors or [0.0] * len(scores))
-    before = len(totals) - int((totals < totals[0]).sum())  # itself, what is level, and what is no number
-    return before if is_within_reach(triple) else 0
+    return rank_at(totals, 0) if is_within_reach(triple) else 0
 
 
 def is_within_reach(triple: Triple) -> bool:
