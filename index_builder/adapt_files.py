@@ -60,7 +60,9 @@ def _why_not(model: ModelFiles | None, about: Mapping[str, Any]) -> str:
     out."""
     if model is None:
         return "it cannot be used"
-    if model.card.get("workspace") != about["workspace"]:
+    if "workspace" not in model.card:
+        return "its card does not say which workspace it learned from"
+    if model.card["workspace"] != about["workspace"]:
         return "it learned from another workspace"
     saw = set(about["left_out"]) - set(model.card.get("left_out", ()))
     return "it may have seen what is left out now" if saw else ""

@@ -41,7 +41,7 @@ EARLIER = [
     (HERE, (), ["a.js", "b.js"], (), "it may have seen what is left out now"),
     ({"workspace": "/here"}, (), ["a.js"], (), "it may have seen what is left out now"),
     (HERE | {"workspace": "/there"}, (), [], (), "it learned from another workspace"),
-    ({}, (), [], (), "it learned from another workspace"),
+    ({}, (), [], (), "its card does not say which workspace it learned from"),
     (HERE, (), [], NAMES, "it cannot be used"),
     (HERE, ("fusion",), [], (), "nobody judged it beside what is new"),
     (HERE, ("reranker",), [], (), "nobody judged it beside what is new"),
