@@ -42,6 +42,7 @@ DESCRIPTION = (
     "*adapted*: `deepcodeseek train adapt`{how}, five folds by file: a sample is asked of weights that "
     "learned as if its file were not there. *Nothing after the cursor*: as if the file ended there."
 )
+STAGES = "what the command of its card makes now, which does not ship"
 FOLDER = click.Path(file_okay=False, path_type=Path)
 Parts = Sequence[tuple[Engine, Sequence[Sample]]]
 """Engines, and the samples that each is asked: together every sample once."""
@@ -62,7 +63,7 @@ Parts = Sequence[tuple[Engine, Sequence[Sample]]]
     "stages",
     type=(str, FOLDER),
     multiple=True,
-    help="Name and models directory of a cross-encoder, such as `train reranker` leaves in stages/.",
+    help="Name and models directory of a cross-encoder, such as `train reranker` makes, also in stages/.",
 )
 def main(
     index: Path,
@@ -101,11 +102,11 @@ def main(
         of=of,
         n=len(samples),
         subset=subset,
-        stages="; beside it others, which do not ship" if stages else "",
+        stages=f"; beside it {' and '.join(f'*{name}*' for name, _ in stages)}: {STAGES}" if stages else "",
         how=_how(encoder, as_it_ships),
     )
     options = " --encoder" * encoder + " --as-it-ships" * as_it_ships
-    options += "".join(f" --stage {name} MODELS/stages/{name}" for name, _ in stages)
+    options += "".join(f" --stage {name} {_place(models)}" for name, models in stages)
     command = (
         "python -m deepcodeseek.index_builder.ablate_adapted --index INDEX --samples samples.jsonl "
         f"--work FOLDS{options} --out {out.name}"
@@ -153,6 +154,11 @@ def _with_reranker(original: Engine, index: Path, models: Path) -> Engine:
         unusable = f"{models} holds no cross-encoder that can be used"
         raise click.ClickException("; ".join((unusable, *engine.notes)))
     return replace(original, reranker=engine.reranker)
+
+
+def _place(models: Path) -> str:
+    """A models directory as a command has it: what is chosen lies at the top, the other stages below."""
+    return f"MODELS/stages/{models.name}" if models.parent.name == "stages" else "MODELS"
 
 
 def _how(encoder: bool, as_it_ships: bool) -> str:

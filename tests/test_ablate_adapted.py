@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from conftest import EXAMPLE, QUICK, QUIET
 
 from deepcodeseek.index_builder import ablate_adapted, evaluate
-from deepcodeseek.index_builder.ablate_adapted import judged_text
+from deepcodeseek.index_builder.ablate_adapted import _place, judged_text
 from deepcodeseek.index_builder.adapt import fold_of, mined
 from deepcodeseek.index_builder.build import Report
 from deepcodeseek.index_builder.train_fusion import _initial, write_fusion
@@ -66,6 +66,20 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
         assert rows[f"adapted{suffix}"]["top"] == rows[f"fused{suffix}"]["top"]
         assert rows[f"adapted, reranked{suffix}"]["top"] == rows[f"reranked{suffix}"]["top"]
     assert rows["reranked, again"]["top"] == rows["reranked"]["top"]
+    assert "; beside it *again*: what the command" in written["description"]
+    assert " --stage again MODELS --out" in written["commands"][0]
+
+
+@pytest.mark.parametrize(
+    ("models", "written"),
+    [
+        ("/home/a/m", "MODELS"),
+        ("/home/a/m/stages/sft+rl", "MODELS/stages/sft+rl"),
+        ("stages/base", "MODELS/stages/base"),
+    ],
+)
+def test_a_command_names_no_folder_of_this_machine(models: str, written: str) -> None:
+    assert _place(Path(models)) == written
 
 
 JUDGED = [
