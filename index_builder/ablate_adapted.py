@@ -102,7 +102,7 @@ def main(
         of=of,
         n=len(samples),
         subset=subset,
-        stages=f"; beside it {' and '.join(f'*{name}*' for name, _ in stages)}: {STAGES}" if stages else "",
+        stages=f"; beside it {', '.join(f'*{name}*' for name, _ in stages)}: {STAGES}" if stages else "",
         how=_how(encoder, as_it_ships),
     )
     options = " --encoder" * encoder + " --as-it-ships" * as_it_ships
@@ -165,7 +165,8 @@ def _how(encoder: bool, as_it_ships: bool) -> str:
     """What of the models is adapted."""
     if not encoder:
         return " of the fusion alone"
-    return " with encoder of questions" + " and cross-encoder" * (not as_it_ships)
+    reranker = ", the cross-encoder as it ships" if as_it_ships else " and cross-encoder"
+    return f" with encoder of questions{reranker}"
 
 
 def _rows(shipped: Parts, others: Mapping[str, Parts], adapted: Parts) -> Iterator[dict[str, Any]]:
