@@ -42,7 +42,6 @@ DESCRIPTION = (
     "*adapted*: `deepcodeseek train adapt`{how}, five folds by file: a sample is asked of weights that "
     "learned as if its file were not there. *Nothing after the cursor*: as if the file ended there."
 )
-STAGES = "what the command of its card makes now, which does not ship"
 FOLDER = click.Path(file_okay=False, path_type=Path)
 Parts = Sequence[tuple[Engine, Sequence[Sample]]]
 """Engines, and the samples that each is asked: together every sample once."""
@@ -102,7 +101,7 @@ def main(
         of=of,
         n=len(samples),
         subset=subset,
-        stages=f"; beside it {', '.join(f'*{name}*' for name, _ in stages)}: {STAGES}" if stages else "",
+        stages=f"; beside it {', '.join(f'*{name}*' for name, _ in stages)}" if stages else "",
         how=_how(encoder, as_it_ships),
     )
     options = " --encoder" * encoder + " --as-it-ships" * as_it_ships

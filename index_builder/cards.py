@@ -163,7 +163,7 @@ def _of_lists(card: Mapping[str, Any]) -> str:
     stage, found = card["stage"], card["top_k_percent"]
     worse = [part for part, tops in found[stage].items() if tops["1"] <= found[FUSED][part]["1"]]
     less = f"\nOn {' and '.join(worse)} {stage} puts no more right ones on top than no cross-encoder does.\n"
-    rows = "\n".join(_wider_rows(_is_older(card)))
+    rows = "\n".join(_wider_rows())
     return f"""
 Lists: {counts}, about half asked with nothing after the cursor. A list is a balanced
 call, ambiguous or not, whose API the retriever finds, at whatever rank, and the first {REACH} others; where
@@ -171,43 +171,29 @@ all of these are before it, it counts as not found. Calls whose API the retrieve
 {_retriever(card)} Which stage ships was chosen by these lists.
 {less if worse else ""}
 Of whole questions (subset `clean`), found or not, with the first {RERANK_DEPTH} candidates read, by the
-fusion that ships: top-1 in percent with 95 % intervals
-([all figures](../../../README.md#figures)).{_again(card)}
+fusion that ships: top-1 in percent with 95 % intervals ([all figures](../../../README.md#figures)).
+*Made now*: by the same command with the code of now, whose lists come from fusions that have not learned the
+calls.
 
-| | n | no cross-encoder | with this one{" | trained again" * _is_older(card)} |
-|---|---|---|---{"|---" * _is_older(card)}|
+| | n | no cross-encoder | with this one | made now |
+|---|---|---|---|---|
 {rows}
 """
 
 
 def _retriever(card: Mapping[str, Any]) -> str:
     """Whether what lists were made by is what ships."""
-    if _is_older(card):
-        return "The retriever is a fusion that shipped before."
-    return "The retriever is the fusion that ships."
+    if card.get("retrieved_by") == shipped("fusion").sha256:
+        return "The retriever is the fusion that ships."
+    return "The retriever is a fusion that shipped before."
 
 
-def _is_older(card: Mapping[str, Any]) -> bool:
-    """Whether the lists were made by another fusion than the one that ships."""
-    return card.get("retrieved_by") != shipped("fusion").sha256
-
-
-def _again(card: Mapping[str, Any]) -> str:
-    """What the command makes now, where it is no longer the same."""
-    if not _is_older(card):
-        return ""
-    return """
-*Trained again*: the command makes other weights now, as it draws its lists from fusions that have not learned
-the calls in question; on the whole they are no better, so the earlier ones stay."""
-
-
-def _wider_rows(again: bool) -> Iterator[str]:
+def _wider_rows() -> Iterator[str]:
     for file, code, prefix in WIDER:
         content = json.loads((RESULTS / file).read_text(encoding="utf-8"))
         rows = {row["method"]: row for row in content["results"]}
-        before, after = rows[f"{prefix}fused"], rows[f"{prefix}reranked"]
-        its = [before, after, *([rows[f"{prefix}reranked, sft"]] if again else [])]
-        yield f"| {code} | {before['n']} | {' | '.join(map(_top_1, its))} |"
+        its = [rows[f"{prefix}{method}"] for method in ("fused", "reranked", "reranked, sft")]
+        yield f"| {code} | {its[0]['n']} | {' | '.join(map(_top_1, its))} |"
 
 
 def _top_1(row: Mapping[str, Any]) -> str:

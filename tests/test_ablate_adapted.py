@@ -66,7 +66,7 @@ def test_each_sample_is_asked_of_weights_that_have_not_seen_its_file(
         assert rows[f"adapted{suffix}"]["top"] == rows[f"fused{suffix}"]["top"]
         assert rows[f"adapted, reranked{suffix}"]["top"] == rows[f"reranked{suffix}"]["top"]
     assert rows["reranked, again"]["top"] == rows["reranked"]["top"]
-    assert "; beside it *again*: what the command" in written["description"]
+    assert "; beside it *again*." in written["description"]
     assert " --stage again MODELS --out" in written["commands"][0]
 
 
