@@ -11,7 +11,6 @@ import errno
 import hashlib
 import json
 import logging
-import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ import numpy as np
 
 from deepcodeseek.server.generation import sha256_file
 
+from .atomic import whole_file
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -178,17 +178,10 @@ def _save(place: Place, state: Mapping[str, Any], step: int) -> None:
     import torch
 
     path = place.folder / CHECKPOINT
-    part = path.with_suffix(".part")
     content = {name: each.state_dict() for name, each in state.items()}
     rng = torch.get_rng_state()
-    try:
-        with writing(path), part.open("wb") as file:
-            torch.save({**content, "rng": rng, "fingerprint": place.fingerprint, "step": step}, file)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the name and not what it names
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path), whole_file(path) as file:
+        torch.save({**content, "rng": rng, "fingerprint": place.fingerprint, "step": step}, file)
 
 
 @contextmanager
@@ -211,7 +204,10 @@ def _resume(place: Place, state: Mapping[str, Any]) -> int:
     """The step to go on with: 0 where there is no checkpoint of this training."""
     import torch
 
-    content = _read(place, (*state, "rng", "step"))
+    def load(path: Path) -> Any:
+        return torch.load(path, weights_only=True)  # weights and numbers: nothing in it is run
+
+    content = read_checkpoint(place, CHECKPOINT, load, (*state, "rng", "step"))
     if not content:
         return 0
     for name, each in state.items():
@@ -220,18 +216,18 @@ def _resume(place: Place, state: Mapping[str, Any]) -> int:
     return int(content["step"])
 
 
-def _read(place: Place, parts: Sequence[str]) -> Mapping[str, Any]:
-    """These parts of the checkpoint; nothing where there is none of this training, or none that is whole."""
-    import torch
-
-    path = place.folder / CHECKPOINT
+def read_checkpoint(
+    place: Place, name: str, load: Callable[[Path], Any], parts: Sequence[str]
+) -> Mapping[str, Any]:
+    """These parts of a checkpoint; nothing where it is none of this training, or not whole, which is said."""
+    path = place.folder / name
     if not path.is_file():
         return {}
     try:
-        content = torch.load(path, weights_only=True)  # weights and numbers: nothing in it is run
+        content = load(path)
         is_same = content["fingerprint"] == place.fingerprint
         return {part: content[part] for part in parts} if is_same else {}
-    except Exception as error:  # torch names no class for a damaged file
+    except Exception as error:  # neither torch nor numpy names a class for a damaged file
         reason = " ".join(str(error).split())[:100]
         log.error("%s is no whole checkpoint, the training begins anew: %s", path, reason)
         return {}
