@@ -41,6 +41,9 @@ def whole_file(out: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())  # else a power cut may leave the name and not what it names
         part.replace(out)
+    except OSError as error:
+        error.filename = error.filename or str(out)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -4,8 +4,8 @@ The loss is listwise: the cross-entropy of a softmax over the candidates of a qu
 probability with one right answer; Cao et al., 2007). While training, whole signals fall silent at random, so
 that none is relied on where it has nothing to say, and hidden units do (dropout; Srivastava et al., 2014).
 AdamW (Loshchilov and Hutter, 2019) with a rate that rises and falls once. In numpy: it takes a minute, needs
-nothing that the server does not have, and gives the same weights each time, so that it keeps no checkpoints
-(the evidence, which takes longer, is kept by corpus); the loss of each epoch is in the card.
+nothing that the server does not have, and gives the same weights each time, cut short or not; the loss of
+each epoch is in the card.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import CARD
 from deepcodeseek.server.signals import SIGNALS
 
-from .atomic import model_folder, write_lines
+from .atomic import model_folder, whole_file, write_lines
 from .evidence import GENERAL, LOST, Questions
 from .progress import Progress
+from .train_libraries import missing
+from .train_loop import CURVE, Place, draw, fingerprint_of, read_checkpoint
 
-WEIGHTS = "fusion.npz"
+WEIGHTS, CHECKPOINT = "fusion.npz", "checkpoint.npz"
 SILENT = OF_A_SIGNAL.index("is silent")
 
 Array = NDArray[np.float32]
@@ -54,32 +56,39 @@ class Recipe:
 
 
 def train(
-    questions: Questions, recipe: Recipe, progress: Progress, start: Parameters | None = None
+    questions: Questions,
+    recipe: Recipe,
+    progress: Progress,
+    start: Parameters | None = None,
+    folder: Path | None = None,
 ) -> tuple[Parameters, tuple[float, ...]]:
     """Weights, from `start` on or from the beginning, and the mean loss of each epoch.
 
-    Raises ValueError where no question has its right candidate.
+    After each epoch a checkpoint lies in `folder`; it goes on from the one there if it is of the same
+    training. Raises ValueError where no question has its right candidate, OSError.
     """
     asked = np.flatnonzero(questions.wanted != LOST)
     if not len(asked):
         raise ValueError("no question has its right answer among the candidates")
-    rng = np.random.default_rng(recipe.seed)
-    weights = [w.copy() for w in start or _initial(recipe.hidden, rng)]
-    if not start:  # what is never seen must say nothing, not what chance gave it
-        weights[0][~questions.features.any(axis=0)] = 0.0
-    moments = [(np.zeros_like(w), np.zeros_like(w)) for w in weights]
-    steps = recipe.epochs * -(-len(asked) // recipe.batch)
-    curve, step = [], 0
-    for _ in range(recipe.epochs):
-        losses = []
+    place = _place(folder, recipe, start, questions) if folder else None
+    state = (_resumed(place) if place else None) or _begun(questions, recipe, start)
+    weights, rng, losses = state.weights, state.rng, state.losses
+    per_epoch = -(-len(asked) // recipe.batch)
+    steps = recipe.epochs * per_epoch
+    while len(losses) < steps:
         for batch in _batches(rng.permutation(asked), recipe.batch):
+            step = len(losses)
             progress("training", step, steps)
             matrices = [_silenced(questions.of(i), recipe.silence, rng) for i in batch]
             loss, gradients = _loss(weights, matrices, questions.wanted[batch], recipe.dropout, rng)
-            _update(weights, gradients, moments, _rate(recipe.rate, step, steps), recipe.decay, step + 1)
+            rate = _rate(recipe.rate, step, steps)
+            _update(weights, gradients, state.moments, rate, recipe.decay, step + 1)
             losses.append(loss)
-            step += 1
-        curve.append(float(np.mean(losses)))
+        if place:
+            _save(place, state)
+    if place and not missing(["matplotlib"]):
+        draw(place.folder)
+    curve = (float(np.mean(losses[i : i + per_epoch])) for i in range(0, steps, per_epoch))
     hidden, bias, output = weights
     return (hidden, bias, output), tuple(curve)
 
@@ -167,6 +176,61 @@ def _rank(fusion: Fusion, questions: Questions, number: int) -> int:
     if place == LOST:
         return 0
     return rank_at(fusion.score(questions.of(number)), place)
+
+
+# The state between two epochs
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """All that the next step depends on but for the questions and the recipe; each step changes it."""
+
+    weights: list[Array]
+    moments: list[tuple[Array, Array]]  # the running mean of each one's gradients and of their squares
+    rng: np.random.Generator
+    losses: list[float]  # of each step so far
+
+
+def _begun(questions: Questions, recipe: Recipe, start: Parameters | None) -> _State:
+    rng = np.random.default_rng(recipe.seed)
+    weights = [w.copy() for w in start or _initial(recipe.hidden, rng)]
+    if not start:  # what is never seen must say nothing, not what chance gave it
+        weights[0][~questions.features.any(axis=0)] = 0.0
+    return _State(weights, [(np.zeros_like(w), np.zeros_like(w)) for w in weights], rng, [])
+
+
+def _place(folder: Path, recipe: Recipe, start: Parameters | None, questions: Questions) -> Place:
+    folder.mkdir(parents=True, exist_ok=True)
+    learned = (questions.features, questions.sizes, questions.wanted)
+    return Place(folder, fingerprint_of(recipe, FEATURES, *(start or ()), *learned))
+
+
+def _save(place: Place, state: _State) -> None:
+    """A checkpoint, and the curve up to it."""
+    stacked = np.stack([np.vstack(each) for each in (state.weights, *zip(*state.moments, strict=True))])
+    rng = json.dumps(state.rng.bit_generator.state)
+    with whole_file(place.folder / CHECKPOINT) as file:
+        np.savez(file, stacked=stacked, rng=rng, losses=state.losses, fingerprint=place.fingerprint)
+    lines = (json.dumps({"step": i, "loss": round(loss, 4)}) for i, loss in enumerate(state.losses))
+    write_lines(place.folder / CURVE, lines)
+
+
+def _resumed(place: Place) -> _State | None:
+    """As the last epoch left it; None where there is no checkpoint of this training."""
+
+    def load(path: Path) -> dict[str, NDArray[Any]]:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+    content = read_checkpoint(place, CHECKPOINT, load, ("stacked", "rng", "losses"))
+    if not content:
+        return None
+    rng = np.random.default_rng()
+    rng.bit_generator.state = json.loads(str(content["rng"]))
+    weights, means, squares = (
+        [part.copy() for part in (each[:-2], each[-2], each[-1])] for each in content["stacked"]
+    )
+    return _State(weights, list(zip(means, squares, strict=True)), rng, content["losses"].tolist())
 
 
 # One step

@@ -1,4 +1,4 @@
-"""The steps of a training with torch: gradients, checkpoints, the curve. Needs the extra [train].
+"""The steps of a training with torch: gradients, checkpoints, the curve. `run_steps` needs the extra [train].
 
 A checkpoint holds all that the next step depends on: a training that was cut short goes on to the same
 weights bit for bit, in one process on the same CPU with as many threads. What a GPU draws by chance, and
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pt"
 CURVE, PICTURE = "curve.jsonl", "curve.png"
-SMOOTHED = 20  # steps, whose mean is drawn
+SMOOTHED = 20  # steps at least, whose mean is drawn
 SAVE_STEPS = 25  # between two checkpoints
 LENGTH_BUCKET = 8  # batches whose items are sorted by length: padding costs as much as text
 
@@ -47,13 +47,19 @@ class Place:
     fingerprint: str  # see `fingerprint_of`
 
 
-def fingerprint_of(recipe: object, weights: Path, *learned: object) -> str:
-    """Stands for a training: its recipe, the weights it starts from (a file, or a folder of safetensors), and
-    all that it learns from, arrays by their bytes and the rest as it is written out."""
-    digest = hashlib.sha256(repr(recipe).encode())
-    files = [weights] if weights.is_file() else sorted(weights.glob("*.safetensors"))
-    for part in (*map(sha256_file, files), *learned):
-        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+def fingerprint_of(*parts: object) -> str:
+    """Stands for a training by all that it depends on: its recipe, the weights it starts from, its data.
+
+    Weights, a file or a folder of safetensors, count by their content, arrays by their bytes, all else as it
+    is written out.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            files = [part] if part.is_file() else sorted(part.glob("*.safetensors"))
+            digest.update("".join(repr(sha256_file(file)) for file in files).encode())
+        else:
+            digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
     return digest.hexdigest()
 
 
@@ -112,7 +118,7 @@ def run_steps(
         if number + 1 == stop_after:
             break
     if processes.writes and (place.folder / CURVE).is_file():
-        _draw(place.folder)
+        draw(place.folder)
 
 
 def batches(
@@ -158,17 +164,18 @@ def _cut_curve(path: Path, steps: int) -> None:
         path.write_bytes(b"".join(lines[:steps]))
 
 
-def _draw(folder: Path) -> None:
-    """The losses of a training as a picture."""
+def draw(folder: Path) -> None:
+    """The losses of a training as a picture; needs matplotlib."""
     from matplotlib.figure import Figure
 
     lines = [json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()]
     steps, losses = [line["step"] for line in lines], [line["loss"] for line in lines]
-    means = [mean(losses[max(0, i - SMOOTHED) : i + 1]) for i in range(len(losses))]
+    width = max(SMOOTHED, len(losses) // 50)
+    means = [fmean(losses[max(0, i + 1 - width) : i + 1]) for i in range(len(losses))]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(steps, losses, color="0.8", linewidth=0.8, label="each step")
-    axes.plot(steps, means, color="tab:blue", label=f"mean of {SMOOTHED}")
+    axes.plot(steps, means, color="tab:blue", label=f"mean of {width}")
     axes.set(xlabel="step", ylabel="loss")
     axes.legend()
     figure.savefig(folder / PICTURE, dpi=100)

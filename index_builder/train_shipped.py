@@ -29,14 +29,16 @@ from .train_query import Recipe as QueryRecipe
 GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting may make worse
 MAX_QUERY_SAMPLES = 500  # of a corpus, that the encoder learns from
 WORK, HALVES = "query-training", ("0", "1")
+FUSION_WORK = "fusion-training"
 NO_CORPUS = "{} holds no corpus of the list 'train': prepare some first"
 
 
 def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
     """Train the fusion on the list `train`, measure on `eval-only`; the card of what goes to out/fusion.
 
-    With the encoders that `train_query_encoder` has left in `out`. Raises ValueError where a folder holds no
-    corpus to train on, or where each of the encoders has seen a corpus.
+    With the encoders that `train_query_encoder` has left in `out`. Cut short, it goes on from its last
+    checkpoint. Raises ValueError where a folder holds no corpus to train on, or where each of the encoders
+    has seen a corpus.
     """
     mean = _encoder(out / "query")
     halves = [_encoder(out / WORK / half / "query") for half in HALVES] if mean else []
@@ -50,7 +52,7 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     found = {corpus.name: list(evidence(corpus, mean, progress)) for corpus in prepared(corpora, EVAL_ONLY)}
     unseen = {name: parts for name, parts in found.items() if all(len(part.sizes) for part in parts)}
     every = Questions.joined(learned)
-    parameters, curve = train(every, recipe, progress)
+    parameters, curve = train(every, recipe, progress, folder=out / FUSION_WORK)
     fusion = as_fusion(parameters)
     measured = {name: [top(ranks(fusion, part)) for part in parts] for name, parts in unseen.items()}
     about = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from deepcodeseek.index_builder.build import Report, build_index
 from deepcodeseek.index_builder.corpora import LOCK, read_lock
 from deepcodeseek.index_builder.evaluate import Asked
 from deepcodeseek.index_builder.evidence import GENERAL, LOST, Questions, ask, gather
+from deepcodeseek.index_builder.progress import Progress
 from deepcodeseek.index_builder.train_fusion import Recipe, as_fusion, ranks, top, train, write_fusion
+from deepcodeseek.index_builder.train_libraries import missing
+from deepcodeseek.index_builder.train_loop import CURVE, PICTURE
 from deepcodeseek.index_builder.train_shipped import train_shipped
 from deepcodeseek.server.context import make_context
 from deepcodeseek.server.engine import Engine, load_engine
@@ -180,6 +184,91 @@ def test_the_same_questions_give_the_same_weights() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
     further, _ = train(planted(50), SMALL, lambda *_: None, start=first[0])
     assert not np.array_equal(further[0], first[0][0])
+
+
+def cut_after(steps: int) -> Progress:
+    """Kills a training at a step."""
+
+    def progress(task: str, done: int, total: int) -> None:
+        if task == "training" and done == steps:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+A_START = train_fusion._initial(8, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("start", [None, A_START], ids=["from nothing", "from weights"])
+def test_it_goes_on_from_a_checkpoint_to_the_same_weights(
+    start: train_fusion.Parameters | None, tmp_path: Path
+) -> None:
+    questions, epoch = planted(50), 4  # steps of 16 questions
+    whole, curve = train(questions, SMALL, QUIET, start)
+    with pytest.raises(KeyboardInterrupt):
+        train(questions, SMALL, cut_after(2 * epoch + 1), start, tmp_path)
+    assert len((tmp_path / CURVE).read_text().splitlines()) == 2 * epoch
+    steps: list[int] = []
+    resumed, its_curve = train(questions, SMALL, lambda _, done, __: steps.append(done), start, tmp_path)
+    assert steps == list(range(2 * epoch, 3 * epoch))
+    assert its_curve == curve
+    assert [part.tobytes() for part in resumed] == [part.tobytes() for part in whole]
+    assert len((tmp_path / CURVE).read_text().splitlines()) == 3 * epoch
+    assert (tmp_path / PICTURE).is_file() != bool(missing(["matplotlib"]))
+
+
+OTHERS = {
+    "recipe": (planted(50), replace(SMALL, seed=1), None),
+    "questions": (planted(50, seed=1), SMALL, None),
+    "right answers": (replace(planted(50), wanted=(planted(50).wanted + 1) % 20), SMALL, None),
+    "weights to start from": (planted(50), SMALL, A_START),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(what: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(planted(50), SMALL, cut_after(5), None, tmp_path)
+    questions, recipe, start = OTHERS[what]
+    alone, curve = train(questions, recipe, QUIET, start)
+    after, its_curve = train(questions, recipe, QUIET, start, tmp_path)
+    assert its_curve == curve
+    assert [part.tobytes() for part in after] == [part.tobytes() for part in alone]
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-200]),
+    "empty": lambda path: path.write_bytes(b""),
+    "no archive": lambda path: path.write_bytes(b"nothing of numpy"),
+    "a part missing": lambda path: np.savez(path, **dict(list(np.load(path).items())[1:])),
+    "objects": lambda path: np.savez(path, fingerprint=np.array([object()])),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_checkpoint_is_said_and_none(
+    what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(planted(50), SMALL, cut_after(5), None, tmp_path)
+    path = tmp_path / train_fusion.CHECKPOINT
+    DAMAGE[what](path)
+    whole, _ = train(planted(50), SMALL, QUIET)
+    again, _ = train(planted(50), SMALL, QUIET, None, tmp_path)
+    (said,) = caplog.messages
+    assert said.startswith(f"{path} is no whole checkpoint, the training begins anew: ")
+    assert "\n" not in said
+    assert [part.tobytes() for part in again] == [part.tobytes() for part in whole]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    part = (tmp_path / train_fusion.CHECKPOINT).with_suffix(".part")
+    part.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as raised:
+        train(planted(50), SMALL, QUIET, None, tmp_path)
+    assert raised.value.filename == str(tmp_path / train_fusion.CHECKPOINT)
+    assert not list(tmp_path.iterdir())
 
 
 def test_its_gradients_are_those_of_its_loss() -> None:
@@ -406,9 +495,17 @@ def test_training_on_corpora(encoder: Encoder, tmp_path: Path) -> None:
     assert about["loss"][-1] < about["loss"][0]
     assert set(about["top_k_percent"]) == {"two"}
     first = (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes()
-    tasks: list[str] = []
-    train_shipped(tmp_path / "corpora", tmp_path / "m", QUICK, lambda task, *_: tasks.append(task))
-    assert (tmp_path / "m" / "fusion" / "fusion.npz").read_bytes() == first
-    assert "gathering" not in tasks  # what was gathered is kept
+    shown: list[tuple[str, int]] = []
+    epoch = -(-about["questions"] // QUICK.batch)
+    with pytest.raises(KeyboardInterrupt):
+        train_shipped(tmp_path / "corpora", tmp_path / "cut", QUICK, cut_after(epoch + 1))
+    assert not (tmp_path / "cut" / "fusion").exists()
+    train_shipped(
+        tmp_path / "corpora", tmp_path / "cut", QUICK, lambda task, done, _: shown.append((task, done))
+    )
+    assert (tmp_path / "cut" / "fusion" / "fusion.npz").read_bytes() == first
+    assert "gathering" not in dict(shown)  # what was gathered is kept
+    assert ("training", epoch) in shown
+    assert ("training", 0) not in shown
     with pytest.raises(ValueError, match="holds no corpus"):
         train_shipped(tmp_path / "m", tmp_path / "n", QUICK, QUIET)
