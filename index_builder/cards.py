@@ -38,6 +38,9 @@ calls mined from the projects below, each asked as it stands and with nothing af
 | recipe | {recipe_text} |
 | loss by epoch | {loss_text} |
 {files}
+
+The same command gives other weights where a processor rounds otherwise, of about the same worth
+([log](../../../index_builder/LOG.md)).
 """,
         "reranker": """# Reranker
 

@@ -4,14 +4,15 @@ The loss is listwise: the cross-entropy of a softmax over the candidates of a qu
 probability with one right answer; Cao et al., 2007). While training, whole signals fall silent at random, so
 that none is relied on where it has nothing to say, and hidden units do (dropout; Srivastava et al., 2014).
 AdamW (Loshchilov and Hutter, 2019) with a rate that rises and falls once. In numpy: it takes a minute, needs
-nothing that the server does not have, and gives the same weights each time, cut short or not; the loss of
-each epoch is in the card.
+nothing that the server does not have, and gives the same weights each time, cut short or not, on one kind of
+processor; the loss of each epoch is in the card.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from deepcodeseek.server.signals import SIGNALS
 from .atomic import model_folder, whole_file, write_lines
 from .evidence import GENERAL, LOST, Questions
 from .progress import Progress
-from .train_libraries import missing
 from .train_loop import CURVE, Place, draw, fingerprint_of, read_checkpoint
 
 WEIGHTS, CHECKPOINT = "fusion.npz", "checkpoint.npz"
@@ -86,8 +86,8 @@ def train(
             losses.append(loss)
         if place:
             _save(place, state)
-    if place and not missing(["matplotlib"]):
-        draw(place.folder)
+    if place:
+        _show(place.folder, losses)
     curve = (float(np.mean(losses[i : i + per_epoch])) for i in range(0, steps, per_epoch))
     hidden, bias, output = weights
     return (hidden, bias, output), tuple(curve)
@@ -206,13 +206,18 @@ def _place(folder: Path, recipe: Recipe, start: Parameters | None, questions: Qu
 
 
 def _save(place: Place, state: _State) -> None:
-    """A checkpoint, and the curve up to it."""
     stacked = np.stack([np.vstack(each) for each in (state.weights, *zip(*state.moments, strict=True))])
     rng = json.dumps(state.rng.bit_generator.state)
     with whole_file(place.folder / CHECKPOINT) as file:
         np.savez(file, stacked=stacked, rng=rng, losses=state.losses, fingerprint=place.fingerprint)
-    lines = (json.dumps({"step": i, "loss": round(loss, 4)}) for i, loss in enumerate(state.losses))
-    write_lines(place.folder / CURVE, lines)
+
+
+def _show(folder: Path, losses: Sequence[float]) -> None:
+    """The curve, and its picture where matplotlib is there."""
+    lines = (json.dumps({"step": i, "loss": round(loss, 4)}) for i, loss in enumerate(losses))
+    write_lines(folder / CURVE, lines)
+    with suppress(ImportError):
+        draw(folder)
 
 
 def _resumed(place: Place) -> _State | None:

@@ -58,8 +58,10 @@ def fingerprint_of(*parts: object) -> str:
         if isinstance(part, Path):
             files = [part] if part.is_file() else sorted(part.glob("*.safetensors"))
             digest.update("".join(repr(sha256_file(file)) for file in files).encode())
+        elif isinstance(part, np.ndarray):
+            digest.update(np.ascontiguousarray(part).data)  # not copied: it may be the largest there is
         else:
-            digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+            digest.update(repr(part).encode())
     return digest.hexdigest()
 
 

@@ -23,7 +23,7 @@ from deepcodeseek.server.text import TEXT_VERSION
 from .evidence import Questions
 from .prepared import EVAL_ONLY, TRAIN, Prepared, evidence, prepared
 from .progress import Progress
-from .train_fusion import Recipe, as_fusion, named, ranks, top, train, write_fusion
+from .train_fusion import CHECKPOINT, Recipe, as_fusion, named, ranks, top, train, write_fusion
 from .train_query import Recipe as QueryRecipe
 
 GENERAL_QUESTIONS = 40  # of an eval-only corpus, asked each way: what adapting may make worse
@@ -69,6 +69,7 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     }
     general = [_drawn(part, GENERAL_QUESTIONS) for parts in unseen.values() for part in parts]
     write_fusion(parameters, out / "fusion", about, recipe, Questions.joined(general) if general else None)
+    (out / FUSION_WORK / CHECKPOINT).unlink()  # what was changed since in this code must count the next time
     return about
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -207,14 +208,25 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_weights(
     whole, curve = train(questions, SMALL, QUIET, start)
     with pytest.raises(KeyboardInterrupt):
         train(questions, SMALL, cut_after(2 * epoch + 1), start, tmp_path)
-    assert len((tmp_path / CURVE).read_text().splitlines()) == 2 * epoch
+    assert not (tmp_path / CURVE).exists()
     steps: list[int] = []
     resumed, its_curve = train(questions, SMALL, lambda _, done, __: steps.append(done), start, tmp_path)
     assert steps == list(range(2 * epoch, 3 * epoch))
     assert its_curve == curve
     assert [part.tobytes() for part in resumed] == [part.tobytes() for part in whole]
-    assert len((tmp_path / CURVE).read_text().splitlines()) == 3 * epoch
+    (tmp_path / CURVE).unlink()  # as where a disk was full after the last checkpoint
+    again, _ = train(questions, SMALL, cut_after(0), start, tmp_path)
+    assert [part.tobytes() for part in again] == [part.tobytes() for part in whole]
+    losses = [json.loads(line)["loss"] for line in (tmp_path / CURVE).read_text().splitlines()]
+    assert np.mean(np.reshape(losses, (3, epoch)), axis=1) == pytest.approx(curve, abs=1e-4)
     assert (tmp_path / PICTURE).is_file() != bool(missing(["matplotlib"]))
+
+
+def test_what_cannot_be_drawn_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    drawn, _ = train(planted(50), SMALL, QUIET, None, tmp_path)
+    assert np.array_equal(drawn[0], train(planted(50), SMALL, QUIET)[0][0])
+    assert {path.name for path in tmp_path.iterdir()} == {train_fusion.CHECKPOINT, CURVE}
 
 
 OTHERS = {
@@ -255,7 +267,7 @@ def test_a_damaged_checkpoint_is_said_and_none(
     DAMAGE[what](path)
     whole, _ = train(planted(50), SMALL, QUIET)
     again, _ = train(planted(50), SMALL, QUIET, None, tmp_path)
-    (said,) = caplog.messages
+    (said,) = (record.getMessage() for record in caplog.records if record.name == "deepcodeseek")
     assert said.startswith(f"{path} is no whole checkpoint, the training begins anew: ")
     assert "\n" not in said
     assert [part.tobytes() for part in again] == [part.tobytes() for part in whole]
@@ -504,6 +516,8 @@ def test_training_on_corpora(encoder: Encoder, tmp_path: Path) -> None:
         tmp_path / "corpora", tmp_path / "cut", QUICK, lambda task, done, _: shown.append((task, done))
     )
     assert (tmp_path / "cut" / "fusion" / "fusion.npz").read_bytes() == first
+    work = tmp_path / "cut" / "fusion-training"
+    assert {path.name for path in work.iterdir()} - {PICTURE} == {CURVE}  # the next one begins anew
     assert "gathering" not in dict(shown)  # what was gathered is kept
     assert ("training", epoch) in shown
     assert ("training", 0) not in shown
