@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,6 +225,8 @@ def _resumed(place: Place) -> _State | None:
     """As the last epoch left it; None where there is no checkpoint of this training."""
 
     def load(path: Path) -> dict[str, NDArray[Any]]:
+        if not is_zipfile(path):  # numpy would advise to trust it
+            raise ValueError("it is no archive of numpy")
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
 
