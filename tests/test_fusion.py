@@ -222,6 +222,16 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_weights(
     assert (tmp_path / PICTURE).is_file() != bool(missing(["matplotlib"]))
 
 
+def test_a_curve_that_cannot_be_written_costs_no_weights(tmp_path: Path) -> None:
+    (tmp_path / CURVE).mkdir()
+    with pytest.raises(OSError, match=CURVE):
+        train(planted(50), SMALL, QUIET, None, tmp_path)
+    (tmp_path / CURVE).rmdir()
+    again, _ = train(planted(50), SMALL, cut_after(0), None, tmp_path)  # nothing is trained twice
+    assert np.array_equal(again[0], train(planted(50), SMALL, QUIET)[0][0])
+    assert (tmp_path / CURVE).is_file()
+
+
 def test_what_cannot_be_drawn_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     drawn, _ = train(planted(50), SMALL, QUIET, None, tmp_path)
