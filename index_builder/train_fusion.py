@@ -5,7 +5,7 @@ probability with one right answer; Cao et al., 2007). While training, whole sign
 that none is relied on where it has nothing to say, and hidden units do (dropout; Srivastava et al., 2014).
 AdamW (Loshchilov and Hutter, 2019) with a rate that rises and falls once. In numpy: it takes a minute, needs
 nothing that the server does not have, and gives the same weights each time, cut short or not, on one kind of
-processor; the loss of each epoch is in the card.
+processor with as many threads; the loss of each epoch is in the card.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -30,7 +31,7 @@ from deepcodeseek.server.signals import SIGNALS
 from .atomic import model_folder, whole_file, write_lines
 from .evidence import GENERAL, LOST, Questions
 from .progress import Progress
-from .train_loop import CURVE, Place, draw, fingerprint_of, read_checkpoint
+from .train_loop import CURVE, Place, curve_line, draw, fingerprint_of, read_checkpoint
 
 WEIGHTS, CHECKPOINT = "fusion.npz", "checkpoint.npz"
 SILENT = OF_A_SIGNAL.index("is silent")
@@ -215,8 +216,7 @@ def _save(place: Place, state: _State) -> None:
 
 def _show(folder: Path, losses: Sequence[float]) -> None:
     """The curve, and its picture where matplotlib is there."""
-    lines = (json.dumps({"step": i, "loss": round(loss, 4)}) for i, loss in enumerate(losses))
-    write_lines(folder / CURVE, lines)
+    write_lines(folder / CURVE, map(curve_line, count(), losses))
     with suppress(ImportError):
         draw(folder)
 

@@ -154,9 +154,14 @@ def _share(step: int, steps: int) -> float:
     return min((step + 1) / rising, (steps - step) / max(1, steps - rising))
 
 
+def curve_line(step: int, loss: float) -> str:
+    """A step as CURVE has it."""
+    return json.dumps({"step": step, "loss": round(loss, 4)})
+
+
 def _note(place: Place, step: int, loss: float) -> None:
     with (place.folder / CURVE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, "loss": round(loss, 4)}) + "\n")
+        file.write(curve_line(step, loss) + "\n")
 
 
 def _cut_curve(path: Path, steps: int) -> None:

@@ -69,7 +69,8 @@ def train_shipped(corpora: Path, out: Path, recipe: Recipe, progress: Progress) 
     }
     general = [_drawn(part, GENERAL_QUESTIONS) for parts in unseen.values() for part in parts]
     write_fusion(parameters, out / "fusion", about, recipe, Questions.joined(general) if general else None)
-    (out / FUSION_WORK / CHECKPOINT).unlink()  # what was changed since in this code must count the next time
+    # Else what is changed in this code would not count the next time.
+    (out / FUSION_WORK / CHECKPOINT).unlink(missing_ok=True)
     return about
 
 
