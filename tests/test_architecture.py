@@ -131,3 +131,20 @@ def test_help_is_instant() -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["server.fusion", "index_builder.evidence", "index_builder.train_loop"])
+def test_numpy_and_onnxruntime_find_their_environment_set_whatever_is_imported_first(module: str) -> None:
+    code = f"""
+import os, sys
+for name in (set_before := ("OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY")):
+    os.environ.pop(name, None)
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            print([os.environ.get(each) for each in set_before])
+sys.meta_path.insert(0, Watch())
+import deepcodeseek.{module}
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["['1', '1']"]
