@@ -39,8 +39,8 @@ calls mined from the projects below, each asked as it stands and with nothing af
 | loss by epoch | {loss_text} |
 {files}
 
-The same command gives other weights where a processor rounds otherwise, of about the same worth
-([log](../../../index_builder/LOG.md)).
+The same command gives other weights now, of about the same worth ([log](../../../index_builder/LOG.md)): of a
+file with very many calls fewer are mined than when these were made, and processors round otherwise.
 """,
         "reranker": """# Reranker
 
