@@ -18,6 +18,7 @@ import numpy as np
 from deepcodeseek.server.generation import sha256_file
 from deepcodeseek.server.models import ModelProblem, shipped
 
+from .cache import digest
 from .export_encoder import base_weights
 from .export_reranker import GOLDEN_LISTS, export_reranker
 from .prepared import EVAL_ONLY, TRAIN, lists, prepared
@@ -147,7 +148,7 @@ def gathered(
         files = [f"{path} holds no triple with negatives" for path in triples]
         raise ValueError("; ".join([*files, NO_CORPUS.format(corpora)]))
     others = prepared(corpora, EVAL_ONLY)
-    return drawn(every, most), {corpus.name: drawn(lists(corpus, progress), measured) for corpus in others}
+    return drawn_by_text(every, most), {each.name: drawn(lists(each, progress), measured) for each in others}
 
 
 def train_stages(
@@ -177,3 +178,12 @@ def joined(parts: Iterable[Ranks]) -> Ranks:
 def drawn(triples: Sequence[Triple], most: int, seed: int = 1) -> list[Triple]:
     """Some of them, by a seed."""
     return random.Random(seed).sample(list(triples), min(most, len(triples)))
+
+
+def drawn_by_text(triples: Iterable[Triple], most: int) -> list[Triple]:
+    """Some of them, by chance and yet by what each asks alone: of a few more or fewer most are the same.
+
+    Which lists are in a fusion's reach hangs on how its training rounds, and with it how many stand before
+    one.
+    """
+    return sorted(triples, key=lambda triple: digest(triple.query, triple.positive))[:most]
