@@ -30,7 +30,7 @@ from .train_shipped_reranker import (
     REINFORCED,
     REINFORCED_LISTS,
     SUPERVISED,
-    drawn,
+    drawn_by_text,
     gathered,
     joined,
     ranks_by,
@@ -95,7 +95,7 @@ def stage_rows(
 
 def _trained(learned: Sequence[Triple], seed: int, work: Path, progress: Progress) -> dict[str, Path]:
     """The weights of each of STAGES."""
-    few = drawn(learned, REINFORCED_LISTS, seed + 2)
+    few = drawn_by_text(learned, REINFORCED_LISTS, seed + 2)
     supervised, reinforced = (replace(recipe, seed=seed) for recipe in (SUPERVISED, REINFORCED))
     base = base_weights()
     show = {stage: named(progress, f"{stage}, seed {seed}") for stage in STAGES}

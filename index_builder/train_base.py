@@ -17,7 +17,7 @@ from .metrics import row_of
 from .progress import Progress
 from .train_causal import Recipe, causal_scores, train_causal
 from .train_reranker import ranks_before, ranks_of
-from .train_shipped_reranker import FUSED, REINFORCED_LISTS, chosen_stage, drawn, gathered, joined
+from .train_shipped_reranker import FUSED, REINFORCED_LISTS, chosen_stage, drawn_by_text, gathered, joined
 
 WORK = "causal-training"
 RESULT = "result.json"
@@ -49,7 +49,7 @@ def train_base(
     model.
     """
     learned, unseen = gathered(corpora, plan.lists, plan.measured, progress, say, plan.triples)
-    few = drawn(learned, REINFORCED_LISTS, plan.seed + 2)
+    few = drawn_by_text(learned, REINFORCED_LISTS, plan.seed + 2)
     recipes = (
         Recipe(lora=plan.lora, seed=plan.seed),
         Recipe("grpo", rate=2e-5, lora=plan.lora, seed=plan.seed),

@@ -159,7 +159,7 @@ def train_stages(
     recipe, show = replace(SUPERVISED, seed=seed), named(progress, "supervised training")
     supervised = train(triples, base, out / "sft", recipe, show)
     recipe, show = replace(REINFORCED, seed=seed), named(progress, "reinforcement")
-    few = drawn(triples, REINFORCED_LISTS, seed + 2)
+    few = drawn_by_text(triples, REINFORCED_LISTS, seed + 2)
     reinforced = train(few, supervised, out / "sft+rl", recipe, show)
     return Stages(base, supervised, reinforced)
 
@@ -176,14 +176,14 @@ def joined(parts: Iterable[Ranks]) -> Ranks:
 
 
 def drawn(triples: Sequence[Triple], most: int, seed: int = 1) -> list[Triple]:
-    """Some of them, by a seed."""
+    """Some of them, by a seed and where they stand."""
     return random.Random(seed).sample(list(triples), min(most, len(triples)))
 
 
-def drawn_by_text(triples: Iterable[Triple], most: int) -> list[Triple]:
-    """Some of them, by chance and yet by what each asks alone: of a few more or fewer most are the same.
+def drawn_by_text(triples: Iterable[Triple], most: int, seed: int = 1) -> list[Triple]:
+    """Some of them, by a seed and what each asks: where a few more or fewer are given most are the same.
 
-    Which lists are in a fusion's reach hangs on how its training rounds, and with it how many stand before
-    one.
+    Which lists are in a fusion's reach, and so where the others stand, hangs on how its training rounds.
     """
-    return sorted(triples, key=lambda triple: digest(triple.query, triple.positive))[:most]
+    by_chance = sorted(triples, key=lambda triple: digest(str(seed), triple.query, triple.positive))
+    return by_chance[:most]
