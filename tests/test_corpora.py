@@ -19,6 +19,7 @@ import pytest
 
 from deepcodeseek.index_builder import corpora as preparing
 from deepcodeseek.index_builder import npm, train_shipped, train_shipped_reranker
+from deepcodeseek.index_builder.candidates import NEGATIVES
 from deepcodeseek.index_builder.corpora import (
     LICENCES,
     LOCK,
@@ -313,6 +314,26 @@ def test_what_learns_on_top_of_a_fusion_sees_it_err_at_what_it_has_not_seen(
     own, unseen = gathered(tmp_path, 100, 10, lambda *_: None, lambda _: None)
     assert asked == [*zip(names, learned, strict=True), ("z", None)]
     assert (len(own), list(unseen)) == (len(names), ["z"])
+
+
+def test_a_list_out_of_reach_changes_no_other_list_to_learn_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fusions that differ by rounding reach a few lists more or fewer: what is drawn stays."""
+    corpora = [Prepared(tmp_path, {"name": "a"})]
+    monkeypatch.setattr(train_shipped_reranker, "prepared", lambda _, kind: corpora * (kind == "train"))
+    monkeypatch.setattr(train_shipped_reranker, "unseen_fusions", lambda *_: [None])
+
+    def queries(missed: int) -> list[str]:
+        scores = [(float(number != missed), *[0.5] * NEGATIVES) for number in range(300)]
+        made = [Triple(str(n), "a", ("b",) * NEGATIVES, its) for n, its in enumerate(scores)]
+        monkeypatch.setattr(train_shipped_reranker, "lists", lambda *_: made)
+        return [triple.query for triple in gathered(tmp_path, 60, 0, lambda *_: None, lambda _: None)[0]]
+
+    every = queries(-1)
+    missing = int(every[0])
+    assert queries(missing)[:-1] == every[1:]
+    assert str(missing) not in queries(missing)
 
 
 def test_what_a_new_fusion_learns_from_needs_none(
