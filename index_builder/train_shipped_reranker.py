@@ -176,7 +176,7 @@ def joined(parts: Iterable[Ranks]) -> Ranks:
 
 
 def drawn(triples: Sequence[Triple], most: int, seed: int = 1) -> list[Triple]:
-    """Some of them, by a seed and where they stand."""
+    """Some of them, by a seed and where they stand: of lists that hang on nothing trained anew."""
     return random.Random(seed).sample(list(triples), min(most, len(triples)))
 
 
